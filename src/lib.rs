@@ -1,0 +1,5 @@
+//! firedrill: rehearse a failover before you have one.
+pub mod engine;
+pub mod net;
+pub mod proto;
+pub mod scenario;

@@ -1,0 +1,514 @@
+//! The shape of scenario files: a stack, a drill, and what they are made of.
+//!
+//! In a file the first arguments of faults and expectations may stand without their names: `Cut(Primary, from: Everyone)` is
+//! `Cut(target: Primary, from: Everyone)`. [`super::syntax`] adds the names before serde reads the text.
+
+use crate::engine::time::{Chance, Span, SpanRange};
+use crate::net::addr::Cidr;
+use crate::proto::client::config::Client;
+use crate::proto::haproxy::config::HAProxy;
+use crate::proto::vrrp::config::Keepalived;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An architecture: networks, hosts, and what runs on them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stack {
+    /// One sentence for the gallery.
+    pub about: String,
+    /// Networks by name; each is one broadcast domain behind one switch. At least one.
+    pub networks: BTreeMap<String, Network>,
+    /// Hosts by name.
+    pub hosts: BTreeMap<String, Host>,
+}
+
+/// A network: one broadcast domain behind one switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// One-way delay from host to host; every frame draws from the range. Default 100 us to 300 us.
+    pub latency: SpanRange,
+    /// Frames lost at random. Default 0%.
+    pub loss: Chance,
+    /// Frames delivered twice. Default 0%.
+    pub duplicate: Chance,
+    /// Addresses are given to the hosts from here, in the order of their names. Default 10.0.N.0/24, N counting networks from 0.
+    pub subnet: Option<Cidr>,
+    /// Ageing time of the switch's MAC table. Default 300 s.
+    pub mac_ageing: Span,
+}
+impl Default for Network {
+    fn default() -> Self {
+        Network {
+            latency: SpanRange::new(Span::us(100), Span::us(300)),
+            loss: Chance::NEVER,
+            duplicate: Chance::NEVER,
+            subnet: None,
+            mac_ageing: Span::secs(300),
+        }
+    }
+}
+
+/// A host: its addresses, its clock, and what runs on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// What runs here, in order of start.
+    pub runs: Vec<Runs>,
+    /// Address by network. Default: on every network, the next free address of its subnet.
+    pub addresses: BTreeMap<String, Cidr>,
+    /// The networks that the host is connected to. Default: all.
+    pub networks: Option<Vec<String>>,
+    /// Power-on to the start of the daemons. Default 30 s.
+    pub boot_time: Option<SpanRange>,
+    /// Wall clock minus true time at the start. Default 0 s.
+    pub clock_offset: Span,
+    /// How much faster the clock runs than true time, in parts per million (negative: slower), -500 to 500. Default 0.
+    pub clock_drift_ppm: i32,
+    /// Process time: from the arrival of an input at a process to its handling. Default 0 s.
+    pub wakeup: SpanRange,
+    /// `net.ipv4.neigh.*` and `tcp_*` settings of the kernel.
+    pub sysctl: Sysctl,
+}
+
+/// Settings of the host's kernel, under Linux's own names, with Linux's defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sysctl {
+    /// `neigh.default.base_reachable_time_ms`. Default 30 s: an interface draws between half and one and a half of it.
+    pub base_reachable_time: Span,
+    /// `neigh.default.delay_first_probe_time`. Default 5 s.
+    pub delay_first_probe_time: Span,
+    /// `neigh.default.ucast_solicit`. Default 3.
+    pub ucast_solicit: u32,
+    /// `neigh.default.mcast_solicit`. Default 3.
+    pub mcast_solicit: u32,
+    /// `neigh.default.retrans_time_ms`. Default 1 s.
+    pub retrans_time: Span,
+    /// `neigh.default.locktime`. Default 1 s.
+    pub locktime: Span,
+    /// `arp_accept`: create entries from gratuitous ARP. Default false.
+    pub arp_accept: bool,
+    /// `tcp_syn_retries`. Default 6.
+    pub tcp_syn_retries: u32,
+    /// `tcp_retries2`. Default 15.
+    pub tcp_retries2: u32,
+}
+impl Default for Sysctl {
+    fn default() -> Self {
+        Sysctl {
+            base_reachable_time: Span::secs(30),
+            delay_first_probe_time: Span::secs(5),
+            ucast_solicit: 3,
+            mcast_solicit: 3,
+            retrans_time: Span::secs(1),
+            locktime: Span::secs(1),
+            arp_accept: false,
+            tcp_syn_retries: 6,
+            tcp_retries2: 15,
+        }
+    }
+}
+
+/// A daemon or a client on a host. The process is known in faults by the lower-case name: `keepalived`, `haproxy`, `client`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)]
+pub enum Runs {
+    /// keepalived (VRRP).
+    Keepalived(Keepalived),
+    /// A service on a port.
+    HAProxy(HAProxy),
+    /// A client.
+    Client(Client),
+}
+
+/// A stack plus faults and expectations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drill {
+    /// One or two sentences: what happens, what to look for.
+    pub about: String,
+    /// The name of a stack, or its path relative to this file.
+    pub stack: String,
+    /// The end of the run.
+    pub until: Span,
+    /// The seed of the run unless `--seed` says otherwise. Default 1.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// Changes of the stack for this drill, as `--set` would make them: `"keepalived.version": "3"`.
+    #[serde(default)]
+    pub set: BTreeMap<String, String>,
+    /// What goes wrong, and what is put right.
+    #[serde(default)]
+    pub faults: Vec<At>,
+    /// What must and must not happen.
+    #[serde(default)]
+    pub expect: Vec<Expect>,
+    /// What a real cluster did, for `firedrill validate`.
+    #[serde(default)]
+    pub measured: Option<Measured>,
+}
+fn one() -> u64 {
+    1
+}
+
+/// A fault and its time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum At {
+    /// At this time after the start; a range, `"60s..61s"`, is drawn from once per seed.
+    At(SpanRange, Fault),
+    /// So long after the last thing of this mark kind on this host (`After("100ms", Mark("master", "lb2"), Heal)`).
+    After(SpanRange, When, Fault),
+}
+
+/// An occasion in the run that a fault can wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum When {
+    /// The first mark of this kind, on this host, after the fault before.
+    Mark(String, String),
+    /// The next advert that this host sends, after the time of the fault before.
+    Advert(String),
+}
+
+/// Who a fault hits: a host, or a role that is looked up when the fault fires.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Target {
+    /// A host by name; in a file just the string, `"lb1"`.
+    Host(String),
+    /// The host that holds the (first) virtual address; two holders: the one with the higher priority.
+    VipHolder,
+    /// The n-th of the hosts that stand by for it, best priority first, from 1.
+    Standby(u32),
+    /// All hosts.
+    Everyone,
+    /// The hosts that run a client.
+    Clients,
+    /// Several.
+    Hosts(Vec<String>),
+    /// All but these.
+    Others(Vec<String>),
+    /// The database primary. (Needs a database stack.)
+    Primary,
+    /// The leader of the DCS or the cluster manager. (Needs a stack that has one.)
+    Leader,
+    /// The standby that has received most. (Needs a database stack.)
+    MostAdvanced,
+}
+
+/// Something that goes wrong, or is put right. In a file, `target` may be left out as a name: `PowerOff(VipHolder)`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Fault {
+    /// The power goes. Everything volatile is lost, nobody is told.
+    PowerOff { target: Target },
+    /// The power comes back: the host boots, its daemons start.
+    PowerOn { target: Target },
+    /// The kernel panics: as power loss, but the host stays down until `PowerOn`.
+    Crash { target: Target },
+    /// An orderly reboot: SIGTERM to all, shutdown, boot.
+    Reboot { target: Target },
+    /// The whole host stands still. `mode` says what happens to packets meanwhile, `clock` whether its clocks run on.
+    Freeze {
+        target: Target,
+        #[serde(default)]
+        mode: FreezeMode,
+        #[serde(default)]
+        clock: FreezeClock,
+        /// Thaw after this time. Default: at `Thaw`.
+        #[serde(default, rename = "for")]
+        lasts: Option<SpanRange>,
+    },
+    /// A frozen host goes on.
+    Thaw { target: Target },
+    /// SIGTERM to a daemon: an orderly stop.
+    Stop { target: Target, process: String },
+    /// A daemon that is not running is started (a running one is left alone).
+    Start { target: Target, process: String },
+    /// SIGKILL: to the named process alone (`keepalived` is the parent, `keepalived/vrrp` the child), or with `all` to the
+    /// daemon with all its children.
+    Kill {
+        target: Target,
+        process: String,
+        #[serde(default)]
+        all: bool,
+    },
+    /// SIGSTOP to a process and its children: it stands still, its packets and timers wait.
+    Pause { target: Target, process: String },
+    /// SIGCONT.
+    Resume { target: Target, process: String },
+    /// The process hangs in the kernel (state D): as `Pause`, but no signal reaches it, SIGKILL included, until `Resume`.
+    Hang { target: Target, process: String },
+    /// Nothing passes between the two sides, in both directions.
+    Cut {
+        target: Target,
+        from: Target,
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `fencing`, `arp`. Default: everything.
+        #[serde(default)]
+        plane: Option<Plane>,
+    },
+    /// What `target` sends to `to` is lost; the other direction works.
+    CutOneWay {
+        target: Target,
+        to: Target,
+        #[serde(default)]
+        plane: Option<Plane>,
+    },
+    /// All cuts and all degradations of links end. With `target`, only those that touch it.
+    Heal {
+        #[serde(default)]
+        target: Option<Target>,
+    },
+    /// Frames that `target` sends to `to` (default: everybody) are lost with this probability.
+    Loss {
+        target: Target,
+        chance: Chance,
+        #[serde(default)]
+        to: Option<Target>,
+        #[serde(default)]
+        plane: Option<Plane>,
+    },
+    /// The next `count` frames of the plane that `target` sends are lost.
+    DropNext { target: Target, count: u32, plane: Plane },
+    /// Frames that `target` sends take this much longer.
+    Delay {
+        target: Target,
+        by: SpanRange,
+        #[serde(default)]
+        to: Option<Target>,
+        #[serde(default)]
+        plane: Option<Plane>,
+    },
+    /// Frames that `target` sends arrive twice with this probability.
+    Duplicate { target: Target, chance: Chance },
+    /// With this probability a frame that `target` sends is held back by up to `by`, so that later ones overtake it.
+    Reorder { target: Target, chance: Chance, by: SpanRange },
+    /// Gratuitous ARPs that `target` sends are lost.
+    LoseGarps { target: Target },
+    /// The carrier of an interface goes (cable pulled): the host sees it. `network`: which; default the first.
+    LinkDown {
+        target: Target,
+        #[serde(default)]
+        network: Option<String>,
+    },
+    /// The carrier comes back.
+    LinkUp {
+        target: Target,
+        #[serde(default)]
+        network: Option<String>,
+    },
+    /// The wall clock jumps by this much (`"-10s"` is backwards).
+    ClockStep { target: Target, by: SignedSpan },
+    /// The clocks run faster (negative: slower) by this many parts per million.
+    ClockDrift { target: Target, ppm: i32 },
+    /// Every write to the disk takes this long.
+    DiskSlow { target: Target, by: SpanRange },
+    /// The disk is full: writes fail.
+    DiskFull { target: Target },
+    /// The disk is itself again.
+    DiskOk { target: Target },
+}
+
+/// What happens to packets for a frozen host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FreezeMode {
+    /// It hears nothing and answers no ARP: a stunned virtual machine.
+    #[default]
+    Lost,
+    /// Packets wait in its sockets and its kernel answers ARP: all processes stopped.
+    Queued,
+}
+
+/// What the clocks of a frozen host do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FreezeClock {
+    /// They run on: after the thaw every timer is overdue.
+    #[default]
+    Runs,
+    /// They stand still: every timer keeps its remaining time.
+    Stops,
+}
+
+/// What a link carries; planes can be cut one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[allow(non_camel_case_types)]
+pub enum Plane {
+    /// VRRP adverts, totem, pgpool's watchdog.
+    heartbeat,
+    /// Clients and services.
+    client,
+    /// Database replication.
+    replication,
+    /// Consul, etcd, and what asks them.
+    dcs,
+    /// Fence devices.
+    fencing,
+    /// Address resolution.
+    arp,
+}
+
+/// A length of time with a sign, for clock steps: `"10s"`, `"-10s"`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct SignedSpan {
+    /// Backwards.
+    pub negative: bool,
+    /// How far.
+    pub by: Span,
+}
+impl std::str::FromStr for SignedSpan {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let s = s.trim();
+        let (negative, rest) = s.strip_prefix('-').map_or((false, s), |r| (true, r));
+        Ok(SignedSpan { negative, by: rest.trim_start_matches('+').parse()? })
+    }
+}
+impl std::fmt::Display for SignedSpan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", if self.negative { "-" } else { "" }, self.by)
+    }
+}
+impl std::fmt::Debug for SignedSpan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+crate::engine::time::text_serde!(SignedSpan, "a duration in quotes, such as \"10s\" or \"-10s\"");
+
+/// Something that must or must not happen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Expect {
+    /// The invariant holds at every event.
+    Never(Invariant),
+    /// The invariant breaks: a drill that shows a failure says so (and is not green without it).
+    Sometimes(Invariant),
+    /// Clients' requests succeed again at most so long after they failed first, every time (reads and writes).
+    RequestsResume { within: Span },
+    /// Clients' writes succeed again at most so long after they failed first, every time.
+    WritesResume { within: Span },
+    /// Clients' reads succeed again at most so long after they failed first, every time.
+    ReadsResume { within: Span },
+    /// The longest outage that clients see lies in this range (`"25s..55s"`).
+    Outage { between: SpanRange },
+    /// The condition holds at some moment not later than `by` (after the start).
+    Eventually { state: Condition, by: Span },
+    /// The condition holds from `from` to `to` (default: to the end).
+    Always {
+        state: Condition,
+        from: Span,
+        #[serde(default)]
+        to: Option<Span>,
+    },
+    /// This must happen at least once for the run to mean anything.
+    Witness(Witness),
+}
+
+/// What is checked at every event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Invariant {
+    /// Two hosts that hear each other hold one virtual address for longer than a message needs.
+    DualVip,
+    /// Two hosts hold one virtual address, whether or not they hear each other.
+    DualVipAnywhere,
+    /// Two VRRP masters of one virtual router.
+    TwoMasters,
+    /// A holder of the address lives, but a client sends to another host's MAC.
+    StaleArp,
+}
+
+/// A state that can be waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Condition {
+    /// The host's (first) VRRP instance is in this role: `Role("lb1", Master)`.
+    Role(String, Role),
+    /// The host has the virtual address configured.
+    HoldsVip(String),
+    /// The host does not have it.
+    NoVip(String),
+}
+
+/// Roles that conditions speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// VRRP master.
+    Master,
+    /// VRRP backup.
+    Backup,
+    /// keepalived's FAULT.
+    Fault,
+}
+
+/// What must have happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Witness {
+    /// After the first fault another host took the virtual address.
+    Takeover,
+    /// A client lost at least one request.
+    ClientError,
+    /// A client's ARP cache followed the address.
+    ArpMoved,
+    /// A daemon noticed that its peer was gone.
+    Detected,
+    /// A frame was lost to a cut or a degraded link.
+    Dropped,
+}
+
+/// What a real cluster did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measured {
+    /// Versions of what was measured.
+    pub versions: String,
+    /// The day of the measurement.
+    pub date: String,
+    /// How to read the figures: what counts as the fault, which process times were set.
+    #[serde(default)]
+    pub note: String,
+    /// Process time by which the simulated range is widened on both sides. Default 20 ms.
+    #[serde(default = "slack")]
+    pub slack: Span,
+    /// What was measured.
+    pub marks: Vec<MeasuredMark>,
+}
+fn slack() -> Span {
+    Span::ms(20)
+}
+
+/// One measured time: single values, or median, min and max of `n`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasuredMark {
+    /// What: `"vip_up lb2"`, `"vip_down lb1"`, `"outage"`, `"outage 2"`, `"two_holders"`, `"garps lb1"`; see `firedrill doc measured`.
+    pub what: String,
+    /// Counted from: `"fault 1"` (default), `"last_advert lb1"`, `"start lb1"`, `"vip_up lb2"`.
+    #[serde(default = "first_fault")]
+    pub from: String,
+    /// The single values, in milliseconds.
+    #[serde(default)]
+    pub values_ms: Vec<SignedMs>,
+    /// How many values the figures below stand for.
+    #[serde(default)]
+    pub n: Option<u32>,
+    /// Their median, in milliseconds.
+    #[serde(default)]
+    pub median_ms: Option<SignedMs>,
+    /// The smallest, in milliseconds.
+    #[serde(default)]
+    pub min_ms: Option<SignedMs>,
+    /// The largest, in milliseconds.
+    #[serde(default)]
+    pub max_ms: Option<SignedMs>,
+    /// It never happened in any of `n` runs.
+    #[serde(default)]
+    pub never: bool,
+}
+fn first_fault() -> String {
+    "fault 1".to_owned()
+}
+/// Milliseconds of a measurement; whole numbers.
+pub type SignedMs = i64;
