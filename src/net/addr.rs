@@ -4,7 +4,7 @@
 //! same state machine as ARP's.
 
 use crate::engine::time::text_serde;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 

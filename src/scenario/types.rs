@@ -4,6 +4,7 @@
 //! `Cut(target: Primary, from: Everyone)`. [`super::syntax`] adds the names before serde reads the text.
 
 use crate::engine::time::{Chance, Span, SpanRange};
+use crate::net::Plane;
 use crate::net::addr::Cidr;
 use crate::proto::client::config::Client;
 use crate::proto::haproxy::config::HAProxy;
@@ -330,24 +331,6 @@ pub enum FreezeClock {
     Runs,
     /// They stand still: every timer keeps its remaining time.
     Stops,
-}
-
-/// What a link carries; planes can be cut one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[allow(non_camel_case_types)]
-pub enum Plane {
-    /// VRRP adverts, totem, pgpool's watchdog.
-    heartbeat,
-    /// Clients and services.
-    client,
-    /// Database replication.
-    replication,
-    /// Consul, etcd, and what asks them.
-    dcs,
-    /// Fence devices.
-    fencing,
-    /// Address resolution.
-    arp,
 }
 
 /// A length of time with a sign, for clock steps: `"10s"`, `"-10s"`.
