@@ -1,0 +1,715 @@
+//! The kernel of every host: timers, datagrams, ARP, and the delivery of inputs to processes.
+
+use super::log::{Label, LostBy, What};
+use super::process::{Action, Ctx, HostId, Input, NetId, Pid, Probe, Process, Signal, Timer};
+use super::world::{Ev, Frame, Life, Payload, Power, Sch, World};
+use crate::engine::{EventId, Span, SpanRange, Time};
+use crate::net::Plane;
+use crate::net::addr::{Cidr, Endpoint, Ip, Mac};
+use crate::net::arp::{Entry as Neigh, Next, Nud, wheel};
+use crate::net::rules::Effect;
+
+/// Time for a packet to go through the loopback interface.
+const LOOPBACK: Span = Span::us(10);
+
+impl<P: Process> World<P> {
+    /// Handles one event.
+    pub fn handle(&mut self, event: Ev<P::Msg>, s: &mut Sch<P>) {
+        self.changed = false;
+        match event {
+            Ev::Datagram { from_mac, mac, sent, plane, from, to, msg } => {
+                self.datagram(from_mac, mac, sent, plane, from, to, msg, s);
+            }
+            Ev::Arrive(mac, sent, frame) => self.arrive(mac, sent, *frame, s),
+            Ev::Timer(pid, generation, timer) => {
+                if self.procs[pid.0 as usize].generation == generation {
+                    self.input(pid, Input::Timer(timer), s);
+                }
+            }
+            Ev::Wake(pid, generation) => {
+                if self.procs[pid.0 as usize].generation == generation {
+                    self.drain(pid, s);
+                }
+            }
+            Ev::Neigh(host, net, ip) => self.neigh_timer(host, net, ip, s),
+            Ev::Tcp(host, conn) => self.tcp_timer(host, conn, s),
+            Ev::Exec(pid, generation, tag, run) => {
+                if self.procs[pid.0 as usize].generation == generation {
+                    let ok = if run.1 { None } else { Some(self.probe(pid, &run.0)) };
+                    self.input(pid, Input::Exec { tag, ok }, s);
+                }
+            }
+            Ev::Booted(host, life) => self.booted(host, life, s),
+            Ev::Start(pid, generation) => {
+                if self.procs[pid.0 as usize].generation == generation {
+                    self.start_now(pid, s);
+                }
+            }
+            Ev::Thaw(host, freeze) => {
+                if self.host(host).freezes == freeze {
+                    self.thaw(host, s);
+                }
+            }
+            Ev::Outer(_) => {}
+        }
+    }
+
+    /// Whether the host's kernel hears frames.
+    #[inline]
+    fn deaf(&self, host: HostId) -> bool {
+        let h = &self.hosts[host.0 as usize];
+        h.power != Power::On || h.freeze.is_some_and(|f| !f.queued)
+    }
+    #[inline]
+    fn owns(&self, host: HostId, ip: Ip) -> bool {
+        self.hosts[host.0 as usize].addresses.iter().any(|(_, a)| a.ip == ip)
+    }
+
+    // ---- frames ----------------------------------------------------------------------------------------------------
+
+    /// Puts a frame on a network: the switch passes it to the interface that it is for, or to all.
+    pub(crate) fn transmit(&mut self, host: HostId, net: NetId, frame: Frame<P::Msg>, s: &mut Sch<P>) {
+        let Some(nic) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net) else { return };
+        if !nic.carrier || self.hosts[host.0 as usize].power != Power::On {
+            let label = self.frame_label(&frame);
+            self.lost(s, host, host, label, LostBy::NoCarrier);
+            return;
+        }
+        if frame.to == Mac::ALL {
+            for i in 0..self.nets[net.0 as usize].ports.len() {
+                let (to, mac) = self.nets[net.0 as usize].ports[i];
+                if to != host {
+                    self.wire(host, to, mac, net, &frame, s);
+                }
+            }
+            return;
+        }
+        if let Some(to) = self.mac_host(frame.to) {
+            let mac = frame.to;
+            self.wire(host, to, mac, net, &frame, s);
+        }
+    }
+
+    /// One copy of a frame on its way from host to host.
+    fn wire(&mut self, from: HostId, to: HostId, mac: Mac, net: NetId, frame: &Frame<P::Msg>, s: &mut Sch<P>) {
+        let (latency, loss, duplicate) = {
+            let n = &self.nets[net.0 as usize];
+            (n.latency, n.loss, n.duplicate)
+        };
+        let (delay_stream, fate) = self.streams_of(from, to, net);
+        let mut extra = Span::ZERO;
+        let mut twice = duplicate.ppb > 0 && self.streams.chance(fate, duplicate);
+        if loss.ppb > 0 && self.streams.chance(fate, loss) {
+            let label = self.frame_label(frame);
+            self.lost(s, from, to, label, LostBy::Chance);
+            return;
+        }
+        for i in 0..self.rules.len() {
+            if !self.rules[i].matches(from.0, to.0, frame.plane) {
+                continue;
+            }
+            let by = self.rules[i].by;
+            let gone = match &mut self.rules[i].effect {
+                Effect::Drop => true,
+                Effect::DropNext(0) => false,
+                Effect::DropNext(n) => {
+                    *n -= 1;
+                    true
+                }
+                Effect::Loss(p) => self.streams.chance(fate, *p),
+                Effect::LoseGarps => {
+                    matches!(&frame.payload, Payload::Arp { sender, target, .. } if sender == target)
+                }
+                Effect::Delay(range) => {
+                    extra += self.streams.span(fate, *range);
+                    false
+                }
+                Effect::Duplicate(p) => {
+                    twice |= self.streams.chance(fate, *p);
+                    false
+                }
+                Effect::Reorder(p, range) => {
+                    if self.streams.chance(fate, *p) {
+                        extra += self.streams.span(fate, *range);
+                    }
+                    false
+                }
+            };
+            if gone {
+                let label = self.frame_label(frame);
+                self.lost(s, from, to, label, LostBy::Rule(by));
+                return;
+            }
+        }
+        for _ in 0..=u8::from(twice) {
+            let at = s.now() + self.streams.span(delay_stream, latency) + extra;
+            let event = match &frame.payload {
+                Payload::Datagram(src, dst, msg) => Ev::Datagram {
+                    from_mac: frame.from,
+                    mac,
+                    sent: s.now(),
+                    plane: frame.plane,
+                    from: *src,
+                    to: *dst,
+                    msg: msg.clone(),
+                },
+                _ => Ev::Arrive(mac, s.now(), Box::new(frame.clone())),
+            };
+            s.at(at, event);
+        }
+    }
+
+    /// The streams of delay and fate for frames from one host to another.
+    fn streams_of(&mut self, from: HostId, to: HostId, net: NetId) -> (crate::engine::random::StreamId, crate::engine::random::StreamId) {
+        let n = self.hosts.len();
+        if self.pair.len() != n * n * self.nets.len() {
+            self.pair = vec![None; n * n * self.nets.len()];
+        }
+        let i = (net.0 as usize * n + from.0 as usize) * n + to.0 as usize;
+        if let Some(pair) = self.pair[i] {
+            return pair;
+        }
+        let name = format!(
+            "net/{}/{}-{}",
+            self.nets[net.0 as usize].name, self.hosts[from.0 as usize].name, self.hosts[to.0 as usize].name
+        );
+        let tag = (u64::from(from.0) << 16) | u64::from(to.0);
+        let pair = (
+            self.streams.tagged(&format!("{name}/latency"), tag),
+            self.streams.tagged(&format!("{name}/fate"), tag),
+        );
+        self.pair[i] = Some(pair);
+        pair
+    }
+
+    /// Whether a frame that reaches an interface gets into the kernel, and what the log says of it.
+    fn receive(&mut self, from: Mac, mac: Mac, sent: Time, label: Label, s: &Sch<P>) -> Option<(HostId, NetId)> {
+        let (host, i) = self.macs[mac.0 as usize];
+        let nic = &self.hosts[host.0 as usize].nics[i as usize];
+        let (net, carrier) = (nic.net, nic.carrier);
+        let sender = self.macs[from.0 as usize].0;
+        if !carrier || self.deaf(host) {
+            let why = if carrier { LostBy::HostDown } else { LostBy::NoCarrier };
+            self.lost(s, sender, host, label, why);
+            return None;
+        }
+        if self.log.level == super::log::Level::Full {
+            self.tell(s, Some(host), None, What::Frame(sender, sent, label));
+        }
+        Some((host, net))
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn datagram(
+        &mut self,
+        from_mac: Mac,
+        mac: Mac,
+        sent: Time,
+        plane: Plane,
+        from: Endpoint,
+        to: Endpoint,
+        msg: P::Msg,
+        s: &mut Sch<P>,
+    ) {
+        let (word, number) = (self.label)(&msg);
+        let label = Label { plane, word, number };
+        let Some((host, _)) = self.receive(from_mac, mac, sent, label, s) else { return };
+        if !to.ip.is_multicast() && !self.owns(host, to.ip) {
+            self.lost(s, self.macs[from_mac.0 as usize].0, host, label, LostBy::NotHere(to.ip));
+            return;
+        }
+        let pid = self.hosts[host.0 as usize].bound.iter().find(|(p, _)| *p == to.port).map(|b| b.1);
+        if let Some(pid) = pid {
+            self.input(pid, Input::Packet { from, to, msg }, s);
+        }
+    }
+
+    fn arrive(&mut self, mac: Mac, sent: Time, frame: Frame<P::Msg>, s: &mut Sch<P>) {
+        let label = self.frame_label(&frame);
+        let Some((host, net)) = self.receive(frame.from, mac, sent, label, s) else { return };
+        match frame.payload {
+            Payload::Arp { reply, sender, mac: sender_mac, target } => {
+                self.arp_heard(host, net, reply, sender, sender_mac, target, frame.to, s);
+            }
+            Payload::Tcp(from, to, segment) => {
+                if self.owns(host, to.ip) {
+                    self.segment(host, from, to, frame.plane, segment, s);
+                } else {
+                    self.lost(s, self.macs[frame.from.0 as usize].0, host, label, LostBy::NotHere(to.ip));
+                }
+            }
+            Payload::Datagram(..) => {}
+        }
+    }
+
+    // ---- sending ---------------------------------------------------------------------------------------------------
+
+    /// The network and the own address for a destination.
+    pub(crate) fn route(&self, host: HostId, to: Ip) -> Option<(NetId, Ip)> {
+        let h = &self.hosts[host.0 as usize];
+        h.addresses.iter().find(|(_, a)| a.prefix < 32 && a.contains(to)).map(|(net, a)| {
+            let own = h.addresses.iter().find(|(n, _)| n == net).map_or(a.ip, |(_, first)| first.ip);
+            (*net, own)
+        })
+    }
+
+    /// Sends a packet to a unicast address: locally, or through ARP.
+    pub(crate) fn emit(&mut self, host: HostId, to: Ip, plane: Plane, payload: Payload<P::Msg>, s: &mut Sch<P>) -> bool {
+        if self.owns(host, to) {
+            let Some(mac) = self.hosts[host.0 as usize].nics.first().map(|n| n.mac) else { return false };
+            let event = match payload {
+                Payload::Datagram(from, to, msg) => {
+                    Ev::Datagram { from_mac: mac, mac, sent: s.now(), plane, from, to, msg }
+                }
+                payload => Ev::Arrive(mac, s.now(), Box::new(Frame { from: mac, to: mac, plane, payload })),
+            };
+            s.after(LOOPBACK, event);
+            return true;
+        }
+        let Some((net, own)) = self.route(host, to) else { return false };
+        let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
+            return false;
+        };
+        let now = s.now();
+        let mut frame = Frame { from: mac, to: Mac::ALL, plane, payload };
+        match self.neigh_use(host, net, to, s) {
+            Some(dst) => {
+                frame.to = dst;
+                self.transmit(host, net, frame, s);
+            }
+            None => {
+                let asking = self.neigh_entry(host, net, to).map(|e| e.probes == 1 && e.updated == now);
+                self.hosts[host.0 as usize].waiting.push((net, to, frame));
+                if asking == Some(true) && self.hosts[host.0 as usize].waiting.iter().filter(|w| w.1 == to).count() == 1 {
+                    self.arp_ask(host, net, own, to, Mac::ALL, s);
+                }
+            }
+        }
+        true
+    }
+
+    fn neigh_entry(&self, host: HostId, net: NetId, ip: Ip) -> Option<&Neigh> {
+        self.hosts[host.0 as usize].neigh.iter().find(|(n, e)| *n == net && e.ip == ip).map(|(_, e)| e)
+    }
+
+    /// The hardware address to use for `ip`, if there is one; the entry notices that it is used.
+    #[inline]
+    fn neigh_use(&mut self, host: HostId, net: NetId, ip: Ip, s: &mut Sch<P>) -> Option<Mac> {
+        let now = s.now();
+        let h = &mut self.hosts[host.0 as usize];
+        let (delay, retrans, phase) = (h.parms.delay_first_probe_time, h.parms.retrans_time, h.tick_phase);
+        if let Some((_, e)) = h.neigh.iter_mut().find(|(n, e)| *n == net && e.ip == ip) {
+            e.used = now;
+            match e.state {
+                Nud::Reachable | Nud::Delay | Nud::Probe => return Some(e.mac),
+                Nud::Stale => {
+                    e.state = Nud::Delay;
+                    e.updated = now;
+                    s.arm(e.timer, wheel(now, now + delay, phase));
+                    return Some(e.mac);
+                }
+                Nud::Incomplete => return None,
+                Nud::Failed => {
+                    e.state = Nud::Incomplete;
+                    (e.probes, e.updated) = (1, now);
+                    s.arm(e.timer, wheel(now, now + retrans, phase));
+                    return None;
+                }
+            }
+        }
+        let timer = s.new_timer(Ev::Neigh(host, net, ip));
+        s.arm(timer, wheel(now, now + retrans, phase));
+        h.neigh.push((
+            net,
+            Neigh {
+                ip,
+                mac: Mac(0),
+                state: Nud::Incomplete,
+                confirmed: Time::ZERO,
+                updated: now,
+                used: now,
+                probes: 1,
+                timer,
+                because: s.current(),
+            },
+        ));
+        None
+    }
+
+    fn arp_ask(&mut self, host: HostId, net: NetId, own: Ip, target: Ip, to: Mac, s: &mut Sch<P>) {
+        let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else { return };
+        let payload = Payload::Arp { reply: false, sender: own, mac, target };
+        self.transmit(host, net, Frame { from: mac, to, plane: Plane::arp, payload }, s);
+    }
+
+    /// The reachable time of a host's interfaces: one draw, again every 300 s.
+    fn reachable_time(&mut self, host: HostId) -> Span {
+        let h = &self.hosts[host.0 as usize];
+        let base = h.parms.base_reachable_time;
+        let (stream, half) = (h.s_reachable, Span(base.0 / 2));
+        // The draw must not depend on how often it is asked for: one stream for each period would be right and costly; the
+        // period's draw is the first of the run, which is what a run of less than five minutes sees.
+        if let Some(r) = self.reachable_cache(host) {
+            return r;
+        }
+        let r = self.streams.span(stream, SpanRange::new(half, half + base));
+        self.hosts[host.0 as usize].tick_reachable = Some(r);
+        r
+    }
+    fn reachable_cache(&self, host: HostId) -> Option<Span> {
+        self.hosts[host.0 as usize].tick_reachable
+    }
+
+    fn neigh_timer(&mut self, host: HostId, net: NetId, ip: Ip, s: &mut Sch<P>) {
+        if self.hosts[host.0 as usize].power != Power::On {
+            return;
+        }
+        let now = s.now();
+        if let Some(f) = self.hosts[host.0 as usize].freeze
+            && !f.queued
+        {
+            // The kernel stands still: it looks again when it goes on.
+            if let Some(e) = self.neigh_entry(host, net, ip) {
+                let timer = e.timer;
+                s.arm(timer, now + Span::ms(100));
+            }
+            return;
+        }
+        let reachable = self.reachable_time(host);
+        let h = &mut self.hosts[host.0 as usize];
+        let (parms, phase) = (h.parms, h.tick_phase);
+        let Some((_, e)) = h.neigh.iter_mut().find(|(n, e)| *n == net && e.ip == ip) else { return };
+        let (timer, mac) = (e.timer, e.mac);
+        let next = e.on_timer(now, reachable, &parms);
+        let own = self.route(host, ip).map(|r| r.1);
+        match next {
+            Next::Rest => {}
+            Next::At(at) => {
+                s.arm(timer, wheel(now, at, phase));
+            }
+            Next::ProbeUnicast(at) | Next::ProbeBroadcast(at) => {
+                s.arm(timer, wheel(now, at, phase));
+                if let Some(own) = own {
+                    let to = if matches!(next, Next::ProbeUnicast(_)) { mac } else { Mac::ALL };
+                    self.arp_ask(host, net, own, ip, to, s);
+                }
+            }
+            Next::Failed => {
+                self.tell(s, Some(host), None, What::ArpFailed(ip));
+                self.changed = true;
+                let waiting = std::mem::take(&mut self.hosts[host.0 as usize].waiting);
+                let (failed, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|w| w.0 == net && w.1 == ip);
+                self.hosts[host.0 as usize].waiting = rest;
+                for (_, _, frame) in failed {
+                    if let Payload::Tcp(from, to, Segment::Syn) = frame.payload {
+                        self.tcp_unreachable(host, from.port, to, s);
+                    }
+                }
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn arp_heard(
+        &mut self,
+        host: HostId,
+        net: NetId,
+        reply: bool,
+        sender: Ip,
+        mac: Mac,
+        target: Ip,
+        frame_to: Mac,
+        s: &mut Sch<P>,
+    ) {
+        let now = s.now();
+        let gratuitous = sender == target;
+        let unicast_reply = reply && frame_to != Mac::ALL;
+        let reachable = self.reachable_time(host);
+        let asked_us = !reply && !gratuitous && self.owns(host, target);
+        let h = &mut self.hosts[host.0 as usize];
+        let (parms, phase) = (h.parms, h.tick_phase);
+        if let Some((_, e)) = h.neigh.iter_mut().find(|(n, e)| *n == net && e.ip == sender) {
+            let (before, old) = (e.state, e.mac);
+            let moved = e.hear(mac, unicast_reply, gratuitous, now, &parms);
+            let (timer, after) = (e.timer, e.state);
+            if moved || matches!(before, Nud::Incomplete | Nud::Failed) {
+                e.because = s.current();
+            }
+            if after == Nud::Reachable && before != Nud::Reachable {
+                s.arm(timer, wheel(now, now + reachable, phase));
+            } else if after == Nud::Stale {
+                s.disarm(timer);
+            }
+            if moved {
+                self.changed = true;
+                self.tell(s, Some(host), None, What::ArpMoved(sender, old, mac, gratuitous));
+            }
+            if before == Nud::Incomplete && after != Nud::Incomplete {
+                self.flush(host, net, sender, s);
+            }
+        } else if asked_us || (gratuitous && parms.arp_accept) {
+            let timer = s.new_timer(Ev::Neigh(host, net, sender));
+            h.neigh.push((
+                net,
+                Neigh {
+                    ip: sender,
+                    mac,
+                    state: Nud::Stale,
+                    confirmed: Time::ZERO,
+                    updated: now,
+                    used: Time::ZERO,
+                    probes: 0,
+                    timer,
+                    because: s.current(),
+                },
+            ));
+        }
+        if asked_us {
+            let Some(own_mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
+                return;
+            };
+            let payload = Payload::Arp { reply: true, sender: target, mac: own_mac, target: sender };
+            self.transmit(host, net, Frame { from: own_mac, to: mac, plane: Plane::arp, payload }, s);
+        }
+    }
+
+    /// Sends what waited for an ARP answer.
+    fn flush(&mut self, host: HostId, net: NetId, ip: Ip, s: &mut Sch<P>) {
+        let waiting = std::mem::take(&mut self.hosts[host.0 as usize].waiting);
+        for (n, to, mut frame) in waiting {
+            if n != net || to != ip {
+                self.hosts[host.0 as usize].waiting.push((n, to, frame));
+            } else if let Some(mac) = self.neigh_use(host, net, ip, s) {
+                frame.to = mac;
+                self.transmit(host, net, frame, s);
+            }
+        }
+    }
+
+    /// TCP progress confirms the neighbour.
+    pub(crate) fn confirm(&mut self, host: HostId, ip: Ip, now: Time) {
+        for (_, e) in &mut self.hosts[host.0 as usize].neigh {
+            if e.ip == ip && !matches!(e.state, Nud::Incomplete | Nud::Failed) {
+                e.confirmed = now;
+            }
+        }
+    }
+
+    // ---- processes -------------------------------------------------------------------------------------------------
+
+    /// Hands an input to a process: now, or when it gets to it.
+    pub(crate) fn input(&mut self, pid: Pid, input: Input<P::Msg>, s: &mut Sch<P>) {
+        let p = &self.procs[pid.0 as usize];
+        let h = &self.hosts[p.host.0 as usize];
+        if p.life == Life::Dead || h.power != Power::On {
+            return;
+        }
+        if p.life != Life::Running || h.freeze.is_some() {
+            let clock_stops = h.freeze.is_some_and(|f| f.clock_stops);
+            let p = &mut self.procs[pid.0 as usize];
+            match input {
+                Input::Timer(timer) if clock_stops => p.overdue.push((s.now(), timer)),
+                input => p.inbox.push_back(input),
+            }
+            return;
+        }
+        if h.wakeup.max > Span::ZERO {
+            let (stream, range) = (h.s_wakeup, h.wakeup);
+            let p = &mut self.procs[pid.0 as usize];
+            p.inbox.push_back(input);
+            if !p.waking {
+                p.waking = true;
+                let generation = p.generation;
+                let delay = self.streams.span(stream, range);
+                s.after(delay, Ev::Wake(pid, generation));
+            }
+            return;
+        }
+        self.run(pid, input, s);
+    }
+
+    /// A process works through its inbox: overdue timers first, as an event loop does.
+    pub(crate) fn drain(&mut self, pid: Pid, s: &mut Sch<P>) {
+        let p = &mut self.procs[pid.0 as usize];
+        p.waking = false;
+        if p.life != Life::Running || self.hosts[p.host.0 as usize].freeze.is_some() {
+            return;
+        }
+        let generation = p.generation;
+        let mut waiting: Vec<Input<P::Msg>> = p.inbox.drain(..).collect();
+        waiting.sort_by_key(|i| !matches!(i, Input::Timer(_)));
+        for input in waiting {
+            if self.procs[pid.0 as usize].generation == generation {
+                self.run(pid, input, s);
+            }
+        }
+    }
+
+    fn run(&mut self, pid: Pid, input: Input<P::Msg>, s: &mut Sch<P>) {
+        let mut out = std::mem::take(&mut self.out);
+        let host = self.procs[pid.0 as usize].host;
+        let now = self.clock(host, s.now());
+        let h = &mut self.hosts[host.0 as usize];
+        // A host has few interfaces; most have one.
+        let mut carriers = [(NetId(0), false); 8];
+        let n = h.nics.len().min(8);
+        for (slot, nic) in carriers.iter_mut().zip(&h.nics) {
+            *slot = (nic.net, nic.carrier);
+        }
+        let mut ctx = Ctx {
+            now,
+            me: pid,
+            host,
+            event: s.current(),
+            out: &mut out,
+            next_conn: &mut h.next_conn,
+            addresses: &h.addresses,
+            carriers: &carriers[..n],
+        };
+        self.procs[pid.0 as usize].logic.on(input, &mut ctx);
+        let generation = self.procs[pid.0 as usize].generation;
+        for action in out.drain(..) {
+            if self.procs[pid.0 as usize].generation != generation {
+                break;
+            }
+            self.act(pid, host, action, s);
+        }
+        self.out = out;
+    }
+
+    fn act(&mut self, pid: Pid, host: HostId, action: Action<P::Msg, P::Note>, s: &mut Sch<P>) {
+        match action {
+            Action::Send { mut from, to, net, plane, msg } => {
+                if to.ip.is_multicast() {
+                    let Some(net) = net else { return };
+                    let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
+                        return;
+                    };
+                    let payload = Payload::Datagram(from, to, msg);
+                    self.transmit(host, net, Frame { from: mac, to: Mac::ALL, plane, payload }, s);
+                    return;
+                }
+                if from.ip == Ip::NONE {
+                    from.ip = if self.owns(host, to.ip) {
+                        to.ip
+                    } else {
+                        self.route(host, to.ip).map_or(Ip::NONE, |r| r.1)
+                    };
+                }
+                self.emit(host, to.ip, plane, Payload::Datagram(from, to, msg), s);
+            }
+            Action::Bind(port) => self.hosts[host.0 as usize].bound.push((port, pid)),
+            Action::Listen(port, backlog) => {
+                self.hosts[host.0 as usize].tcp.listeners.insert(port, (pid, backlog));
+            }
+            Action::Connect(conn, to, plane, options) => self.tcp_connect(host, pid, conn, to, plane, options, s),
+            Action::TcpSend(conn, msg) => self.tcp_send(host, conn, Some(msg), s),
+            Action::Close(conn) => self.tcp_close(host, conn, s),
+            Action::AddAddress(net, cidr) => self.add_address(host, net, cidr, s),
+            Action::RemoveAddress(net, ip) => self.remove_address(host, net, ip, s),
+            Action::GratuitousArp(net, ip) => {
+                let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
+                    return;
+                };
+                let payload = Payload::Arp { reply: false, sender: ip, mac, target: ip };
+                self.transmit(host, net, Frame { from: mac, to: Mac::ALL, plane: Plane::arp, payload }, s);
+            }
+            Action::SetTimer(timer, span) => self.set_timer(pid, timer, span, s),
+            Action::CancelTimer(timer) => {
+                if let Some(Some(id)) = self.procs[pid.0 as usize].timers.get(timer.0 as usize) {
+                    s.disarm(*id);
+                }
+                let p = &mut self.procs[pid.0 as usize];
+                p.inbox.retain(|i| !matches!(i, Input::Timer(t) if *t == timer));
+            }
+            Action::Spawn(child) => self.start_now(child, s),
+            Action::Exec(probe, run_time, timeout, tag) => {
+                let name = format!("host/{}/exec/{tag}", self.hosts[host.0 as usize].name);
+                let stream = self.streams.named(&name);
+                let mut took = self.streams.span(stream, run_time);
+                if let Probe::Answers(port) = &probe
+                    && self.silent(host, *port)
+                {
+                    took = timeout + Span(1);
+                }
+                let killed = took > timeout;
+                let generation = self.procs[pid.0 as usize].generation;
+                s.after(took.min(timeout), Ev::Exec(pid, generation, tag, Box::new((probe, killed))));
+            }
+            Action::Exit(_) => self.end(pid, false, s),
+            Action::Note(note) => self.tell(s, Some(host), Some(pid), What::Note(note)),
+        }
+    }
+
+    fn set_timer(&mut self, pid: Pid, timer: Timer, span: Span, s: &mut Sch<P>) {
+        let p = &mut self.procs[pid.0 as usize];
+        let i = timer.0 as usize;
+        if p.timers.len() <= i {
+            p.timers.resize(i + 1, None);
+        }
+        let generation = p.generation;
+        let id = *p.timers[i].get_or_insert_with(|| s.new_timer(Ev::Timer(pid, generation, timer)));
+        let drift = self.hosts[p.host.0 as usize].drift_ppm;
+        let span = if drift == 0 { span } else { span.ratio(1_000_000, (1_000_000 + i64::from(drift)).max(1) as u64) };
+        s.arm(id, s.now() + span);
+    }
+
+    /// Whether a check of this local port would hang: its process exists but does not run.
+    fn silent(&self, host: HostId, port: u16) -> bool {
+        self.host(host).tcp.listeners.get(&port).is_some_and(|(p, _)| matches!(self.proc(*p).life, Life::Stopped | Life::Hung))
+    }
+    fn probe(&self, pid: Pid, probe: &Probe) -> bool {
+        let host = self.proc(pid).host;
+        match probe {
+            Probe::Running(name) => {
+                self.host(host).procs.iter().any(|p| self.proc(*p).name == *name && self.proc(*p).life != Life::Dead)
+            }
+            Probe::Answers(port) => {
+                self.host(host).tcp.listeners.get(port).is_some_and(|(p, _)| self.proc(*p).life == Life::Running)
+            }
+        }
+    }
+
+    // ---- addresses -------------------------------------------------------------------------------------------------
+
+    pub(crate) fn add_address(&mut self, host: HostId, net: NetId, cidr: Cidr, s: &Sch<P>) {
+        if self.owns(host, cidr.ip) {
+            return;
+        }
+        self.hosts[host.0 as usize].addresses.push((net, cidr));
+        self.changed = true;
+        self.tell(s, Some(host), None, What::AddressAdded(cidr.ip));
+    }
+    pub(crate) fn remove_address(&mut self, host: HostId, net: NetId, ip: Ip, s: &Sch<P>) {
+        let before = self.hosts[host.0 as usize].addresses.len();
+        self.hosts[host.0 as usize].addresses.retain(|(n, a)| *n != net || a.ip != ip);
+        if self.hosts[host.0 as usize].addresses.len() != before {
+            self.changed = true;
+            self.tell(s, Some(host), None, What::AddressRemoved(ip));
+        }
+    }
+
+    /// The carrier of an interface comes or goes; the host's processes are told.
+    pub fn carrier(&mut self, host: HostId, net: NetId, up: bool, s: &mut Sch<P>) {
+        let Some(nic) = self.hosts[host.0 as usize].nics.iter_mut().find(|n| n.net == net) else { return };
+        if nic.carrier == up {
+            return;
+        }
+        nic.carrier = up;
+        self.changed = true;
+        for i in 0..self.hosts[host.0 as usize].procs.len() {
+            let pid = self.hosts[host.0 as usize].procs[i];
+            self.input(pid, Input::Carrier(net, up), s);
+        }
+    }
+    /// Sends a signal to a process that can hear it.
+    pub fn signal(&mut self, pid: Pid, signal: Signal, s: &mut Sch<P>) {
+        self.input(pid, Input::Signal(signal), s);
+    }
+    /// The event that is being handled, as evidence.
+    pub fn event(s: &Sch<P>) -> EventId {
+        s.current()
+    }
+}
+
+use super::tcp::Segment;

@@ -1,0 +1,212 @@
+//! What happens to hosts and processes from outside: power, freezes, signals, starts and ends.
+
+use super::log::What;
+use super::process::{HostId, Input, Pid, Process, Signal};
+use super::world::{Ev, Freeze, Life, Power, Sch, World};
+use crate::engine::Time;
+
+impl<P: Process> World<P> {
+    /// The power comes: the host boots and its daemons start. Nothing if it is on already.
+    pub fn power_on(&mut self, host: HostId, s: &mut Sch<P>) {
+        let h = &mut self.hosts[host.0 as usize];
+        if h.power != Power::Off {
+            return;
+        }
+        h.power = Power::Booting;
+        h.life += 1;
+        let (life, range) = (h.life, h.boot_time);
+        let stream = self.streams.named(&format!("host/{}/boot", self.hosts[host.0 as usize].name));
+        let took = self.streams.span(stream, range);
+        s.after(took, Ev::Booted(host, life));
+    }
+    /// The host is up at once, as it is at the start of a run.
+    pub fn boot_now(&mut self, host: HostId, s: &mut Sch<P>) {
+        let h = &mut self.hosts[host.0 as usize];
+        h.power = Power::Booting;
+        h.life += 1;
+        let life = h.life;
+        self.booted(host, life, s);
+    }
+    pub(crate) fn booted(&mut self, host: HostId, life: u32, s: &mut Sch<P>) {
+        let h = &mut self.hosts[host.0 as usize];
+        if h.life != life || h.power != Power::Booting {
+            return;
+        }
+        h.power = Power::On;
+        h.addresses = h.nics.iter().map(|n| (n.net, n.primary)).collect();
+        self.changed = true;
+        if s.now() > Time::ZERO {
+            self.tell(s, Some(host), None, What::Booted);
+        }
+        for i in 0..self.hosts[host.0 as usize].procs.len() {
+            let pid = self.hosts[host.0 as usize].procs[i];
+            if self.procs[pid.0 as usize].autostart {
+                self.start_now(pid, s);
+            }
+        }
+    }
+    /// The power goes: everything volatile is lost, nobody is told.
+    pub fn power_off(&mut self, host: HostId, s: &mut Sch<P>) {
+        let h = &mut self.hosts[host.0 as usize];
+        if h.power == Power::Off {
+            return;
+        }
+        h.power = Power::Off;
+        h.life += 1;
+        h.freezes += 1;
+        h.freeze = None;
+        h.addresses.clear();
+        h.waiting.clear();
+        h.bound.clear();
+        for (_, e) in h.neigh.drain(..) {
+            s.free_timer(e.timer);
+        }
+        for (_, c) in std::mem::take(&mut h.tcp.conns) {
+            s.free_timer(c.timer);
+        }
+        h.tcp = super::tcp::Table::default();
+        self.changed = true;
+        for i in 0..self.hosts[host.0 as usize].procs.len() {
+            let pid = self.hosts[host.0 as usize].procs[i];
+            self.forget(pid, s);
+        }
+    }
+    /// The host stands still.
+    pub fn freeze(&mut self, host: HostId, queued: bool, clock_stops: bool, s: &Sch<P>) {
+        let h = &mut self.hosts[host.0 as usize];
+        if h.power != Power::On || h.freeze.is_some() {
+            return;
+        }
+        h.freezes += 1;
+        h.freeze = Some(Freeze { since: s.now(), queued, clock_stops });
+        self.changed = true;
+        self.tell(s, Some(host), None, What::Frozen);
+    }
+    /// The host goes on. Its timers are overdue, or have kept their remaining time if the clocks stood still.
+    pub fn thaw(&mut self, host: HostId, s: &mut Sch<P>) {
+        let Some(freeze) = self.hosts[host.0 as usize].freeze.take() else { return };
+        let still = s.now().since(freeze.since);
+        self.hosts[host.0 as usize].freezes += 1;
+        self.changed = true;
+        self.tell(s, Some(host), None, What::Thawed(still));
+        if freeze.clock_stops {
+            let h = &mut self.hosts[host.0 as usize];
+            h.stood_still += still;
+            for i in 0..h.procs.len() {
+                let pid = self.hosts[host.0 as usize].procs[i];
+                let p = &mut self.procs[pid.0 as usize];
+                // A timer that ran out during the freeze by true time had so much left when the clock stopped.
+                let overdue: Vec<(Time, super::process::Timer)> = std::mem::take(&mut p.overdue);
+                p.inbox.retain(|i| !matches!(i, Input::Timer(_)));
+                for id in p.timers.iter().flatten() {
+                    if let Some(at) = s.deadline(*id) {
+                        s.arm(*id, at + still);
+                    }
+                }
+                for (at, timer) in overdue {
+                    if let Some(Some(id)) = self.procs[pid.0 as usize].timers.get(timer.0 as usize) {
+                        s.arm(*id, at + still);
+                    }
+                }
+            }
+        }
+        for i in 0..self.hosts[host.0 as usize].procs.len() {
+            let pid = self.hosts[host.0 as usize].procs[i];
+            self.drain(pid, s);
+        }
+    }
+
+    /// Starts a process that does not run.
+    pub fn start_now(&mut self, pid: Pid, s: &mut Sch<P>) {
+        let p = &mut self.procs[pid.0 as usize];
+        if p.life != Life::Dead || self.hosts[p.host.0 as usize].power != Power::On {
+            return;
+        }
+        p.life = Life::Running;
+        p.generation += 1;
+        p.logic.reset();
+        let host = p.host;
+        if s.now() > Time::ZERO {
+            self.tell(s, Some(host), Some(pid), What::Started);
+        }
+        self.changed = true;
+        self.input(pid, Input::Start, s);
+    }
+    /// Forgets a process: timers, inbox, sockets.
+    fn forget(&mut self, pid: Pid, s: &mut Sch<P>) {
+        let p = &mut self.procs[pid.0 as usize];
+        p.life = Life::Dead;
+        p.generation += 1;
+        p.waking = false;
+        p.inbox.clear();
+        p.overdue.clear();
+        for id in p.timers.drain(..).flatten() {
+            s.free_timer(id);
+        }
+        p.logic.reset();
+        let host = p.host;
+        self.hosts[host.0 as usize].bound.retain(|b| b.1 != pid);
+        self.changed = true;
+    }
+    /// A process ends: its sockets are closed by the kernel, its children get SIGTERM, its parent is told.
+    pub fn end(&mut self, pid: Pid, killed: bool, s: &mut Sch<P>) {
+        if self.procs[pid.0 as usize].life == Life::Dead {
+            return;
+        }
+        let (host, parent) = (self.procs[pid.0 as usize].host, self.procs[pid.0 as usize].parent);
+        self.tell(s, Some(host), Some(pid), What::Ended(killed));
+        self.forget(pid, s);
+        self.tcp_owner_gone(host, pid, s);
+        let children: Vec<Pid> = self.host(host).procs.iter().copied().filter(|c| self.proc(*c).parent == Some(pid)).collect();
+        for child in children {
+            self.signal(child, Signal::Term, s);
+        }
+        if let Some(parent) = parent {
+            self.signal(parent, Signal::ChildDied(pid), s);
+        }
+    }
+    /// SIGKILL. A process that hangs in the kernel does not die.
+    pub fn kill(&mut self, pid: Pid, s: &mut Sch<P>) {
+        if self.procs[pid.0 as usize].life != Life::Hung {
+            self.end(pid, true, s);
+        }
+    }
+    /// SIGKILL to a process and all its children at once, the children first told to nobody.
+    pub fn kill_all(&mut self, pid: Pid, s: &mut Sch<P>) {
+        let host = self.procs[pid.0 as usize].host;
+        let family: Vec<Pid> =
+            self.host(host).procs.iter().copied().filter(|c| *c == pid || self.proc(*c).parent == Some(pid)).collect();
+        for p in family.iter().rev() {
+            if !matches!(self.procs[p.0 as usize].life, Life::Dead | Life::Hung) {
+                self.tell(s, Some(host), Some(*p), What::Ended(true));
+                self.forget(*p, s);
+                self.tcp_owner_gone(host, *p, s);
+            }
+        }
+    }
+    /// SIGSTOP or a hang, for a process and its children.
+    pub fn pause(&mut self, pid: Pid, hung: bool) {
+        let host = self.procs[pid.0 as usize].host;
+        for i in 0..self.hosts[host.0 as usize].procs.len() {
+            let p = self.hosts[host.0 as usize].procs[i];
+            let p = &mut self.procs[p.0 as usize];
+            if p.life == Life::Running && (self.hosts[host.0 as usize].procs[i] == pid || p.parent == Some(pid)) {
+                p.life = if hung { Life::Hung } else { Life::Stopped };
+                self.changed = true;
+            }
+        }
+    }
+    /// SIGCONT, or the end of a hang, for a process and its children.
+    pub fn resume(&mut self, pid: Pid, s: &mut Sch<P>) {
+        let host = self.procs[pid.0 as usize].host;
+        for i in 0..self.hosts[host.0 as usize].procs.len() {
+            let q = self.hosts[host.0 as usize].procs[i];
+            let p = &mut self.procs[q.0 as usize];
+            if matches!(p.life, Life::Stopped | Life::Hung) && (q == pid || p.parent == Some(pid)) {
+                p.life = Life::Running;
+                self.changed = true;
+                self.drain(q, s);
+            }
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! The kernel's side of TCP: what segments and timers do to connections.
+
+use super::process::{ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions};
+use super::tcp::{Conn, RTO_MAX, Segment, State, backoff};
+use super::world::{Ev, Payload, Sch, World};
+use crate::engine::{Span, Time};
+use crate::net::Plane;
+use crate::net::addr::{Endpoint, Ip};
+use std::collections::VecDeque;
+
+impl<P: Process> World<P> {
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn tcp_connect(
+        &mut self,
+        host: HostId,
+        owner: Pid,
+        id: ConnId,
+        remote: Endpoint,
+        plane: Plane,
+        options: TcpOptions,
+        s: &mut Sch<P>,
+    ) {
+        let own = self.host(host).addresses.iter().any(|(_, a)| a.ip == remote.ip);
+        let from = if own { Some(remote.ip) } else { self.route(host, remote.ip).map(|r| r.1) };
+        let port = self.hosts[host.0 as usize].tcp.port();
+        let local = Endpoint::new(from.unwrap_or(Ip::NONE), port);
+        self.new_conn(host, id, owner, local, remote, plane, options, State::SynSent, s);
+        if from.is_none() {
+            self.finish(host, id, Tcp::Unreachable, s);
+            return;
+        }
+        self.put(host, id, Segment::Syn, s);
+        self.rearm(host, id, s);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn new_conn(
+        &mut self,
+        host: HostId,
+        id: ConnId,
+        owner: Pid,
+        local: Endpoint,
+        remote: Endpoint,
+        plane: Plane,
+        options: TcpOptions,
+        state: State,
+        s: &mut Sch<P>,
+    ) {
+        let timer = s.new_timer(Ev::Tcp(host, id));
+        let table = &mut self.hosts[host.0 as usize].tcp;
+        table.by_peer.insert((local.port, remote), id);
+        table.conns.insert(
+            id,
+            Conn {
+                owner,
+                local,
+                remote,
+                plane,
+                options,
+                state,
+                unacked: VecDeque::new(),
+                send_next: 0,
+                recv_next: 0,
+                retries: 0,
+                since: s.now(),
+                heard: s.now(),
+                probes: 0,
+                timer,
+                closed: false,
+                peer_closed: false,
+            },
+        );
+    }
+
+    fn conn(&self, host: HostId, id: ConnId) -> Option<&Conn<P::Msg>> {
+        self.hosts[host.0 as usize].tcp.conns.get(&id)
+    }
+    fn conn_mut(&mut self, host: HostId, id: ConnId) -> Option<&mut Conn<P::Msg>> {
+        self.hosts[host.0 as usize].tcp.conns.get_mut(&id)
+    }
+
+    /// Sends a segment of a connection.
+    fn put(&mut self, host: HostId, id: ConnId, segment: Segment<P::Msg>, s: &mut Sch<P>) {
+        let Some(c) = self.conn(host, id) else { return };
+        let (local, remote, plane) = (c.local, c.remote, c.plane);
+        self.emit(host, remote.ip, plane, Payload::Tcp(local, remote, segment), s);
+    }
+
+    /// Sets the connection's timer for what comes next: a retransmission, a keepalive probe, or nothing.
+    fn rearm(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        let now = s.now();
+        let Some(c) = self.conn(host, id) else { return };
+        let wait = if c.state != State::Open {
+            Some(backoff(true, c.retries))
+        } else if !c.unacked.is_empty() {
+            Some(backoff(false, c.retries))
+        } else {
+            c.options.keepalive.map(|(idle, interval, _)| if c.probes == 0 { idle } else { interval })
+        };
+        let timer = c.timer;
+        let user = c.options.user_timeout;
+        let deadline = (!user.is_zero() && (c.state != State::Open || !c.unacked.is_empty())).then(|| c.since + user);
+        match wait {
+            Some(wait) => {
+                let at = now + wait.min(RTO_MAX.max(wait));
+                s.arm(timer, deadline.map_or(at, |d| at.min(d.max(now))));
+            }
+            None => s.disarm(timer),
+        }
+    }
+
+    pub(crate) fn tcp_timer(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        let h = &self.hosts[host.0 as usize];
+        if h.freeze.is_some_and(|f| !f.queued) {
+            if let Some(c) = self.conn(host, id) {
+                let timer = c.timer;
+                s.after(Span::ms(100), Ev::Tcp(host, id));
+                s.disarm(timer);
+            }
+            return;
+        }
+        let (syn_retries, retries2) = (h.tcp_syn_retries, h.tcp_retries2);
+        let now = s.now();
+        let Some(c) = self.conn_mut(host, id) else { return };
+        let user = c.options.user_timeout;
+        if c.state == State::Open && c.unacked.is_empty() {
+            // A keepalive probe is due, or one too many has gone unanswered.
+            let Some((_, _, count)) = c.options.keepalive else { return };
+            if c.probes >= count {
+                self.finish(host, id, Tcp::TimedOut, s);
+                return;
+            }
+            c.probes += 1;
+            self.put(host, id, Segment::Probe, s);
+            self.rearm(host, id, s);
+            return;
+        }
+        let limit = if c.state == State::Open { retries2 } else { syn_retries };
+        if c.retries >= limit || (!user.is_zero() && now >= c.since + user) {
+            self.finish(host, id, Tcp::TimedOut, s);
+            return;
+        }
+        c.retries += 1;
+        let again = match c.state {
+            State::SynSent => Some(Segment::Syn),
+            State::SynReceived => Some(Segment::SynAck),
+            State::Open => c.unacked.front().map(|(n, m)| Segment::Data(*n, m.clone())),
+        };
+        if let Some(segment) = again {
+            self.put(host, id, segment, s);
+        }
+        self.rearm(host, id, s);
+    }
+
+    pub(crate) fn tcp_send(&mut self, host: HostId, id: ConnId, msg: Option<P::Msg>, s: &mut Sch<P>) {
+        let now = s.now();
+        let Some(c) = self.conn_mut(host, id) else { return };
+        if c.closed {
+            return;
+        }
+        let n = c.send_next;
+        c.send_next += 1;
+        if c.unacked.is_empty() {
+            c.since = now;
+            c.retries = 0;
+        }
+        c.unacked.push_back((n, msg.clone()));
+        c.closed = msg.is_none();
+        let first = c.unacked.len() == 1;
+        if c.state == State::Open {
+            self.put(host, id, Segment::Data(n, msg), s);
+            if first {
+                self.rearm(host, id, s);
+            }
+        }
+    }
+
+    pub(crate) fn tcp_close(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        let Some(c) = self.conn(host, id) else { return };
+        if c.state == State::Open {
+            self.tcp_send(host, id, None, s);
+            self.reap(host, id, s);
+        } else {
+            self.drop_conn(host, id, s);
+        }
+    }
+
+    /// Forgets a connection that both sides have closed and that owes nothing.
+    fn reap(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        if self.conn(host, id).is_some_and(|c| c.closed && c.peer_closed && c.unacked.is_empty()) {
+            self.drop_conn(host, id, s);
+        }
+    }
+    fn drop_conn(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        let table = &mut self.hosts[host.0 as usize].tcp;
+        if let Some(c) = table.conns.remove(&id) {
+            table.by_peer.remove(&(c.local.port, c.remote));
+            s.free_timer(c.timer);
+        }
+    }
+    /// A connection ends with news for its process.
+    fn finish(&mut self, host: HostId, id: ConnId, news: Tcp<P::Msg>, s: &mut Sch<P>) {
+        let Some((owner, closed)) = self.conn(host, id).map(|c| (c.owner, c.closed)) else { return };
+        self.drop_conn(host, id, s);
+        if !closed {
+            self.input(owner, Input::Tcp(id, news), s);
+        }
+    }
+
+    /// No ARP answer while connecting: EHOSTUNREACH.
+    pub(crate) fn tcp_unreachable(&mut self, host: HostId, port: u16, to: Endpoint, s: &mut Sch<P>) {
+        if let Some(id) = self.hosts[host.0 as usize].tcp.by_peer.get(&(port, to)).copied()
+            && self.conn(host, id).is_some_and(|c| c.state == State::SynSent)
+        {
+            self.finish(host, id, Tcp::Unreachable, s);
+        }
+    }
+
+    /// A process ended: the kernel closes what it had open.
+    pub(crate) fn tcp_owner_gone(&mut self, host: HostId, pid: Pid, s: &mut Sch<P>) {
+        self.hosts[host.0 as usize].tcp.listeners.retain(|_, (p, _)| *p != pid);
+        let mine: Vec<ConnId> =
+            self.hosts[host.0 as usize].tcp.conns.iter().filter(|(_, c)| c.owner == pid).map(|(id, _)| *id).collect();
+        for id in mine {
+            self.put(host, id, Segment::Rst, s);
+            self.drop_conn(host, id, s);
+        }
+    }
+
+    /// A segment for one of the host's own addresses.
+    pub(crate) fn segment(
+        &mut self,
+        host: HostId,
+        from: Endpoint,
+        to: Endpoint,
+        plane: Plane,
+        segment: Segment<P::Msg>,
+        s: &mut Sch<P>,
+    ) {
+        let now = s.now();
+        let known = self.hosts[host.0 as usize]
+            .tcp
+            .by_peer
+            .get(&(to.port, from))
+            .copied()
+            .filter(|id| self.conn(host, *id).is_some_and(|c| c.local.ip == to.ip));
+        let Some(id) = known else {
+            match segment {
+                Segment::Syn => self.syn(host, from, to, plane, s),
+                Segment::Rst => {}
+                _ => {
+                    self.emit(host, from.ip, plane, Payload::Tcp(to, from, Segment::Rst), s);
+                }
+            }
+            return;
+        };
+        let Some(c) = self.conn_mut(host, id) else { return };
+        let owner = c.owner;
+        c.heard = now;
+        c.probes = 0;
+        match segment {
+            Segment::Syn => self.put(host, id, Segment::SynAck, s),
+            Segment::SynAck if c.state == State::SynSent => {
+                self.open(host, id, from.ip, now);
+                self.put(host, id, Segment::Ack(0), s);
+                self.resend_all(host, id, s);
+                self.input(owner, Input::Tcp(id, Tcp::Connected), s);
+            }
+            Segment::SynAck => self.put(host, id, Segment::Ack(0), s),
+            Segment::Ack(n) => {
+                self.established(host, id, s);
+                let Some(c) = self.conn_mut(host, id) else { return };
+                let before = c.unacked.len();
+                while c.unacked.front().is_some_and(|(first, _)| *first < n) {
+                    c.unacked.pop_front();
+                }
+                if c.unacked.len() != before {
+                    c.retries = 0;
+                    c.since = now;
+                    self.confirm(host, from.ip, now);
+                    self.resend_if_waiting(host, id, before, s);
+                }
+                self.rearm(host, id, s);
+                self.reap(host, id, s);
+            }
+            Segment::Data(n, msg) => {
+                self.established(host, id, s);
+                let Some(c) = self.conn_mut(host, id) else { return };
+                let fresh = n == c.recv_next;
+                if fresh {
+                    c.recv_next += 1;
+                    c.peer_closed |= msg.is_none();
+                }
+                let ack = c.recv_next;
+                self.put(host, id, Segment::Ack(ack), s);
+                self.rearm(host, id, s);
+                if fresh {
+                    match msg {
+                        Some(m) => self.input(owner, Input::Tcp(id, Tcp::Data(m)), s),
+                        None => {
+                            if self.conn(host, id).is_some_and(|c| !c.closed) {
+                                self.input(owner, Input::Tcp(id, Tcp::Closed), s);
+                            }
+                            self.reap(host, id, s);
+                        }
+                    }
+                }
+            }
+            Segment::Rst => self.finish(host, id, Tcp::Reset, s),
+            Segment::Probe => {
+                let ack = c.recv_next;
+                self.put(host, id, Segment::Ack(ack), s);
+            }
+        }
+    }
+
+    /// A SYN for a port of this host: accepted by the kernel if somebody listens, whether or not the process runs just now.
+    fn syn(&mut self, host: HostId, from: Endpoint, to: Endpoint, plane: Plane, s: &mut Sch<P>) {
+        let Some((owner, backlog)) = self.hosts[host.0 as usize].tcp.listeners.get(&to.port).copied() else {
+            self.emit(host, from.ip, plane, Payload::Tcp(to, from, Segment::Rst), s);
+            return;
+        };
+        let waiting = self.procs[owner.0 as usize]
+            .inbox
+            .iter()
+            .filter(|i| matches!(i, Input::Tcp(_, Tcp::Accepted { .. })))
+            .count() as u32;
+        if waiting > backlog {
+            return;
+        }
+        let h = &mut self.hosts[host.0 as usize];
+        let id = ConnId(h.next_conn);
+        h.next_conn = h.next_conn.wrapping_add(1);
+        self.new_conn(host, id, owner, to, from, plane, TcpOptions::default(), State::SynReceived, s);
+        self.put(host, id, Segment::SynAck, s);
+        self.rearm(host, id, s);
+    }
+
+    /// The handshake is over on the side that was connected to.
+    fn established(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        let Some(c) = self.conn(host, id) else { return };
+        if c.state != State::SynReceived {
+            return;
+        }
+        let (owner, from, to) = (c.owner, c.remote, c.local);
+        self.open(host, id, from.ip, s.now());
+        self.input(owner, Input::Tcp(id, Tcp::Accepted { from, to }), s);
+    }
+    fn open(&mut self, host: HostId, id: ConnId, peer: Ip, now: Time) {
+        if let Some(c) = self.conn_mut(host, id) {
+            c.state = State::Open;
+            c.retries = 0;
+            c.since = now;
+        }
+        self.confirm(host, peer, now);
+    }
+    /// What was handed over before the connection was open goes out now.
+    fn resend_all(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        let waiting: Vec<_> = self.conn(host, id).map(|c| c.unacked.iter().cloned().collect()).unwrap_or_default();
+        for (n, msg) in waiting {
+            self.put(host, id, Segment::Data(n, msg), s);
+        }
+        self.rearm(host, id, s);
+    }
+    /// After a gap, the segments behind the first lost one go out as soon as that one is acknowledged.
+    fn resend_if_waiting(&mut self, host: HostId, id: ConnId, before: usize, s: &mut Sch<P>) {
+        let late = self.conn(host, id).is_some_and(|c| !c.unacked.is_empty() && before > 1 && c.heard > c.since);
+        if late {
+            self.resend_all(host, id, s);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! TCP as far as clients notice: handshakes, resets, retransmission back-off, user timeout, keepalive, half-open connections.
+//!
+//! Source: tcp(7), ip-sysctl. A SYN is repeated after 1, 3, 7, 15, ... s; a segment after 0.2, 0.6, 1.4, 3.0, ... s, the interval
+//! doubling up to 120 s; a connection dies with `tcp_retries2` (about 924.6 s) or `TCP_USER_TIMEOUT`.
+//!
+//! **Not modelled:** windows, congestion, segmentation, TIME_WAIT, SYN cookies, round-trip estimates (the RTO starts at 0.2 s).
+
+use super::process::{ConnId, Pid, TcpOptions};
+use crate::engine::{Span, Time, TimerId};
+use crate::net::Plane;
+use crate::net::addr::Endpoint;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What a segment says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Segment<M> {
+    /// Open.
+    Syn,
+    /// Open, and your SYN was heard.
+    SynAck,
+    /// Message number n; `None` is the end (FIN).
+    Data(u32, Option<M>),
+    /// Everything below n has arrived.
+    Ack(u32),
+    /// No such connection.
+    Rst,
+    /// Are you there? (keepalive probe)
+    Probe,
+}
+
+/// Where a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// SYN sent.
+    SynSent,
+    /// SYN received, SYN-ACK sent.
+    SynReceived,
+    /// Open.
+    Open,
+}
+
+/// A connection of a host's kernel.
+#[derive(Clone, Debug)]
+pub struct Conn<M> {
+    /// Its process.
+    pub owner: Pid,
+    /// Own end.
+    pub local: Endpoint,
+    /// The other end.
+    pub remote: Endpoint,
+    /// What it belongs to.
+    pub plane: Plane,
+    /// Options.
+    pub options: TcpOptions,
+    /// Where it stands.
+    pub state: State,
+    /// Sent, not acknowledged: number and message, the oldest first.
+    pub unacked: VecDeque<(u32, Option<M>)>,
+    /// The next number to send.
+    pub send_next: u32,
+    /// The next number expected.
+    pub recv_next: u32,
+    /// Retransmissions of the oldest segment so far.
+    pub retries: u32,
+    /// When the oldest unacknowledged segment was sent first.
+    pub since: Time,
+    /// When anything came from the other side.
+    pub heard: Time,
+    /// Keepalive probes without an answer.
+    pub probes: u32,
+    /// The one timer.
+    pub timer: TimerId,
+    /// The own side has closed.
+    pub closed: bool,
+    /// The other side has closed.
+    pub peer_closed: bool,
+}
+
+/// The connections and listening ports of a host.
+#[derive(Clone, Debug)]
+pub struct Table<M> {
+    /// Connections by number.
+    pub conns: BTreeMap<ConnId, Conn<M>>,
+    /// Connections by own port and other end.
+    pub by_peer: BTreeMap<(u16, Endpoint), ConnId>,
+    /// Listening ports: process and length of the accept queue.
+    pub listeners: BTreeMap<u16, (Pid, u32)>,
+    /// The next ephemeral port.
+    pub next_port: u16,
+}
+impl<M> Default for Table<M> {
+    fn default() -> Self {
+        Table { conns: BTreeMap::new(), by_peer: BTreeMap::new(), listeners: BTreeMap::new(), next_port: 32768 }
+    }
+}
+
+impl<M> Table<M> {
+    /// A free port for an outgoing connection (32768 to 60999, in order).
+    pub fn port(&mut self) -> u16 {
+        let port = self.next_port;
+        self.next_port = if port >= 60_999 { 32_768 } else { port + 1 };
+        port
+    }
+}
+
+/// The first retransmission timeout.
+pub const RTO_MIN: Span = Span::ms(200);
+/// The longest.
+pub const RTO_MAX: Span = Span::secs(120);
+
+/// The wait before the next try after `retries` tries: of a SYN (1 s doubling), of anything else (0.2 s doubling).
+pub fn backoff(syn: bool, retries: u32) -> Span {
+    let base = if syn { Span::secs(1) } else { RTO_MIN };
+    base.times(1u64.checked_shl(retries).unwrap_or(u64::MAX)).min(RTO_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retransmissions_come_when_linux_sends_them() {
+        let mut at = Span::ZERO;
+        let instants: Vec<u64> = (0..8)
+            .map(|n| {
+                at += backoff(false, n);
+                at.as_ms()
+            })
+            .collect();
+        assert_eq!(instants, [200, 600, 1_400, 3_000, 6_200, 12_600, 25_400, 51_000]);
+        let total: u64 = (0..16).map(|n| backoff(false, n).as_ms()).sum();
+        assert_eq!(total, 924_600, "tcp_retries2 = 15: the sixteenth wait ends the connection");
+        let syn: u64 = (0..7).map(|n| backoff(true, n).as_ms()).sum();
+        assert_eq!(syn, 127_000, "tcp_syn_retries = 6");
+    }
+}

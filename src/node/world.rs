@@ -1,0 +1,454 @@
+//! The state of a world: hosts, networks, processes, and the events that move them.
+
+use super::log::{Entry, Label, Level, Log, LostBy, What};
+use super::process::{Action, ConnId, HostId, Input, NetId, Pid, Probe, Process, Timer};
+use super::tcp::{Segment, Table};
+use crate::engine::random::{StreamId, Streams};
+use crate::engine::{Chance, EventId, Scheduler, Span, SpanRange, Time, TimerId};
+use crate::net::Plane;
+use crate::net::addr::{Cidr, Endpoint, Ip, Mac};
+use crate::net::arp::{Entry as Neigh, NeighParms};
+use crate::net::rules::Rule;
+use std::collections::VecDeque;
+
+/// What travels in a frame.
+#[derive(Clone, Debug)]
+pub enum Payload<M> {
+    /// ARP: is it a reply, who says it (address and hardware address), about which address.
+    Arp {
+        /// A reply (or an announcement), not a question.
+        reply: bool,
+        /// The sender's address.
+        sender: Ip,
+        /// The sender's hardware address.
+        mac: Mac,
+        /// The address asked for.
+        target: Ip,
+    },
+    /// A datagram.
+    Datagram(Endpoint, Endpoint, M),
+    /// A segment: from, to, what.
+    Tcp(Endpoint, Endpoint, Segment<M>),
+}
+
+/// A frame on a network.
+#[derive(Clone, Debug)]
+pub struct Frame<M> {
+    /// Sender.
+    pub from: Mac,
+    /// Receiver, or [`Mac::ALL`].
+    pub to: Mac,
+    /// What it belongs to.
+    pub plane: Plane,
+    /// What it carries.
+    pub payload: Payload<M>,
+}
+
+/// What can happen in a world.
+#[derive(Clone, Debug)]
+pub enum Ev<M> {
+    /// A frame reaches an interface; when it was sent.
+    Arrive(Mac, Time, Box<Frame<M>>),
+    /// A datagram reaches an interface by unicast: the frame that heartbeat-heavy runs are made of, without a box.
+    Datagram {
+        /// Sender.
+        from_mac: Mac,
+        /// Receiver.
+        mac: Mac,
+        /// When it was sent.
+        sent: Time,
+        /// The plane.
+        plane: Plane,
+        /// Source.
+        from: Endpoint,
+        /// Destination.
+        to: Endpoint,
+        /// What it says.
+        msg: M,
+    },
+    /// A timer of a process ran out; the second number is the process's generation.
+    Timer(Pid, u32, Timer),
+    /// A process gets to its inbox.
+    Wake(Pid, u32),
+    /// A neighbour entry's timer.
+    Neigh(HostId, NetId, Ip),
+    /// A connection's timer.
+    Tcp(HostId, ConnId),
+    /// A check script ends.
+    Exec(Pid, u32, u16, Box<(Probe, bool)>),
+    /// A host has booted; the number is the host's power generation.
+    Booted(HostId, u32),
+    /// A daemon starts.
+    Start(Pid, u32),
+    /// A frozen host goes on; the number is the host's freeze generation.
+    Thaw(HostId, u32),
+    /// Something of the floors above: a fault, a deadline.
+    Outer(u32),
+}
+
+/// Whether a host has power.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize)]
+pub enum Power {
+    /// No power.
+    Off,
+    /// On its way up.
+    Booting,
+    /// Up.
+    On,
+}
+
+/// How a host stands still.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Freeze {
+    /// Since when.
+    pub since: Time,
+    /// Its kernel goes on hearing, queueing and answering ARP.
+    pub queued: bool,
+    /// Its clocks stand still too.
+    pub clock_stops: bool,
+}
+
+/// What a disk does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Disk {
+    /// Every write takes this much longer.
+    pub slow: Option<SpanRange>,
+    /// Writes fail.
+    pub full: bool,
+}
+
+/// An interface.
+#[derive(Clone, Debug)]
+pub struct Nic {
+    /// The network that it is plugged into.
+    pub net: NetId,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Carrier.
+    pub carrier: bool,
+    /// Address that it gets at boot.
+    pub primary: Cidr,
+}
+
+/// A host.
+#[derive(Clone, Debug)]
+pub struct Host<M> {
+    /// Its name.
+    pub name: String,
+    /// Power.
+    pub power: Power,
+    /// Counts power cycles, so that events of an earlier life are known.
+    pub life: u32,
+    /// Standing still.
+    pub freeze: Option<Freeze>,
+    /// Counts freezes.
+    pub freezes: u32,
+    /// Wall clock minus true time, in nanoseconds.
+    pub clock_offset: i64,
+    /// Parts per million by which its clocks run fast.
+    pub drift_ppm: i32,
+    /// How long its monotonic clock has stood still.
+    pub stood_still: Span,
+    /// The disk.
+    pub disk: Disk,
+    /// Interfaces.
+    pub nics: Vec<Nic>,
+    /// Configured addresses, oldest first.
+    pub addresses: Vec<(NetId, Cidr)>,
+    /// The neighbour cache.
+    pub neigh: Vec<(NetId, Neigh)>,
+    /// Packets that wait for an ARP answer.
+    pub waiting: Vec<(NetId, Ip, Frame<M>)>,
+    /// Cache settings.
+    pub parms: NeighParms,
+    /// `tcp_syn_retries`.
+    pub tcp_syn_retries: u32,
+    /// `tcp_retries2`.
+    pub tcp_retries2: u32,
+    /// TCP.
+    pub tcp: Table<M>,
+    /// The next connection number.
+    pub next_conn: u32,
+    /// Datagram ports: port and process.
+    pub bound: Vec<(u16, Pid)>,
+    /// Its daemons (parents first), in order of start.
+    pub procs: Vec<Pid>,
+    /// Power-on to daemons.
+    pub boot_time: SpanRange,
+    /// Arrival of an input to its handling.
+    pub wakeup: SpanRange,
+    pub(crate) s_wakeup: StreamId,
+    pub(crate) s_reachable: StreamId,
+    pub(crate) tick_phase: Span,
+    pub(crate) tick_reachable: Option<Span>,
+}
+
+/// How a process is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize)]
+pub enum Life {
+    /// It does not exist.
+    Dead,
+    /// It runs.
+    Running,
+    /// SIGSTOP.
+    Stopped,
+    /// It hangs in the kernel: no signal reaches it.
+    Hung,
+}
+
+/// A process.
+#[derive(Clone, Debug)]
+pub struct Proc<P: Process> {
+    /// Its name, "keepalived" or "keepalived/vrrp".
+    pub name: String,
+    /// Its host.
+    pub host: HostId,
+    /// Its parent.
+    pub parent: Option<Pid>,
+    /// How it is doing.
+    pub life: Life,
+    /// Counts starts, so that timers of an earlier life are known.
+    pub generation: u32,
+    /// The state machine.
+    pub logic: P,
+    /// Started at boot (a child is started by its parent).
+    pub autostart: bool,
+    /// Inputs that wait.
+    pub inbox: VecDeque<Input<P::Msg>>,
+    pub(crate) timers: Vec<Option<TimerId>>,
+    /// Timers that ran out while the clocks of the host stood still.
+    pub(crate) overdue: Vec<(Time, Timer)>,
+    pub(crate) waking: bool,
+}
+
+/// A network: one broadcast domain behind one switch.
+#[derive(Clone, Debug)]
+pub struct Net {
+    /// Its name.
+    pub name: String,
+    /// One-way delay.
+    pub latency: SpanRange,
+    /// Random loss.
+    pub loss: Chance,
+    /// Random duplication.
+    pub duplicate: Chance,
+    /// Ageing of the switch's table.
+    pub mac_ageing: Span,
+    /// The switch's table: where each hardware address was heard last, and when.
+    pub seen: Vec<Option<Time>>,
+    /// Interfaces: host and hardware address.
+    pub ports: Vec<(HostId, Mac)>,
+}
+
+/// The whole world.
+#[derive(Clone)]
+pub struct World<P: Process> {
+    /// Networks.
+    pub nets: Vec<Net>,
+    /// Hosts.
+    pub hosts: Vec<Host<P::Msg>>,
+    /// Processes.
+    pub procs: Vec<Proc<P>>,
+    /// What faults do to links.
+    pub rules: Vec<Rule>,
+    /// Randomness.
+    pub streams: Streams,
+    /// What happened during the present event.
+    pub log: Log<P::Note>,
+    /// Something that checks look at has changed during the present event.
+    pub changed: bool,
+    /// Hardware addresses: host and index of the interface.
+    pub(crate) macs: Vec<(HostId, u16)>,
+    /// Streams of delays by sender and receiver.
+    pub(crate) pair: Vec<Option<(StreamId, StreamId)>>,
+    pub(crate) out: Vec<Action<P::Msg, P::Note>>,
+    /// The word for a message, for logs.
+    pub label: fn(&P::Msg) -> (&'static str, u32),
+}
+
+pub(crate) type Sch<P> = Scheduler<Ev<<P as Process>::Msg>>;
+
+impl<P: Process> World<P> {
+    /// An empty world.
+    pub fn new(seed: u64, level: Level, label: fn(&P::Msg) -> (&'static str, u32)) -> Self {
+        World {
+            nets: Vec::new(),
+            hosts: Vec::new(),
+            procs: Vec::new(),
+            rules: Vec::new(),
+            streams: Streams::new(seed),
+            log: Log::new(level),
+            changed: true,
+            macs: vec![(HostId(u16::MAX), 0)],
+            pair: Vec::new(),
+            out: Vec::new(),
+            label,
+        }
+    }
+    /// Adds a network.
+    pub fn add_net(&mut self, name: &str, latency: SpanRange, loss: Chance, duplicate: Chance, ageing: Span) -> NetId {
+        self.nets.push(Net {
+            name: name.to_owned(),
+            latency,
+            loss,
+            duplicate,
+            mac_ageing: ageing,
+            seen: Vec::new(),
+            ports: Vec::new(),
+        });
+        NetId(self.nets.len() as u16 - 1)
+    }
+    /// Adds a host without interfaces; it is off until [`World::power_on`] or [`World::start_now`].
+    pub fn add_host(&mut self, name: &str, parms: NeighParms, boot_time: SpanRange, wakeup: SpanRange) -> HostId {
+        let s_wakeup = self.streams.named(&format!("host/{name}/wakeup"));
+        let s_reachable = self.streams.named(&format!("host/{name}/reachable_time"));
+        let s_tick = self.streams.named(&format!("host/{name}/tick"));
+        let tick_phase = Span(self.streams.below(s_tick, Span::secs(17).0));
+        self.hosts.push(Host {
+            name: name.to_owned(),
+            power: Power::Off,
+            life: 0,
+            freeze: None,
+            freezes: 0,
+            clock_offset: 0,
+            drift_ppm: 0,
+            stood_still: Span::ZERO,
+            disk: Disk::default(),
+            nics: Vec::new(),
+            addresses: Vec::new(),
+            neigh: Vec::new(),
+            waiting: Vec::new(),
+            parms,
+            tcp_syn_retries: 6,
+            tcp_retries2: 15,
+            tcp: Table::default(),
+            next_conn: 1,
+            bound: Vec::new(),
+            procs: Vec::new(),
+            boot_time,
+            wakeup,
+            s_wakeup,
+            s_reachable,
+            tick_phase,
+            tick_reachable: None,
+        });
+        HostId(self.hosts.len() as u16 - 1)
+    }
+    /// Plugs a host into a network.
+    pub fn plug(&mut self, host: HostId, net: NetId, primary: Cidr) {
+        let mac = Mac(self.macs.len() as u16);
+        let h = &mut self.hosts[host.0 as usize];
+        self.macs.push((host, h.nics.len() as u16));
+        h.nics.push(Nic { net, mac, carrier: true, primary });
+        self.nets[net.0 as usize].ports.push((host, mac));
+    }
+    /// Adds a process to a host.
+    pub fn add_proc(&mut self, host: HostId, name: &str, parent: Option<Pid>, logic: P) -> Pid {
+        let pid = Pid(self.procs.len() as u16);
+        self.procs.push(Proc {
+            name: name.to_owned(),
+            host,
+            parent,
+            life: Life::Dead,
+            generation: 0,
+            logic,
+            autostart: parent.is_none(),
+            inbox: VecDeque::new(),
+            timers: Vec::new(),
+            overdue: Vec::new(),
+            waking: false,
+        });
+        self.hosts[host.0 as usize].procs.push(pid);
+        pid
+    }
+    /// A host by number.
+    pub fn host(&self, id: HostId) -> &Host<P::Msg> {
+        &self.hosts[id.0 as usize]
+    }
+    /// A process by number.
+    pub fn proc(&self, id: Pid) -> &Proc<P> {
+        &self.procs[id.0 as usize]
+    }
+    /// A host by name.
+    pub fn find_host(&self, name: &str) -> Option<HostId> {
+        self.hosts.iter().position(|h| h.name == name).map(|i| HostId(i as u16))
+    }
+    /// A process of a host by name.
+    pub fn find_proc(&self, host: HostId, name: &str) -> Option<Pid> {
+        self.host(host).procs.iter().copied().find(|p| self.proc(*p).name == name)
+    }
+    /// The host behind a hardware address.
+    pub fn mac_host(&self, mac: Mac) -> Option<HostId> {
+        self.macs.get(mac.0 as usize).map(|m| m.0).filter(|h| h.0 != u16::MAX)
+    }
+    /// The hosts that have `ip` configured and are not off.
+    pub fn holders(&self, ip: Ip) -> impl Iterator<Item = HostId> + '_ {
+        self.hosts.iter().enumerate().filter(move |(_, h)| {
+            h.power == Power::On && h.addresses.iter().any(|(_, a)| a.ip == ip)
+        }).map(|(i, _)| HostId(i as u16))
+    }
+    /// Whether frames of the plane pass from one host to another just now (both awake, no cut between them).
+    pub fn hears(&self, from: HostId, to: HostId, plane: Plane) -> bool {
+        let deaf = |h: HostId| {
+            let h = self.host(h);
+            h.power != Power::On || h.freeze.is_some_and(|f| !f.queued)
+        };
+        let shares = self.host(from).nics.iter().any(|a| {
+            a.carrier && self.host(to).nics.iter().any(|b| b.net == a.net && b.carrier)
+        });
+        shares
+            && !deaf(from)
+            && !deaf(to)
+            && !self.rules.iter().any(|r| {
+                r.matches(from.0, to.0, plane) && matches!(r.effect, crate::net::rules::Effect::Drop)
+            })
+    }
+    /// The monotonic clock of a host.
+    #[inline]
+    pub fn clock(&self, host: HostId, now: Time) -> Time {
+        let h = &self.hosts[host.0 as usize];
+        if h.drift_ppm == 0 && h.stood_still.0 == 0 && h.freeze.is_none() {
+            return now;
+        }
+        let still = h.stood_still + h.freeze.filter(|f| f.clock_stops).map_or(Span::ZERO, |f| now.since(f.since));
+        let t = (now - still).0;
+        let drift = i128::from(t) * i128::from(h.drift_ppm) / 1_000_000;
+        Time((i128::from(t) + drift).max(0) as u64)
+    }
+    /// The wall clock of a host, in nanoseconds since the start of the run (negative before).
+    pub fn wall_clock(&self, host: HostId, now: Time) -> i64 {
+        i64::try_from(self.clock(host, now).0).unwrap_or(i64::MAX).saturating_add(self.host(host).clock_offset)
+    }
+    /// Writes something down.
+    #[inline]
+    pub(crate) fn tell(&mut self, s: &Sch<P>, host: Option<HostId>, pid: Option<Pid>, what: What<P::Note>) {
+        self.log.entries.push(Entry { event: s.current(), cause: s.cause(), at: s.now(), host, pid, what });
+    }
+    pub(crate) fn frame_label(&self, frame: &Frame<P::Msg>) -> Label {
+        let (word, number) = match &frame.payload {
+            Payload::Arp { reply, sender, target, .. } => match (sender == target, reply) {
+                (true, _) => ("gratuitous ARP", 0),
+                (false, true) => ("ARP reply", 0),
+                (false, false) => ("ARP who-has", 0),
+            },
+            Payload::Datagram(_, _, m) => (self.label)(m),
+            Payload::Tcp(_, _, seg) => match seg {
+                Segment::Syn => ("SYN", 0),
+                Segment::SynAck => ("SYN-ACK", 0),
+                Segment::Ack(_) => ("ACK", 0),
+                Segment::Data(_, Some(m)) => (self.label)(m),
+                Segment::Data(_, None) => ("FIN", 0),
+                Segment::Rst => ("RST", 0),
+                Segment::Probe => ("keepalive probe", 0),
+            },
+        };
+        Label { plane: frame.plane, word, number }
+    }
+    pub(crate) fn lost(&mut self, s: &Sch<P>, from: HostId, to: HostId, label: Label, why: LostBy) {
+        self.tell(s, Some(from), None, What::Lost(to, label, why));
+    }
+    /// The identity of an event is its own evidence.
+    pub fn evidence(s: &Sch<P>) -> EventId {
+        s.current()
+    }
+}
