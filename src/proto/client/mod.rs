@@ -1,1 +1,4 @@
+//! Clients that measure what a service is worth to them.
+
 pub mod config;
+pub mod process;

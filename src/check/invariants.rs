@@ -1,0 +1,115 @@
+//! Invariants over virtual addresses. They are looked at whenever an address, a host, a link or a cache has changed.
+
+use crate::engine::{Span, Time};
+use crate::net::Plane;
+use crate::net::addr::Ip;
+use crate::node::log::What;
+use crate::node::process::HostId;
+use crate::scenario::types::Invariant;
+use crate::sim::{Sched, Stage, World};
+
+/// How long two hosts that hear each other may both hold an address: a hand-over passes through that state.
+pub const GRACE: Span = Span::ms(50);
+
+/// What the invariants remember.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    broken: Vec<(Invariant, Time)>,
+}
+impl Watch {
+    /// Since when an invariant is broken.
+    pub fn broken(&self, i: Invariant) -> Option<Time> {
+        self.broken.iter().find(|b| b.0 == i).map(|b| b.1)
+    }
+}
+
+/// The stable name of an invariant.
+pub const fn name(i: Invariant) -> &'static str {
+    match i {
+        Invariant::DualVip => "DualVip",
+        Invariant::DualVipAnywhere => "DualVipAnywhere",
+        Invariant::TwoMasters => "TwoMasters",
+        Invariant::StaleArp => "StaleArp",
+    }
+}
+
+/// Looks at every invariant, and writes down which begin and cease to be broken.
+pub fn look(stage: &mut Stage, s: &Sched) {
+    for i in [Invariant::DualVipAnywhere, Invariant::DualVip, Invariant::TwoMasters, Invariant::StaleArp] {
+        let seen = check(&stage.world, i, &stage.vips);
+        let was = stage.watch.broken(i);
+        match (seen, was) {
+            (Some(detail), None) => {
+                stage.watch.broken.push((i, s.now()));
+                stage.world.tell(s, None, None, What::Violation(name(i), detail));
+            }
+            (None, Some(_)) => {
+                stage.watch.broken.retain(|b| b.0 != i);
+                stage.world.tell(s, None, None, What::ViolationOver(name(i)));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn check(world: &World, i: Invariant, vips: &[Ip]) -> Option<String> {
+    vips.iter().find_map(|vip| {
+        let holders: Vec<HostId> = world.holders(*vip).collect();
+        let names = |hosts: &[HostId]| {
+            hosts.iter().map(|h| world.host(*h).name.as_str()).collect::<Vec<_>>().join(" and ")
+        };
+        match i {
+            Invariant::DualVipAnywhere => {
+                (holders.len() > 1).then(|| format!("{} both hold {vip}", names(&holders)))
+            }
+            Invariant::DualVip => {
+                let hears = |a: HostId, b: HostId| world.hears(a, b, Plane::heartbeat);
+                holders.iter().enumerate().find_map(|(n, a)| {
+                    let b = holders[n + 1..].iter().find(|b| hears(*a, **b) && hears(**b, *a))?;
+                    Some(format!("{} both hold {vip} and hear each other", names(&[*a, *b])))
+                })
+            }
+            Invariant::TwoMasters => {
+                let masters = masters(world);
+                (masters.len() > 1).then(|| format!("{} are both MASTER", names(&masters)))
+            }
+            Invariant::StaleArp => {
+                let alive: Vec<HostId> = holders.iter().copied().filter(|h| crate::fault::awake(world, *h)).collect();
+                if alive.is_empty() {
+                    return None;
+                }
+                world.hosts.iter().enumerate().find_map(|(c, host)| {
+                    let (_, e) = host.neigh.iter().find(|(_, e)| e.ip == *vip)?;
+                    let at = world.mac_host(e.mac)?;
+                    let usable = !matches!(e.state, crate::net::arp::Nud::Failed | crate::net::arp::Nud::Incomplete);
+                    let reachable = alive.iter().any(|h| world.hears(HostId(c as u16), *h, Plane::client));
+                    (usable && reachable && !alive.contains(&at)).then(|| {
+                        format!(
+                            "{} sends for {vip} to {}, but {} holds it",
+                            host.name,
+                            world.host(at).name,
+                            names(&alive)
+                        )
+                    })
+                })
+            }
+        }
+    })
+}
+
+/// The hosts whose first VRRP instance is master, as far as they are awake.
+pub fn masters(world: &World) -> Vec<HostId> {
+    (0..world.hosts.len())
+        .map(|i| HostId(i as u16))
+        .filter(|h| crate::fault::awake(world, *h) && role(world, *h) == Some(crate::proto::vrrp::machine::Role::Master))
+        .collect()
+}
+/// The role of a host's first VRRP instance, if keepalived runs there.
+pub fn role(world: &World, host: HostId) -> Option<crate::proto::vrrp::machine::Role> {
+    world.host(host).procs.iter().find_map(|p| match &world.proc(*p).logic {
+        crate::proto::Daemon::Vrrp(v) if world.proc(*p).life != crate::node::world::Life::Dead => {
+            v.instances().first().map(|i| i.role())
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,3 @@
+//! Floor 5: what must hold at every event.
+
+pub mod invariants;
