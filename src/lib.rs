@@ -11,3 +11,4 @@ pub mod node;
 pub mod proto;
 pub mod scenario;
 pub mod sim;
+pub mod trace;

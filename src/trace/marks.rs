@@ -1,0 +1,68 @@
+//! Marks: the things of a run that are worth telling, each with host, process, words and reason.
+
+use crate::engine::{EventId, Time};
+use crate::node::log::What;
+use crate::node::process::{HostId, Pid};
+use crate::proto::Note;
+use crate::sim::{LogEntry, World, mark_of};
+
+/// A mark.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// When.
+    pub at: Time,
+    /// The stable kind: `fault`, `master`, `vip_up`, ...
+    pub kind: &'static str,
+    /// Where.
+    pub host: Option<HostId>,
+    /// Which process.
+    pub pid: Option<Pid>,
+    /// What, in words.
+    pub text: String,
+    /// Why, in words.
+    pub why: String,
+    /// The event during which it happened.
+    pub event: EventId,
+    /// The event during which that one was scheduled.
+    pub cause: EventId,
+    /// It belongs into the story (adverts and single gratuitous bursts of a repeat do not).
+    pub story: bool,
+}
+
+/// The mark that an entry of the log is, if it is one.
+pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
+    let host = |h: HostId| world.host(h).name.as_str();
+    let mac = |m| world.mac_host(m).map_or("nobody", host);
+    let (kind, text, why) = match &e.what {
+        What::Note(Note::Vrrp(n)) => {
+            let kind = n.mark()?;
+            let (text, why) = n.text();
+            (kind, text, why)
+        }
+        What::Fault(n, text) | What::Healed(n, text) => {
+            (mark_of(&e.what)?, text.clone(), format!("fault {n} of {faults}"))
+        }
+        What::Booted => ("booted", "host is up, its daemons start".to_owned(), "power came back".to_owned()),
+        What::Started => ("started", "starts".to_owned(), String::new()),
+        What::Ended(true) => ("killed", "killed".to_owned(), "SIGKILL".to_owned()),
+        What::Ended(false) => ("ended", "ends".to_owned(), "in order".to_owned()),
+        What::Thawed(d) => ("thawed", "goes on".to_owned(), format!("stood still for {} s", Time(d.0))),
+        What::ArpMoved(ip, from, to, gratuitous) => (
+            "arp_moved",
+            format!("ARP: {ip} moves from {} to {}", mac(*from), mac(*to)),
+            if *gratuitous { format!("gratuitous ARP of {}", mac(*to)) } else { format!("ARP answer of {}", mac(*to)) },
+        ),
+        What::ArpFailed(ip) => {
+            ("arp_failed", format!("ARP: nobody answers for {ip}"), "the last probe had no answer".to_owned())
+        }
+        What::Violation(name, detail) => ("violation", format!("{name}: {detail}"), String::new()),
+        What::ViolationOver(name) => ("violation_over", format!("{name} is over"), String::new()),
+        _ => return None,
+    };
+    let story = !matches!(kind, "vip_up" | "vip_down" | "started") || matches!(&e.what, What::Note(Note::Vrrp(n)) if left_over(n));
+    Some(Mark { at: e.at, kind, host: e.host, pid: e.pid, text, why, event: e.event, cause: e.cause, story })
+}
+
+fn left_over(n: &crate::proto::vrrp::note::Note) -> bool {
+    matches!(n, crate::proto::vrrp::note::Note::VipDown { left_over: true, .. })
+}

@@ -1,0 +1,6 @@
+//! Floor 7: what happened and why: marks, outages, verdicts.
+
+pub mod marks;
+pub mod outage;
+pub mod run;
+pub mod verdict;

@@ -1,0 +1,85 @@
+//! What clients saw: windows without service, counts, availability.
+
+use crate::engine::{Span, Time};
+use crate::proto::client::process::{Kind, Note, Outcome};
+
+/// A window in which no request of a client succeeded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct Outage {
+    /// When the last request before it that succeeded was sent.
+    pub last_ok: Time,
+    /// When the first request that failed was sent.
+    pub from: Time,
+    /// When the next request that succeeded was sent; the end of the run if none did.
+    pub to: Time,
+    /// Service came back.
+    pub over: bool,
+}
+impl Outage {
+    /// How long, from the first failed request to the first that succeeded.
+    pub fn length(&self) -> Span {
+        self.to.since(self.from)
+    }
+    /// The distance between the last answered request and the next answered one.
+    pub fn gap(&self) -> Span {
+        self.to.since(self.last_ok)
+    }
+}
+
+/// Requests of a run: when sent, how they ended.
+#[derive(Clone, Debug, Default)]
+pub struct Requests {
+    all: Vec<Note>,
+}
+
+impl Requests {
+    /// Takes note of a request that ended.
+    pub fn add(&mut self, note: Note) {
+        self.all.push(note);
+    }
+    fn sorted(&self, write: bool) -> Vec<Note> {
+        let other = if write { Kind::Read } else { Kind::Write };
+        let mut list: Vec<Note> = self.all.iter().copied().filter(|n| n.kind != other).collect();
+        list.sort_by_key(|n| n.sent);
+        list
+    }
+    /// The windows without service, of writes or of reads; `end` is the end of the run.
+    pub fn outages(&self, write: bool, end: Time) -> Vec<Outage> {
+        let mut windows = Vec::new();
+        let mut last_ok = None;
+        let mut open: Option<Outage> = None;
+        for n in self.sorted(write) {
+            if let Outcome::Ok(_) = n.outcome {
+                if let Some(o) = open.take() {
+                    windows.push(Outage { to: n.sent, over: true, ..o });
+                }
+                last_ok = Some(n.sent);
+            } else if open.is_none() {
+                let last_ok = last_ok.unwrap_or(n.sent);
+                open = Some(Outage { last_ok, from: n.sent, to: end, over: false });
+            }
+        }
+        windows.extend(open);
+        windows
+    }
+    /// Requests that succeeded, and all.
+    pub fn counts(&self, write: bool) -> (u64, u64) {
+        let list = self.sorted(write);
+        let ok = list.iter().filter(|n| matches!(n.outcome, Outcome::Ok(_))).count() as u64;
+        (ok, list.len() as u64)
+    }
+    /// Requests that failed, by how.
+    pub fn errors(&self) -> [(&'static str, u64); 4] {
+        let count = |o: Outcome| self.all.iter().filter(|n| n.outcome == o).count() as u64;
+        [
+            ("timeout", count(Outcome::Timeout)),
+            ("reset", count(Outcome::Reset)),
+            ("unreachable", count(Outcome::Unreachable)),
+            ("closed", count(Outcome::Closed)),
+        ]
+    }
+    /// Whether there were any.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+}

@@ -1,0 +1,218 @@
+//! A run from beginning to end, and everything that is kept of it.
+
+use super::marks::{Mark, mark};
+use super::outage::{Outage, Requests};
+use super::verdict::{Judge, Verdict};
+use crate::engine::Time;
+use crate::node::log::{Level, What};
+use crate::node::process::HostId;
+use crate::proto::Note;
+use crate::scenario::types::{Drill, Stack, Witness};
+use crate::sim::{LogEntry, Sim};
+
+/// A broken invariant.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// Its name.
+    pub invariant: &'static str,
+    /// From when.
+    pub from: Time,
+    /// To when; the end of the run if it was never mended.
+    pub to: Time,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// What is kept of a run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Hosts by number.
+    pub hosts: Vec<String>,
+    /// Processes by number.
+    pub processes: Vec<String>,
+    /// The seed.
+    pub seed: u64,
+    /// The end of the run.
+    pub end: Time,
+    /// The fingerprint.
+    pub digest: u64,
+    /// Events handled.
+    pub events: u64,
+    /// Marks, in order.
+    pub marks: Vec<Mark>,
+    /// Broken invariants, in order.
+    pub violations: Vec<Violation>,
+    /// Requests of clients.
+    pub requests: Requests,
+    /// The whole log, if it was asked for.
+    pub log: Vec<LogEntry>,
+    /// Adverts sent: host and time.
+    pub adverts: Vec<(HostId, Time)>,
+    /// What happened that witnesses ask for.
+    pub witnessed: Vec<Witness>,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+impl Run {
+    /// Windows without writes (reads).
+    pub fn outages(&self, write: bool) -> Vec<Outage> {
+        self.requests.outages(write, self.end)
+    }
+    /// How long an invariant was broken, in milliseconds.
+    pub fn broken_ms(&self, invariant: &str) -> u64 {
+        self.violations.iter().filter(|v| v.invariant == invariant).map(|v| v.to.since(v.from).as_ms()).sum()
+    }
+    /// The first fault, if there is one.
+    pub fn first_fault(&self) -> Option<Time> {
+        self.marks.iter().find(|m| m.kind == "fault").map(|m| m.at)
+    }
+    /// Host names of marks.
+    pub fn host(&self, id: Option<HostId>) -> &str {
+        id.and_then(|h| self.hosts.get(h.0 as usize)).map_or("", String::as_str)
+    }
+}
+
+/// Collects what is kept while a run goes on.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    run: Run,
+    judge: Judge,
+    keep_log: bool,
+    faults: usize,
+    vip_up_after_fault: bool,
+}
+
+impl Collector {
+    /// A collector for a run of this drill.
+    pub fn new(sim: &Sim, drill: &Drill, keep_log: bool) -> Self {
+        let world = &sim.model.world;
+        Collector {
+            run: Run {
+                hosts: world.hosts.iter().map(|h| h.name.clone()).collect(),
+                processes: world.procs.iter().map(|p| p.name.clone()).collect(),
+                seed: world.streams.seed(),
+                end: Time::ZERO + drill.until,
+                digest: 0,
+                events: 0,
+                marks: Vec::new(),
+                violations: Vec::new(),
+                requests: Requests::default(),
+                log: Vec::new(),
+                adverts: Vec::new(),
+                witnessed: Vec::new(),
+                verdict: Verdict::default(),
+            },
+            judge: Judge::new(drill),
+            keep_log,
+            faults: drill.faults.len(),
+            vip_up_after_fault: false,
+        }
+    }
+    fn witness(&mut self, w: Witness) {
+        if !self.run.witnessed.contains(&w) {
+            self.run.witnessed.push(w);
+        }
+    }
+    /// Takes in what the last event did.
+    pub fn observe(&mut self, sim: &Sim) {
+        let world = &sim.model.world;
+        if world.log.entries.is_empty() && !world.changed {
+            return;
+        }
+        for e in &world.log.entries {
+            match &e.what {
+                What::Note(Note::Client(n)) => {
+                    self.run.requests.add(*n);
+                    if !matches!(n.outcome, crate::proto::client::process::Outcome::Ok(_)) {
+                        self.witness(Witness::ClientError);
+                    }
+                }
+                What::Note(Note::Vrrp(crate::proto::vrrp::note::Note::AdvertSent { .. })) => {
+                    self.run.adverts.extend(e.host.map(|h| (h, e.at)));
+                }
+                What::Violation(name, detail) => self.run.violations.push(Violation {
+                    invariant: name,
+                    from: e.at,
+                    to: self.run.end,
+                    detail: detail.clone(),
+                }),
+                What::ViolationOver(name) => {
+                    if let Some(v) = self.run.violations.iter_mut().rev().find(|v| v.invariant == *name) {
+                        v.to = e.at;
+                    }
+                }
+                What::Lost(_, _, crate::node::log::LostBy::Rule(_)) => self.witness(Witness::Dropped),
+                What::ArpMoved(..) if !self.run.marks.is_empty() => self.witness(Witness::ArpMoved),
+                _ => {}
+            }
+            if let Some(m) = mark(e, world, self.faults) {
+                let faulted = self.run.marks.iter().any(|m| m.kind == "fault");
+                if m.kind == "vip_up" && faulted {
+                    self.vip_up_after_fault = true;
+                    self.witness(Witness::Takeover);
+                }
+                if m.kind == "master" && faulted {
+                    self.witness(Witness::Detected);
+                }
+                self.run.marks.push(m);
+            }
+            if self.keep_log {
+                self.run.log.push(e.clone());
+            }
+        }
+        self.judge.observe(sim);
+    }
+    /// The run is over.
+    pub fn finish(mut self, sim: &Sim) -> Run {
+        self.run.digest = sim.sched.digest();
+        self.run.events = sim.sched.handled();
+        self.client_marks();
+        let verdict = self.judge.verdict(&self.run);
+        self.run.verdict = verdict;
+        self.run
+    }
+    /// Where clients' requests began to fail and to succeed again.
+    fn client_marks(&mut self) {
+        let client = self.run.processes.iter().position(|p| p == "client");
+        let host = client.and_then(|_| self.run.log.iter().find(|e| matches!(e.what, What::Note(Note::Client(_)))).and_then(|e| e.host));
+        let mut windows = self.run.outages(true);
+        for w in self.run.outages(false) {
+            if !windows.contains(&w) {
+                windows.push(w);
+            }
+        }
+        let pid = client.map(|p| crate::node::process::Pid(p as u16));
+        for w in windows {
+            let make = |at, kind, text: String, why: String| Mark {
+                at,
+                kind,
+                host,
+                pid,
+                text,
+                why,
+                event: crate::engine::EventId(0),
+                cause: crate::engine::EventId(0),
+                story: true,
+            };
+            let first = make(w.from, "client_first_error", "first failed request".to_owned(), String::new());
+            self.run.marks.push(first);
+            if w.over {
+                let why = format!("outage {} s", Time(w.length().0));
+                self.run.marks.push(make(w.to, "client_resumed", "first success".to_owned(), why));
+            }
+        }
+        self.run.marks.sort_by_key(|m| m.at);
+    }
+}
+
+/// Runs a drill to its end. `keep_log` keeps every entry of the log, for `why` and the player.
+pub fn run(stack: &Stack, drill: &Drill, seed: u64, level: Level, keep_log: bool) -> Run {
+    let mut sim = crate::scenario::build::build(stack, drill, seed, level);
+    let mut collector = Collector::new(&sim, drill, keep_log);
+    let end = Time::ZERO + drill.until;
+    while sim.step(end) {
+        collector.observe(&sim);
+    }
+    collector.finish(&sim)
+}

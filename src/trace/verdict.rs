@@ -1,0 +1,163 @@
+//! Expectations and their verdicts: pass, fail, or inconclusive when a witness never occurred.
+
+use super::run::Run;
+use crate::check::invariants::{GRACE, name, role};
+use crate::engine::{Span, Time};
+use crate::proto::vrrp::machine;
+use crate::scenario::types::{Condition, Drill, Expect, Role};
+use crate::sim::Sim;
+
+/// How something was judged.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Judgement {
+    /// As expected.
+    #[default]
+    Pass,
+    /// The run means nothing: something that had to happen did not.
+    Inconclusive,
+    /// Not as expected.
+    Fail,
+}
+
+/// An expectation and how it was judged.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Judged {
+    /// The expectation in words.
+    pub name: String,
+    /// How.
+    pub verdict: Judgement,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// The verdict over a run.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// The whole: the worst of all.
+    pub whole: Judgement,
+    /// Each expectation.
+    pub each: Vec<Judged>,
+}
+
+/// Watches conditions while a run goes on.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    expect: Vec<Expect>,
+    /// For each expectation with a condition: when it held first, and when it did not although it should have.
+    met: Vec<Option<Time>>,
+    missed: Vec<Option<Time>>,
+}
+
+impl Judge {
+    /// A judge of this drill.
+    pub fn new(drill: &Drill) -> Self {
+        let n = drill.expect.len();
+        Judge { expect: drill.expect.clone(), met: vec![None; n], missed: vec![None; n] }
+    }
+    /// Looks at the world after an event.
+    pub fn observe(&mut self, sim: &Sim) {
+        let now = sim.sched.now();
+        for (i, e) in self.expect.iter().enumerate() {
+            match e {
+                Expect::Eventually { state, by } => {
+                    if now <= Time::ZERO + *by && holds(sim, state) {
+                        self.met[i].get_or_insert(now);
+                    } else if now <= Time::ZERO + *by {
+                        // It has to hold at some moment, and the last word counts: a role that was left again does not.
+                        self.met[i] = None;
+                    }
+                }
+                Expect::Always { state, from, to } => {
+                    let inside = now >= Time::ZERO + *from && to.is_none_or(|t| now <= Time::ZERO + t);
+                    if inside && !holds(sim, state) {
+                        self.missed[i].get_or_insert(now);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    /// Judges a run that is over.
+    pub fn verdict(&self, run: &Run) -> Verdict {
+        let each: Vec<Judged> = self.expect.iter().enumerate().map(|(i, e)| self.judge(i, e, run)).collect();
+        let whole = each.iter().map(|j| j.verdict).max().unwrap_or_default();
+        Verdict { whole, each }
+    }
+    fn judge(&self, i: usize, e: &Expect, run: &Run) -> Judged {
+        let (name, ok, detail) = match e {
+            Expect::Never(inv) => {
+                let dual = matches!(inv, crate::scenario::types::Invariant::DualVip | crate::scenario::types::Invariant::TwoMasters);
+                let grace = if dual { GRACE } else { Span::ZERO };
+                let bad = run.violations.iter().find(|v| v.invariant == name(*inv) && v.to.since(v.from) > grace);
+                let detail = bad.map_or("it never happened".to_owned(), |v| format!("{} to {}: {}", v.from, v.to, v.detail));
+                (format!("never {}", name(*inv)), bad.is_none(), detail)
+            }
+            Expect::Sometimes(inv) => {
+                let seen = run.violations.iter().find(|v| v.invariant == name(*inv));
+                let detail = seen.map_or("it never happened".to_owned(), |v| format!("{} to {}: {}", v.from, v.to, v.detail));
+                (format!("sometimes {}", name(*inv)), seen.is_some(), detail)
+            }
+            Expect::RequestsResume { within } => resumes(run, "requests", &[true, false], *within),
+            Expect::WritesResume { within } => resumes(run, "writes", &[true], *within),
+            Expect::ReadsResume { within } => resumes(run, "reads", &[false], *within),
+            Expect::Outage { between } => {
+                let longest =
+                    run.outages(true).iter().chain(&run.outages(false)).map(|o| o.length()).max().unwrap_or_default();
+                let ok = longest >= between.min && longest <= between.max;
+                (format!("longest outage {between}"), ok, format!("it was {} s", Time(longest.0)))
+            }
+            Expect::Eventually { state, by } => {
+                let detail = self.met[i].map_or("it did not".to_owned(), |t| format!("since {t}"));
+                (format!("{} by {by}", words(state)), self.met[i].is_some(), detail)
+            }
+            Expect::Always { state, from, .. } => {
+                let detail = self.missed[i].map_or("it did".to_owned(), |t| format!("not at {t}"));
+                (format!("{} from {from} on", words(state)), self.missed[i].is_none(), detail)
+            }
+            Expect::Witness(w) => {
+                let seen = run.witnessed.contains(w);
+                let verdict = if seen { Judgement::Pass } else { Judgement::Inconclusive };
+                let detail = if seen { "it happened" } else { "it never happened: the run proves nothing" }.to_owned();
+                return Judged { name: format!("witness: {w:?}").to_lowercase(), verdict, detail };
+            }
+        };
+        Judged { name, verdict: if ok { Judgement::Pass } else { Judgement::Fail }, detail }
+    }
+}
+
+fn resumes(run: &Run, what: &str, writes: &[bool], within: Span) -> (String, bool, String) {
+    let all: Vec<_> = writes.iter().flat_map(|w| run.outages(*w)).collect();
+    let worst = all.iter().max_by_key(|o| o.length());
+    let ok = all.iter().all(|o| o.length() <= within);
+    let detail = worst.map_or("no outage".to_owned(), |o| format!("longest outage {} s, from {}", Time(o.length().0), o.from));
+    (format!("{what} resume within {within}"), ok, detail)
+}
+
+/// Whether a condition holds just now.
+pub fn holds(sim: &Sim, c: &Condition) -> bool {
+    let world = &sim.model.world;
+    let (Condition::Role(host, _) | Condition::HoldsVip(host) | Condition::NoVip(host)) = c;
+    let Some(id) = world.find_host(host) else { return false };
+    let has = sim.model.vips.iter().any(|v| world.holders(*v).any(|h| h == id));
+    match c {
+        Condition::HoldsVip(_) => has,
+        Condition::NoVip(_) => !has,
+        Condition::Role(_, r) => {
+            let wanted = match r {
+                Role::Master => machine::Role::Master,
+                Role::Backup => machine::Role::Backup,
+                Role::Fault => machine::Role::Fault,
+            };
+            role(world, id) == Some(wanted)
+        }
+    }
+}
+
+fn words(c: &Condition) -> String {
+    match c {
+        Condition::Role(h, r) => format!("{h} is {r:?}"),
+        Condition::HoldsVip(h) => format!("{h} holds the address"),
+        Condition::NoVip(h) => format!("{h} does not hold the address"),
+    }
+}
