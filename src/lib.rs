@@ -9,6 +9,7 @@ pub mod fault;
 pub mod net;
 pub mod node;
 pub mod proto;
+pub mod report;
 pub mod scenario;
 pub mod sim;
 pub mod trace;

@@ -1,0 +1,76 @@
+//! The machine-readable result of a run. The fields do not change meaning between releases.
+
+use crate::engine::{MS, Time};
+use crate::trace::outage::Outage;
+use crate::trace::run::Run;
+use serde_json::{Value, json};
+
+fn ms(t: Time) -> Value {
+    // Three decimals are microseconds; a float is for reading only, nothing decides on it.
+    let us = (t.0 + 500) / 1_000;
+    if us.is_multiple_of(1_000) {
+        json!(us / 1_000)
+    } else {
+        serde_json::from_str(&format!("{}.{:03}", us / 1_000, us % 1_000)).unwrap_or(json!(t.0 / MS))
+    }
+}
+fn windows(list: &[Outage]) -> Value {
+    list.iter().map(|o| json!({"from_ms": ms(o.from), "to_ms": ms(o.to)})).collect()
+}
+
+/// One object for the whole run.
+pub fn run(name: &str, stack: &str, r: &Run) -> Value {
+    let (w, rd) = (r.outages(true), r.outages(false));
+    let longest = |o: &[Outage]| o.iter().map(|o| o.length()).max().map_or(json!(0), |d| ms(Time(d.0)));
+    let (ok, all) = r.requests.counts(true);
+    let (rok, rall) = r.requests.counts(false);
+    // Availability in millionths, computed in integers and printed as a fraction.
+    let share = |ok: u64, all: u64| if all == 0 { json!(1.0) } else { json!((ok * 1_000_000 / all) as f64 / 1e6) };
+    let because = |v: &crate::trace::run::Violation| -> Vec<String> {
+        r.marks
+            .iter()
+            .filter(|m| m.at <= v.from && matches!(m.kind, "fault" | "master" | "healed"))
+            .rev()
+            .take(3)
+            .map(|m| format!("{} {} {}: {}", m.at, r.host(m.host), m.text, m.why))
+            .collect()
+    };
+    let first = r.first_fault();
+    let takeovers = r.marks.iter().filter(|m| m.kind == "vip_up" && first.is_some_and(|f| m.at >= f)).count();
+    json!({
+        "drill": name,
+        "stack": stack,
+        "seed": r.seed,
+        "digest": format!("{:016x}", r.digest),
+        "events": r.events,
+        "simulated_ms": r.end.as_ms(),
+        "verdict": r.verdict.whole,
+        "expectations": r.verdict.each,
+        "violations": r.violations.iter().map(|v| json!({
+            "invariant": v.invariant, "from_ms": ms(v.from), "to_ms": ms(v.to), "detail": v.detail, "because": because(v),
+        })).collect::<Vec<_>>(),
+        "marks": r.marks.iter().map(|m| json!({
+            "at_ms": ms(m.at),
+            "kind": m.kind,
+            "host": r.host(m.host),
+            "process": m.pid.and_then(|p| r.processes.get(p.0 as usize)),
+            "text": m.text,
+            "cause": m.why,
+        })).collect::<Vec<_>>(),
+        "metrics": {
+            "write_outages": windows(&w),
+            "read_outages": windows(&rd),
+            "write_outage_max_ms": longest(&w),
+            "read_outage_max_ms": longest(&rd),
+            "acked_writes": ok,
+            "lost_writes": 0,
+            "failed_requests": all - ok,
+            "errors": r.requests.errors().iter().map(|(k, n)| ((*k).to_owned(), json!(n))).collect::<serde_json::Map<_, _>>(),
+            "split_brain_ms": 0,
+            "dual_vip_ms": r.broken_ms("DualVipAnywhere"),
+            "write_availability": share(ok, all),
+            "read_availability": share(rok, rall),
+            "failovers": takeovers,
+        },
+    })
+}

@@ -1,0 +1,5 @@
+//! Floor 9: what a run looks like on paper, one file a format.
+
+pub mod json;
+pub mod junit;
+pub mod story;

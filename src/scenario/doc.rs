@@ -1,0 +1,127 @@
+//! Every field and knob: its meaning, type, default and range, read from the same source that defines it, so that it cannot rot.
+
+use super::diag::nearest;
+use std::sync::OnceLock;
+
+/// A field or a word of scenario files.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its path, `keepalived.advert_int`.
+    pub path: String,
+    /// Its type.
+    pub kind: String,
+    /// Meaning, unit, default, range.
+    pub text: String,
+    /// Where the real product says so.
+    pub source: &'static str,
+}
+
+const FILES: [(&str, &str); 4] = [
+    (include_str!("types.rs"), "firedrill's scenario format"),
+    (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
+    (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
+    (include_str!("../proto/client/config.rs"), "tcp(7), ip-sysctl"),
+];
+
+fn prefix(container: &str) -> Option<String> {
+    Some(match container {
+        "Keepalived" | "HAProxy" | "Client" | "Drill" => format!("{}.", container.to_lowercase()),
+        "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
+        "VrrpScript" => "keepalived.track_script[].".to_owned(),
+        "TrackInterface" => "keepalived.track_interface[].".to_owned(),
+        "Network" => "networks.NAME.".to_owned(),
+        "Host" => "hosts.NAME.".to_owned(),
+        "Sysctl" => "hosts.NAME.sysctl.".to_owned(),
+        "Stack" => "stack.".to_owned(),
+        "Measured" => "drill.measured.".to_owned(),
+        "MeasuredMark" => "drill.measured.marks[].".to_owned(),
+        "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode" | "FreezeClock"
+        | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" => format!("{container}."),
+        _ => return None,
+    })
+}
+
+fn rows() -> &'static [Row] {
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+    ROWS.get_or_init(|| FILES.iter().flat_map(|(text, source)| scan(text, source)).collect())
+}
+
+fn scan(text: &str, source: &'static str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut doc: Vec<&str> = Vec::new();
+    let mut inside: Option<(String, bool)> = None;
+    for line in text.lines() {
+        let t = line.trim();
+        if let Some(d) = t.strip_prefix("///") {
+            doc.push(d.trim());
+            continue;
+        }
+        if t.starts_with("#[") {
+            continue;
+        }
+        let indent = line.len() - line.trim_start().len();
+        let name_of = |rest: &str| rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or("").to_owned();
+        if let Some(rest) = t.strip_prefix("pub struct ") {
+            inside = prefix(&name_of(rest)).map(|p| (p, false));
+        } else if let Some(rest) = t.strip_prefix("pub enum ") {
+            inside = prefix(&name_of(rest)).map(|p| (p, true));
+        } else if t == "}" && indent == 0 {
+            inside = None;
+        } else if let (Some((p, is_enum)), 4) = (&inside, indent) {
+            let field = t.strip_prefix("pub ").filter(|_| !is_enum).and_then(|f| f.split_once(": "));
+            if let Some((name, kind)) = field {
+                let kind = kind.trim_end_matches(',').to_owned();
+                rows.push(Row { path: format!("{p}{name}"), kind, text: doc.join(" "), source });
+            } else if *is_enum && t.starts_with(char::is_alphabetic) && !doc.is_empty() {
+                let kind = t.trim_end_matches(['{', ',', ' ']).to_owned();
+                rows.push(Row { path: format!("{p}{}", name_of(t)), kind, text: doc.join(" "), source });
+            }
+        }
+        doc.clear();
+    }
+    rows
+}
+
+/// The paths of all knobs.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    rows().iter().map(|r| r.path.as_str())
+}
+
+/// What there is to say of a knob; `Err` has a suggestion.
+pub fn doc(knob: &str) -> Result<String, String> {
+    let same = |r: &&Row| {
+        r.path.eq_ignore_ascii_case(knob)
+            || r.path.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(knob))
+            || r.path.to_lowercase().starts_with(&format!("{}.", knob.to_lowercase()))
+    };
+    let found: Vec<&Row> = rows().iter().filter(same).collect();
+    if found.is_empty() {
+        let names = rows().iter().flat_map(|r| [r.path.as_str(), r.path.rsplit('.').next().unwrap_or("")]);
+        let hint = nearest(knob, names).map_or("`firedrill doc` lists them all".to_owned(), |n| format!("did you mean `{n}`?"));
+        return Err(format!("there is no knob `{knob}`; {hint}"));
+    }
+    let page = |r: &&Row| format!("{}\n  {}\n  type: {}\n  source: {}\n", r.path, r.text, r.kind, r.source);
+    Ok(found.iter().map(page).collect::<Vec<_>>().join("\n"))
+}
+
+/// One line for every knob.
+pub fn index() -> String {
+    rows().iter().map(|r| format!("{:<44} {}\n", r.path, r.text.split(". ").next().unwrap_or(""))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_every_configuration_is_documented() {
+        for r in rows() {
+            assert!(r.text.len() > 8, "{} has no text", r.path);
+        }
+        for knob in ["keepalived.advert_int", "client.timeout", "haproxy.bind", "networks.NAME.latency", "Fault.Freeze"] {
+            assert!(paths().any(|p| p == knob), "{knob}");
+        }
+        assert!(doc("advert_int").unwrap().contains("Default 1 s"));
+        assert!(doc("advert_itn").unwrap_err().contains("advert_int"));
+    }
+}

@@ -1,0 +1,314 @@
+//! What a scenario says although it can be read: names that do not exist, values out of range, settings that cannot work.
+
+use super::build::{addresses, default_subnet};
+use super::diag::{Diagnostic, nearest};
+use super::syntax::{self, Node};
+use super::types::{At, Condition, Drill, Expect, Fault, Runs, Stack, Target, When};
+use crate::engine::{MS, SEC, Span};
+use crate::proto::vrrp::config::{InitialState, Keepalived};
+
+/// The most hosts of a stack.
+const HOSTS: usize = 200;
+/// The longest run: 30 days.
+const LONGEST: Span = Span::secs(30 * 86_400);
+
+struct Lint<'a> {
+    root: &'a Node,
+    list: Vec<Diagnostic>,
+}
+impl Lint<'_> {
+    fn at(&mut self, path: &str, message: String, help: Option<String>, warning: bool) {
+        // The nearest part of the path that is written in the file.
+        let mut path = path;
+        let span = loop {
+            if let Some(node) = syntax::find(self.root, path) {
+                break node.span.clone();
+            }
+            match path.rfind(['.', '[']) {
+                Some(i) => path = &path[..i],
+                None => break 0..self.root.span.end.min(1),
+            }
+        };
+        self.list.push(Diagnostic { message, span, help, warning });
+    }
+    fn error(&mut self, path: &str, message: impl Into<String>, help: impl Into<Option<String>>) {
+        self.at(path, message.into(), help.into(), false);
+    }
+    fn warn(&mut self, path: &str, message: impl Into<String>) {
+        self.at(path, message.into(), None, true);
+    }
+}
+
+/// Checks a stack.
+pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
+    let mut l = Lint { root, list: Vec::new() };
+    if stack.networks.is_empty() {
+        l.error("networks", "a stack needs at least one network", Some("networks: { \"lan\": () }".to_owned()));
+    }
+    if stack.hosts.is_empty() {
+        l.error("hosts", "a stack needs at least one host", None);
+    }
+    if stack.hosts.len() > HOSTS {
+        l.error("hosts", format!("{} hosts are more than {HOSTS}", stack.hosts.len()), None);
+        return l.list;
+    }
+    let nets: Vec<&str> = stack.networks.keys().map(String::as_str).collect();
+    for (name, host) in &stack.hosts {
+        for net in host.addresses.keys().chain(host.networks.iter().flatten()) {
+            if !nets.contains(&net.as_str()) {
+                let help = nearest(net, nets.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+                l.error(&format!("hosts.{name}"), format!("there is no network `{net}`"), help);
+            }
+        }
+        if host.networks.as_ref().is_some_and(Vec::is_empty) {
+            l.error(&format!("hosts.{name}.networks"), "the host is connected to nothing", None);
+        }
+        if host.clock_drift_ppm.abs() > 500_000 {
+            l.error(&format!("hosts.{name}.clock_drift_ppm"), "the drift goes from -500000 to 500000 ppm", None);
+        }
+    }
+    if !l.list.is_empty() {
+        return l.list;
+    }
+    let all = addresses(stack);
+    for (i, (net, host, a)) in all.iter().enumerate() {
+        let path = format!("hosts.{host}.addresses.{net}");
+        if let Some((_, other, _)) = all[..i].iter().find(|(n, _, b)| n == net && b.ip == a.ip) {
+            l.error(&path, format!("{host} and {other} have the same address {}", a.ip), None);
+        }
+        let n = stack.networks.keys().position(|k| k == net).unwrap_or(0);
+        let subnet = stack.networks[net].subnet.unwrap_or_else(|| default_subnet(n));
+        if !subnet.contains(a.ip) {
+            l.error(&path, format!("{} is not in the subnet {subnet} of `{net}`", a.ip), None);
+        }
+    }
+    for (name, host) in &stack.hosts {
+        for (i, runs) in host.runs.iter().enumerate() {
+            let path = format!("hosts.{name}.runs[{i}]");
+            match runs {
+                Runs::Keepalived(k) => keepalived(&mut l, stack, &all, &path, k),
+                Runs::HAProxy(h) if h.bind == 0 => l.error(&format!("{path}.bind"), "a port goes from 1 to 65535", None),
+                Runs::HAProxy(_) => {}
+                Runs::Client(c) => {
+                    for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)] {
+                        if every.is_some_and(|e| e.interval() < Span::ms(1)) {
+                            l.error(&format!("{path}.{field}"), "requests come at most every 1ms", None);
+                        }
+                    }
+                    if c.requests.is_none() && c.reads.is_none() && c.writes.is_none() {
+                        l.warn(&path, "this client asks for nothing: give it `requests`, `reads` or `writes`");
+                    }
+                }
+            }
+        }
+    }
+    priorities(&mut l, stack);
+    l.list
+}
+
+fn keepalived(l: &mut Lint<'_>, stack: &Stack, all: &[(String, String, crate::net::addr::Cidr)], path: &str, k: &Keepalived) {
+    let at = |f: &str| format!("{path}.{f}");
+    if k.vip.is_none() && k.virtual_ipaddress.is_empty() {
+        l.error(path, "keepalived without a virtual address", Some("add `vip: \"10.0.0.100/24\"`".to_owned()));
+    }
+    for vip in k.vip.iter().chain(&k.virtual_ipaddress) {
+        if let Some((_, host, _)) = all.iter().find(|(.., a)| a.ip == vip.ip) {
+            l.error(&at("vip"), format!("{} is the own address of {host}", vip.ip), Some("a virtual address belongs to no host".to_owned()));
+        }
+    }
+    if k.priority == Some(0) {
+        l.error(&at("priority"), "priority 0 means \"I am leaving\"; it goes from 1 to 255", None);
+    }
+    if k.virtual_router_id == 0 {
+        l.error(&at("virtual_router_id"), "virtual_router_id goes from 1 to 255", None);
+    }
+    let ns = k.advert_int.0;
+    match k.version {
+        2 if ns % SEC != 0 || !(SEC..=255 * SEC).contains(&ns) => l.error(
+            &at("advert_int"),
+            format!("VRRP v2 advertises in whole seconds from 1s to 255s, not {}", k.advert_int),
+            Some("set `version: 3` for shorter intervals (RFC 3768 section 5.3.7)".to_owned()),
+        ),
+        3 if ns % (10 * MS) != 0 || !(10 * MS..=40_950 * MS).contains(&ns) => l.error(
+            &at("advert_int"),
+            format!("VRRP v3 advertises in steps of 10ms from 10ms to 40.95s, not {}", k.advert_int),
+            Some("RFC 5798 section 5.2.7: 12 bits of centiseconds".to_owned()),
+        ),
+        2 | 3 => {}
+        v => l.error(&at("version"), format!("there is no VRRP version {v}"), Some("2 or 3".to_owned())),
+    }
+    if !(1..=100).contains(&k.down_timer_adverts) {
+        l.error(&at("down_timer_adverts"), "down_timer_adverts goes from 1 to 100", None);
+    }
+    if k.preempt_delay > Span::secs(1000) {
+        l.error(&at("preempt_delay"), "preempt_delay goes from 0s to 1000s", None);
+    }
+    if k.state == InitialState::MASTER && (k.nopreempt || !k.preempt_delay.is_zero()) {
+        let field = if k.nopreempt { "nopreempt" } else { "preempt_delay" };
+        l.error(&at(field), format!("{field} requires `state: BACKUP`"), Some("keepalived.conf(5)".to_owned()));
+    }
+    if k.strict && !k.unicast_peer.is_empty() {
+        l.error(&at("unicast_peer"), "strict forbids unicast", None);
+    }
+    if k.strict && !k.preempt_delay.is_zero() {
+        l.error(&at("preempt_delay"), "strict forbids preempt_delay", None);
+    }
+    if k.strict && (k.state == InitialState::MASTER) != (k.priority.unwrap_or(255) == 255 && k.state == InitialState::MASTER) {
+        l.error(&at("state"), "strict allows `state: MASTER` with priority 255 only", None);
+    }
+    for (i, s) in k.track_script.iter().enumerate() {
+        let at = |f: &str| format!("{path}.track_script[{i}].{f}");
+        if !(-253..=253).contains(&s.weight) {
+            l.error(&at("weight"), "weight goes from -253 to 253", None);
+        }
+        if s.interval < Span::ms(10) {
+            l.error(&at("interval"), "interval is too short", Some("keepalived: 1s and more".to_owned()));
+        }
+        if s.rise == 0 || s.fall == 0 {
+            l.error(&at("rise"), "rise and fall are 1 and more", None);
+        }
+    }
+    for (i, t) in k.track_interface.iter().enumerate() {
+        if !stack.networks.contains_key(&t.interface) {
+            let help = nearest(&t.interface, stack.networks.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+            l.error(&at(&format!("track_interface[{i}]")), format!("there is no network `{}`", t.interface), help);
+        }
+    }
+    for (group, members) in &k.vrrp_sync_group {
+        for m in members.iter().filter(|m| *m != "VI_1" && !k.vrrp_instance.contains_key(*m)) {
+            l.error(&at(&format!("vrrp_sync_group.{group}")), format!("there is no instance `{m}`"), Some("the first instance is `VI_1`".to_owned()));
+        }
+    }
+    if k.vrrp_instance.len() > 100 {
+        l.error(&at("vrrp_instance"), "more than 100 instances", None);
+    }
+    for peer in &k.unicast_peer {
+        if !all.iter().any(|(.., a)| a.ip == *peer) {
+            l.warn(&at("unicast_peer"), format!("no host has the address {peer}"));
+        }
+    }
+}
+
+/// Weights that cannot change who is master.
+fn priorities(l: &mut Lint<'_>, stack: &Stack) {
+    let all: Vec<(String, i32, bool, &Keepalived)> = stack
+        .hosts
+        .iter()
+        .flat_map(|(name, h)| {
+            h.runs.iter().enumerate().filter_map(move |(i, r)| match r {
+                Runs::Keepalived(k) => {
+                    Some((format!("hosts.{name}.runs[{i}]"), i32::from(k.priority.unwrap_or(100)), k.nopreempt, k))
+                }
+                _ => None,
+            })
+        })
+        .collect();
+    for (path, priority, _, k) in &all {
+        let below = all.iter().filter(|o| o.1 < *priority).max_by_key(|o| o.1);
+        let Some(next) = below else { continue };
+        for (i, s) in k.track_script.iter().enumerate().filter(|(_, s)| s.weight < 0) {
+            let at = format!("{path}.track_script[{i}].weight");
+            if priority + i32::from(s.weight) >= next.1 {
+                l.warn(&at, format!("{priority} {} is not below {}: a failing script changes nothing", s.weight, next.1));
+            } else if next.2 {
+                l.warn(&at, "the next host has nopreempt: it never takes over from a master that became weaker");
+            }
+        }
+    }
+}
+
+/// Checks a drill against its stack.
+pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
+    let mut l = Lint { root, list: Vec::new() };
+    if drill.until.is_zero() || drill.until > LONGEST {
+        l.error("until", "the end of the run is between 1ns and 30 days", None);
+    }
+    if drill.faults.len() > 1000 {
+        l.error("faults", "more than 1000 faults", None);
+    }
+    let hosts: Vec<&str> = stack.hosts.keys().map(String::as_str).collect();
+    let unknown = |l: &mut Lint<'_>, path: &str, h: &str| {
+        if !hosts.contains(&h) {
+            let help = nearest(h, hosts.iter().copied())
+                .map_or_else(|| format!("hosts of this stack: {}", hosts.join(", ")), |n| format!("did you mean `{n}`?"));
+            l.error(path, format!("there is no host `{h}`"), Some(help));
+        }
+    };
+    for (i, at) in drill.faults.iter().enumerate() {
+        let (fault, index) = match at {
+            At::At(range, f) => {
+                if range.max > drill.until {
+                    l.error(
+                        &format!("faults[{i}][0]"),
+                        format!("this fault comes at {}, after the end of the run at {}", range.max, drill.until),
+                        Some("raise `until` or move the fault".to_owned()),
+                    );
+                }
+                (f, 1)
+            }
+            At::After(_, when, f) => {
+                let (When::Mark(_, h) | When::Advert(h)) = when;
+                unknown(&mut l, &format!("faults[{i}][1]"), h);
+                (f, 2)
+            }
+        };
+        let path = format!("faults[{i}][{index}]");
+        for t in targets(fault) {
+            match t {
+                Target::Host(h) => unknown(&mut l, &path, h),
+                Target::Hosts(list) | Target::Others(list) => list.iter().for_each(|h| unknown(&mut l, &path, h)),
+                Target::MostAdvanced => l.error(&path, "no database in this stack: nobody is `MostAdvanced`", None),
+                _ => {}
+            }
+        }
+        if let Fault::Stop { process, .. }
+        | Fault::Start { process, .. }
+        | Fault::Kill { process, .. }
+        | Fault::Pause { process, .. }
+        | Fault::Resume { process, .. }
+        | Fault::Hang { process, .. } = fault
+        {
+            let names = processes(stack);
+            if !names.contains(&process.as_str()) {
+                let help = nearest(process, names.iter().copied())
+                    .map_or_else(|| format!("processes of this stack: {}", names.join(", ")), |n| format!("did you mean `{n}`?"));
+                l.error(&path, format!("no host runs a process `{process}`"), Some(help));
+            }
+        }
+        if let Fault::LinkDown { network: Some(n), .. } | Fault::LinkUp { network: Some(n), .. } = fault
+            && !stack.networks.contains_key(n)
+        {
+            let help = nearest(n, stack.networks.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+            l.error(&path, format!("there is no network `{n}`"), help);
+        }
+    }
+    for (i, e) in drill.expect.iter().enumerate() {
+        let (Expect::Eventually { state, .. } | Expect::Always { state, .. }) = e else { continue };
+        let (Condition::Role(h, _) | Condition::HoldsVip(h) | Condition::NoVip(h)) = state;
+        unknown(&mut l, &format!("expect[{i}]"), h);
+    }
+    l.list
+}
+
+fn targets(f: &Fault) -> Vec<&Target> {
+    let mut t: Vec<&Target> = crate::fault::target_of(f).into_iter().collect();
+    match f {
+        Fault::Cut { from, .. } => t.push(from),
+        Fault::CutOneWay { to, .. } => t.push(to),
+        Fault::Loss { to, .. } | Fault::Delay { to, .. } => t.extend(to),
+        _ => {}
+    }
+    t
+}
+fn processes(stack: &Stack) -> Vec<&'static str> {
+    let mut names = Vec::new();
+    for r in stack.hosts.values().flat_map(|h| &h.runs) {
+        let of: &[&str] = match r {
+            Runs::Keepalived(_) => &["keepalived", "keepalived/vrrp"],
+            Runs::HAProxy(_) => &["haproxy"],
+            Runs::Client(_) => &["client"],
+        };
+        names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
+    }
+    names
+}
