@@ -4,6 +4,7 @@
 //! `ARCHITECTURE.md`; each module is a floor and uses only floors below it.
 
 pub mod check;
+pub mod cli;
 pub mod engine;
 pub mod fault;
 pub mod net;

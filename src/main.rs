@@ -1,1 +1,7 @@
-fn main(){}
+//! The command: parse, dispatch, print the error, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    firedrill::cli::main()
+}

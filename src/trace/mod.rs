@@ -1,6 +1,7 @@
 //! Floor 7: what happened and why: marks, outages, verdicts.
 
 pub mod marks;
+pub mod measure;
 pub mod outage;
 pub mod run;
 pub mod verdict;

@@ -1,0 +1,111 @@
+//! `firedrill list`, `lint`, `new` and `doc`: what needs no run.
+
+use super::{BAD_INPUT, OK, complain, print};
+use crate::scenario::diag::Report;
+use crate::scenario::types::{Drill, Stack};
+use crate::scenario::{doc, embedded, lint, load};
+use clap::Args;
+use std::process::ExitCode;
+
+fn about(text: &str) -> String {
+    let line = text.lines().find_map(|l| l.trim().strip_prefix("about: \""));
+    line.map_or_else(String::new, |l| l.trim_end_matches(',').trim_end_matches('"').to_owned())
+}
+
+/// Lists drills and stacks.
+pub fn list() -> ExitCode {
+    let mut out = String::from("drills (firedrill run NAME)\n");
+    for name in embedded::drills() {
+        out.push_str(&format!("  {name:<40} {}\n", about(embedded::drill(&name).unwrap_or_default())));
+    }
+    out.push_str("\nstacks (--stack NAME)\n");
+    for name in embedded::stacks() {
+        out.push_str(&format!("  {name:<40} {}\n", about(embedded::stack(&name).unwrap_or_default())));
+    }
+    print(&out);
+    ExitCode::from(OK)
+}
+
+/// Arguments of `lint`.
+#[derive(Args)]
+pub struct LintArgs {
+    /// Scenario files, or names of shipped ones
+    #[arg(required = true)]
+    files: Vec<String>,
+}
+
+/// Checks files.
+pub fn lint(a: &LintArgs) -> ExitCode {
+    let mut bad = false;
+    for f in &a.files {
+        match lint_one(f) {
+            Ok(warnings) => {
+                complain(&warnings);
+                print(&format!("{f}: {}\n", if warnings.is_empty() { "ok" } else { "ok, with warnings" }));
+            }
+            Err(reports) => {
+                bad = true;
+                complain(&reports);
+            }
+        }
+    }
+    ExitCode::from(if bad { BAD_INPUT } else { OK })
+}
+
+fn lint_one(f: &str) -> Result<Vec<Report>, Vec<Report>> {
+    let (_, file, text) = load::text_of(f, "drill").or_else(|r| load::text_of(f, "stack").map_err(|_| r)).map_err(|r| vec![r])?;
+    let stack = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with("//")).is_some_and(|l| l.starts_with("Stack"));
+    if !stack {
+        let _: (Drill, _) = load::read(&file, &text).map_err(|r| vec![r])?;
+        return load::load(f, &[], None).map(|l| l.warnings);
+    }
+    let (stack, root): (Stack, _) = load::read(&file, &text).map_err(|r| vec![r])?;
+    let list = lint::stack(&stack, &root);
+    let report = Report { file, text, list };
+    match (report.has_errors(), report.list.is_empty()) {
+        (true, _) => Err(vec![report]),
+        (_, true) => Ok(Vec::new()),
+        _ => Ok(vec![report]),
+    }
+}
+
+/// Arguments of `new`.
+#[derive(Args)]
+pub struct NewArgs {
+    /// The stack that the drill is for
+    #[arg(default_value = "keepalived-trio")]
+    stack: String,
+}
+
+/// Prints a drill to start from.
+pub fn new(a: &NewArgs) -> ExitCode {
+    if let Err(r) = load::text_of(&a.stack, "stack") {
+        complain(&[r]);
+        return ExitCode::from(BAD_INPUT);
+    }
+    print(&format!(
+        "Drill(\n    about: \"what happens, and what to look for\",\n    stack: \"{}\",\n    until: \"60s\",\n    faults: [\n        At(\"30s\", PowerOff(VipHolder)),\n    ],\n    expect: [\n        Never(DualVip),\n        RequestsResume(within: \"5s\"),\n        Witness(Takeover),\n    ],\n)\n",
+        a.stack
+    ));
+    ExitCode::from(OK)
+}
+
+/// Arguments of `doc`.
+#[derive(Args)]
+pub struct DocArgs {
+    /// The knob: `advert_int`, `keepalived.advert_int`, `Freeze`; without one, all
+    knob: Option<String>,
+}
+
+/// Explains a knob.
+pub fn doc(a: &DocArgs) -> ExitCode {
+    match a.knob.as_deref().map(doc::doc) {
+        None => print(&doc::index()),
+        Some(Ok(text)) => print(&text),
+        Some(Err(why)) => {
+            eprintln!("error: {why}");
+            return ExitCode::from(BAD_INPUT);
+        }
+    }
+    ExitCode::from(OK)
+}

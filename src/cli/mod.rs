@@ -1,0 +1,120 @@
+//! Floor 12: the command line, one file a command.
+
+mod list;
+mod run;
+mod test;
+mod validate;
+mod why;
+
+use crate::scenario::diag::Report;
+use crate::scenario::load::{Loaded, load};
+use clap::{Args, Parser, Subcommand};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+/// As expected.
+pub const OK: u8 = 0;
+/// An expectation or an invariant is broken, or a snapshot differs.
+pub const BROKEN: u8 = 1;
+/// Bad usage or bad input.
+pub const BAD_INPUT: u8 = 2;
+/// A witness never occurred.
+pub const INCONCLUSIVE: u8 = 3;
+
+#[derive(Parser)]
+#[command(name = "firedrill", version, about = "Rehearse a failover before you have one", propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Play a drill to its end and tell its story
+    Run(run::RunArgs),
+    /// Explain what happened at a moment, and why
+    Why(why::WhyArgs),
+    /// Compare every scenario with its snapshot
+    Test(test::TestArgs),
+    /// Compare simulated with measured failovers
+    Validate(validate::ValidateArgs),
+    /// Check scenario files
+    Lint(list::LintArgs),
+    /// List drills and stacks
+    List,
+    /// Print a new drill to start from
+    New(list::NewArgs),
+    /// Explain a field or a knob
+    Doc(list::DocArgs),
+}
+
+/// Which drill, and how.
+#[derive(Args, Clone)]
+pub struct Which {
+    /// A drill: a path, or the name of a shipped one (`firedrill list`)
+    pub drill: String,
+    /// The seed of all randomness
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Play the drill on another stack
+    #[arg(long)]
+    pub stack: Option<String>,
+    /// Change a setting: `keepalived.advert_int=200ms`, `lb1.keepalived.priority=90`, `drill.until=60s`
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl Which {
+    /// Loads it, or prints what is wrong.
+    pub fn load(&self) -> Result<Loaded, ExitCode> {
+        let mut sets = Vec::new();
+        for s in &self.set {
+            let Some((path, value)) = s.split_once('=') else {
+                eprintln!("error: `--set {s}` has no `=`\nhelp: write `--set keepalived.advert_int=200ms`");
+                return Err(ExitCode::from(BAD_INPUT));
+            };
+            sets.push((path.trim().to_owned(), value.trim().to_owned()));
+        }
+        match load(&self.drill, &sets, self.stack.as_deref()) {
+            Ok(loaded) => {
+                complain(&loaded.warnings);
+                Ok(loaded)
+            }
+            Err(reports) => {
+                complain(&reports);
+                Err(ExitCode::from(BAD_INPUT))
+            }
+        }
+    }
+}
+
+/// Prints reports to stderr.
+pub fn complain(reports: &[Report]) {
+    for r in reports {
+        eprint!("{}", r.render(colour(&std::io::stderr())));
+    }
+}
+
+/// Whether a stream takes colour: a terminal, and nobody said `NO_COLOR`.
+pub fn colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Prints to stdout; a reader that went away is no error.
+pub fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Runs the command.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Some(Command::Run(a)) => run::run(&a),
+        Some(Command::Why(a)) => why::run(&a),
+        Some(Command::Test(a)) => test::run(&a),
+        Some(Command::Validate(a)) => validate::run(&a),
+        Some(Command::Lint(a)) => list::lint(&a),
+        Some(Command::List) | None => list::list(),
+        Some(Command::New(a)) => list::new(&a),
+        Some(Command::Doc(a)) => list::doc(&a),
+    }
+}
