@@ -83,9 +83,10 @@ impl Stage {
         let here = |h: Option<HostId>, name: &str| h.is_some_and(|h| world.host(h).name == name);
         let now = world.log.entries.iter().any(|e| match (when, &e.what) {
             (When::Mark(kind, host), what) => mark_of(what).is_some_and(|k| k == kind) && here(e.host, host),
-            (When::Advert(host), What::Note(Note::Vrrp(crate::proto::vrrp::note::Note::AdvertSent { .. }))) => {
-                here(e.host, host)
-            }
+            (
+                When::Advert(host),
+                What::Note(Note::Vrrp(crate::proto::vrrp::note::Note::AdvertSent { .. })),
+            ) => here(e.host, host),
             _ => false,
         });
         if now {

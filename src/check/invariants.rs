@@ -74,14 +74,16 @@ fn check(world: &World, i: Invariant, vips: &[Ip]) -> Option<String> {
                 (masters.len() > 1).then(|| format!("{} are both MASTER", names(&masters)))
             }
             Invariant::StaleArp => {
-                let alive: Vec<HostId> = holders.iter().copied().filter(|h| crate::fault::awake(world, *h)).collect();
+                let alive: Vec<HostId> =
+                    holders.iter().copied().filter(|h| crate::fault::awake(world, *h)).collect();
                 if alive.is_empty() {
                     return None;
                 }
                 world.hosts.iter().enumerate().find_map(|(c, host)| {
                     let (_, e) = host.neigh.iter().find(|(_, e)| e.ip == *vip)?;
                     let at = world.mac_host(e.mac)?;
-                    let usable = !matches!(e.state, crate::net::arp::Nud::Failed | crate::net::arp::Nud::Incomplete);
+                    let usable =
+                        !matches!(e.state, crate::net::arp::Nud::Failed | crate::net::arp::Nud::Incomplete);
                     let reachable = alive.iter().any(|h| world.hears(HostId(c as u16), *h, Plane::client));
                     (usable && reachable && !alive.contains(&at)).then(|| {
                         format!(
@@ -101,7 +103,10 @@ fn check(world: &World, i: Invariant, vips: &[Ip]) -> Option<String> {
 pub fn masters(world: &World) -> Vec<HostId> {
     (0..world.hosts.len())
         .map(|i| HostId(i as u16))
-        .filter(|h| crate::fault::awake(world, *h) && role(world, *h) == Some(crate::proto::vrrp::machine::Role::Master))
+        .filter(|h| {
+            crate::fault::awake(world, *h)
+                && role(world, *h) == Some(crate::proto::vrrp::machine::Role::Master)
+        })
         .collect()
 }
 /// The role of a host's first VRRP instance, if keepalived runs there.

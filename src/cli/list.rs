@@ -13,7 +13,7 @@ fn about(text: &str) -> String {
 }
 
 /// Lists drills and stacks.
-pub fn list() -> ExitCode {
+pub(super) fn list() -> ExitCode {
     let mut out = String::from("drills (firedrill run NAME)\n");
     for name in embedded::drills() {
         out.push_str(&format!("  {name:<40} {}\n", about(embedded::drill(&name).unwrap_or_default())));
@@ -28,14 +28,14 @@ pub fn list() -> ExitCode {
 
 /// Arguments of `lint`.
 #[derive(Args)]
-pub struct LintArgs {
+pub(super) struct LintArgs {
     /// Scenario files, or names of shipped ones
     #[arg(required = true)]
     files: Vec<String>,
 }
 
 /// Checks files.
-pub fn lint(a: &LintArgs) -> ExitCode {
+pub(super) fn lint(a: &LintArgs) -> ExitCode {
     let mut bad = false;
     for f in &a.files {
         match lint_one(f) {
@@ -53,8 +53,14 @@ pub fn lint(a: &LintArgs) -> ExitCode {
 }
 
 fn lint_one(f: &str) -> Result<Vec<Report>, Vec<Report>> {
-    let (_, file, text) = load::text_of(f, "drill").or_else(|r| load::text_of(f, "stack").map_err(|_| r)).map_err(|r| vec![r])?;
-    let stack = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with("//")).is_some_and(|l| l.starts_with("Stack"));
+    let (_, file, text) = load::text_of(f, "drill")
+        .or_else(|r| load::text_of(f, "stack").map_err(|_| r))
+        .map_err(|r| vec![r])?;
+    let stack = text
+        .lines()
+        .map(str::trim)
+        .find(|l| !l.is_empty() && !l.starts_with("//"))
+        .is_some_and(|l| l.starts_with("Stack"));
     if !stack {
         let _: (Drill, _) = load::read(&file, &text).map_err(|r| vec![r])?;
         return load::load(f, &[], None).map(|l| l.warnings);
@@ -71,14 +77,14 @@ fn lint_one(f: &str) -> Result<Vec<Report>, Vec<Report>> {
 
 /// Arguments of `new`.
 #[derive(Args)]
-pub struct NewArgs {
+pub(super) struct NewArgs {
     /// The stack that the drill is for
     #[arg(default_value = "keepalived-trio")]
     stack: String,
 }
 
 /// Prints a drill to start from.
-pub fn new(a: &NewArgs) -> ExitCode {
+pub(super) fn new(a: &NewArgs) -> ExitCode {
     if let Err(r) = load::text_of(&a.stack, "stack") {
         complain(&[r]);
         return ExitCode::from(BAD_INPUT);
@@ -92,13 +98,13 @@ pub fn new(a: &NewArgs) -> ExitCode {
 
 /// Arguments of `doc`.
 #[derive(Args)]
-pub struct DocArgs {
+pub(super) struct DocArgs {
     /// The knob: `advert_int`, `keepalived.advert_int`, `Freeze`; without one, all
     knob: Option<String>,
 }
 
 /// Explains a knob.
-pub fn doc(a: &DocArgs) -> ExitCode {
+pub(super) fn doc(a: &DocArgs) -> ExitCode {
     match a.knob.as_deref().map(doc::doc) {
         None => print(&doc::index()),
         Some(Ok(text)) => print(&text),

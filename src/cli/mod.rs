@@ -1,6 +1,7 @@
 //! Floor 12: the command line, one file a command.
 
 mod list;
+mod play;
 mod run;
 mod test;
 mod validate;
@@ -22,7 +23,12 @@ pub const BAD_INPUT: u8 = 2;
 pub const INCONCLUSIVE: u8 = 3;
 
 #[derive(Parser)]
-#[command(name = "firedrill", version, about = "Rehearse a failover before you have one", propagate_version = true)]
+#[command(
+    name = "firedrill",
+    version,
+    about = "Rehearse a failover before you have one",
+    propagate_version = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -32,6 +38,8 @@ struct Cli {
 enum Command {
     /// Play a drill to its end and tell its story
     Run(run::RunArgs),
+    /// Step through a drill, forward and backward
+    Play(play::PlayArgs),
     /// Explain what happened at a moment, and why
     Why(why::WhyArgs),
     /// Compare every scenario with its snapshot
@@ -109,6 +117,7 @@ pub fn print(text: &str) {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Some(Command::Run(a)) => run::run(&a),
+        Some(Command::Play(a)) => play::run(&a),
         Some(Command::Why(a)) => why::run(&a),
         Some(Command::Test(a)) => test::run(&a),
         Some(Command::Validate(a)) => validate::run(&a),

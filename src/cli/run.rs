@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 /// How to print a run.
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// A story for people
     Text,
     /// One JSON object
@@ -22,7 +22,7 @@ pub enum Format {
 
 /// Arguments of `run`.
 #[derive(Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     #[command(flatten)]
     which: Which,
     /// How to print the run
@@ -31,7 +31,7 @@ pub struct RunArgs {
 }
 
 /// The exit code of a verdict.
-pub fn code(verdict: Judgement) -> ExitCode {
+pub(super) fn code(verdict: Judgement) -> ExitCode {
     ExitCode::from(match verdict {
         Judgement::Pass => OK,
         Judgement::Fail => BROKEN,
@@ -40,7 +40,7 @@ pub fn code(verdict: Judgement) -> ExitCode {
 }
 
 /// Plays a drill.
-pub fn run(a: &RunArgs) -> ExitCode {
+pub(super) fn run(a: &RunArgs) -> ExitCode {
     let l = match a.which.load() {
         Ok(l) => l,
         Err(code) => return code,
@@ -55,7 +55,8 @@ pub fn run(a: &RunArgs) -> ExitCode {
             print(&story::story(&l.drill_name, &l.stack_name, &l.drill, &r, style));
             if terminal {
                 let name = &a.which.drill;
-                let at = r.marks.iter().find(|m| m.kind == "master" && r.first_fault().is_some_and(|f| m.at > f));
+                let at =
+                    r.marks.iter().find(|m| m.kind == "master" && r.first_fault().is_some_and(|f| m.at > f));
                 let at = at.map_or(String::new(), |m| format!(" --at {}s", m.at));
                 print(&format!("next: firedrill why {name}{at}\n"));
             }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 /// Arguments of `test`.
 #[derive(Args)]
-pub struct TestArgs {
+pub(super) struct TestArgs {
     /// Drills: names, name prefixes (`keepalived/`) or paths; without any, all
     drills: Vec<String>,
     /// Where the snapshots are
@@ -38,7 +38,7 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// The golden result of a drill.
-pub fn golden(name: &str) -> Result<String, Vec<crate::scenario::diag::Report>> {
+pub(super) fn golden(name: &str) -> Result<String, Vec<crate::scenario::diag::Report>> {
     let l = load::load(name, &[], None)?;
     let r = crate::trace::run::run(&l.stack, &l.drill, l.drill.seed, Level::Story, true);
     Ok(story::story(&l.drill_name, &l.stack_name, &l.drill, &r, story::Style::default()))
@@ -51,12 +51,16 @@ fn difference(old: &str, new: &str) -> String {
 }
 
 /// Compares every drill with its snapshot.
-pub fn run(a: &TestArgs) -> ExitCode {
+pub(super) fn run(a: &TestArgs) -> ExitCode {
     let all = embedded::drills();
     let mut names: Vec<String> = Vec::new();
     for wanted in &a.drills {
         let before = names.len();
-        names.extend(all.iter().filter(|n| *n == wanted || n.starts_with(&format!("{}/", wanted.trim_end_matches('/')))).cloned());
+        names.extend(
+            all.iter()
+                .filter(|n| *n == wanted || n.starts_with(&format!("{}/", wanted.trim_end_matches('/'))))
+                .cloned(),
+        );
         if names.len() == before {
             names.push(wanted.clone());
         }
@@ -81,7 +85,10 @@ pub fn run(a: &TestArgs) -> ExitCode {
             Some(old) if old == now => None,
             _ if a.bless => write(&path, &now).err().map(|e| format!("cannot write {}: {e}", path.display())),
             Some(old) => Some(difference(&old, &now)),
-            None => Some(format!("there is no snapshot {}; `firedrill test --bless {name}` makes it", path.display())),
+            None => Some(format!(
+                "there is no snapshot {}; `firedrill test --bless {name}` makes it",
+                path.display()
+            )),
         };
         match &failure {
             None => print(&format!("ok      {name}\n")),
@@ -102,5 +109,11 @@ pub fn run(a: &TestArgs) -> ExitCode {
     }
     let failed = results.iter().filter(|r| r.1.is_some()).count();
     print(&format!("{} passed, {failed} failed\n", results.len() - failed));
-    ExitCode::from(if bad_input { BAD_INPUT } else if failed > 0 { BROKEN } else { OK })
+    ExitCode::from(if bad_input {
+        BAD_INPUT
+    } else if failed > 0 {
+        BROKEN
+    } else {
+        OK
+    })
 }

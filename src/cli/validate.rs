@@ -1,6 +1,6 @@
 //! `firedrill validate`: simulated against measured.
 
-use super::{BROKEN, BAD_INPUT, OK, complain, print};
+use super::{BAD_INPUT, BROKEN, OK, complain, print};
 use crate::scenario::{embedded, load};
 use crate::trace::measure::{Row, compare};
 use clap::Args;
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 /// Arguments of `validate`.
 #[derive(Args)]
-pub struct ValidateArgs {
+pub(super) struct ValidateArgs {
     /// Drills with a `measured` block: names, prefixes (`keepalived`) or paths; without any, all
     drills: Vec<String>,
     /// Runs of each drill
@@ -17,19 +17,23 @@ pub struct ValidateArgs {
 }
 
 /// Compares.
-pub fn run(a: &ValidateArgs) -> ExitCode {
+pub(super) fn run(a: &ValidateArgs) -> ExitCode {
     let all: Vec<String> = embedded::drills().into_iter().filter(|n| n.starts_with("validation/")).collect();
     let mut names = Vec::new();
     for w in &a.drills {
         let prefix = format!("validation/{}", w.trim_start_matches("validation/").trim_end_matches('/'));
-        let found: Vec<_> = all.iter().filter(|n| **n == prefix || n.starts_with(&format!("{prefix}/"))).cloned().collect();
+        let found: Vec<_> =
+            all.iter().filter(|n| **n == prefix || n.starts_with(&format!("{prefix}/"))).cloned().collect();
         if found.is_empty() { names.push(w.clone()) } else { names.extend(found) }
     }
     if a.drills.is_empty() {
         names = all;
     }
     let mut bad = false;
-    print(&format!("{:<34} {:<34} {:>26} {:>26}  verdict\n", "drill", "mark", "measured ms", "simulated 0.5%..99.5% ms"));
+    print(&format!(
+        "{:<34} {:<34} {:>26} {:>26}  verdict\n",
+        "drill", "mark", "measured ms", "simulated 0.5%..99.5% ms"
+    ));
     for name in names {
         let l = match load::load(&name, &[], None) {
             Ok(l) => l,

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 /// Arguments of `why`.
 #[derive(Args)]
-pub struct WhyArgs {
+pub(super) struct WhyArgs {
     #[command(flatten)]
     which: Which,
     /// The moment, such as `33.023s`: the last mark at or before it (default: the first takeover after the first fault)
@@ -47,7 +47,7 @@ fn absence(r: &Run, m: &Mark, from: Time) -> Vec<String> {
 }
 
 /// Explains a moment.
-pub fn run(a: &WhyArgs) -> ExitCode {
+pub(super) fn run(a: &WhyArgs) -> ExitCode {
     let l = match a.which.load() {
         Ok(l) => l,
         Err(code) => return code,
@@ -56,7 +56,7 @@ pub fn run(a: &WhyArgs) -> ExitCode {
     let first = r.first_fault().unwrap_or(Time::ZERO);
     // A time as printed has three digits; what happened within that millisecond is meant.
     let chosen = match a.at {
-        Some(at) => r.marks.iter().filter(|m| m.story && m.at.0 <= at.0 + 500_000).next_back(),
+        Some(at) => r.marks.iter().rfind(|m| m.story && m.at.0 <= at.0 + 500_000),
         None => r.marks.iter().find(|m| m.kind == "master" && m.at >= first).or(r.marks.last()),
     };
     let Some(m) = chosen else {
@@ -67,7 +67,9 @@ pub fn run(a: &WhyArgs) -> ExitCode {
     let mut out = format!("{}\n", line(m, &r, width, Style::default()));
     // From what it waited for to what did not come.
     let heard = r.log.iter().rev().find(|e| {
-        e.at <= m.at && e.event != m.event && e.host == m.host
+        e.at <= m.at
+            && e.event != m.event
+            && e.host == m.host
             && matches!(&e.what, What::Frame(_, _, label) if label.word == "advert" && label.number > 0)
     });
     if m.kind == "master" {
@@ -78,7 +80,11 @@ pub fn run(a: &WhyArgs) -> ExitCode {
                 for line in absence(&r, m, e.at) {
                     out.push_str(&format!("  <- {line}\n"));
                 }
-                let sent = r.adverts.iter().filter(|(h, at)| r.host(Some(*h)) == from && *at > e.at && *at < m.at).count();
+                let sent = r
+                    .adverts
+                    .iter()
+                    .filter(|(h, at)| r.host(Some(*h)) == from && *at > e.at && *at < m.at)
+                    .count();
                 if sent == 0 {
                     out.push_str(&format!("  <- {from} has sent no advert since {}\n", e.at));
                 }

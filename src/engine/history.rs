@@ -83,7 +83,7 @@ mod tests {
                     self.hits[player] += 1;
                     let watch = *self.watch.get_or_insert_with(|| sched.new_timer(Ball::Missed));
                     sched.arm(watch, sched.now() + Span::secs(3));
-                    if self.hits[player] % 10 != 0 {
+                    if !self.hits[player].is_multiple_of(10) {
                         sched.after(Span::secs(1), Ball::At(1 - player));
                     }
                 }

@@ -165,8 +165,12 @@ mod tests {
         let words: Vec<u64> = (0..4).map(|_| s.below(id, u64::MAX)).collect();
         assert_eq!(words, GOLDEN, "a changed stream changes every trace of every drill");
     }
-    const GOLDEN: [u64; 4] =
-        [5_015_270_503_844_339_158, 8_573_803_299_114_115_819, 917_279_595_176_001_198, 14_926_193_123_415_337_265];
+    const GOLDEN: [u64; 4] = [
+        5_015_270_503_844_339_158,
+        8_573_803_299_114_115_819,
+        917_279_595_176_001_198,
+        14_926_193_123_415_337_265,
+    ];
 
     #[test]
     fn draws_can_be_recorded_and_replayed() {

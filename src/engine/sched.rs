@@ -275,7 +275,7 @@ impl<E: Clone> Scheduler<E> {
     /// What is to come, in order, at most `n`, without stale entries: time, cause and payload.
     pub fn upcoming(&self, n: usize) -> Vec<(Time, EventId, &E)> {
         let mut all: Vec<(u128, u64, &E)> = Vec::new();
-        for k in self.heap.iter() {
+        for k in &self.heap {
             let slot = (k.0 & SLOT_MASK) as u32;
             if slot & TIMER_BIT == 0 {
                 let s = &self.slots[slot as usize];

@@ -10,9 +10,10 @@ use crate::sim::{Sched, World};
 pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched) {
     let set = |world: &World, t: &Target| HostSet::new(resolve(world, t, vips).iter().map(|h| h.0).collect());
     let everyone = |world: &World| HostSet::new((0..world.hosts.len() as u16).collect());
-    let to_set = |world: &World, t: &Option<Target>| t.as_ref().map_or_else(|| everyone(world), |t| set(world, t));
+    let to_set =
+        |world: &World, t: &Option<Target>| t.as_ref().map_or_else(|| everyone(world), |t| set(world, t));
     let by = s.current();
-    let mut add = |world: &mut World, from: HostSet, to: HostSet, plane, effect| {
+    let add = |world: &mut World, from: HostSet, to: HostSet, plane, effect| {
         world.rules.push(Rule { from, to, plane, effect, by });
     };
     match fault {
@@ -64,11 +65,20 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
     }
 }
 
-fn carriers(world: &mut World, target: &Target, network: &Option<String>, up: bool, vips: &[Ip], s: &mut Sched) {
+fn carriers(
+    world: &mut World,
+    target: &Target,
+    network: &Option<String>,
+    up: bool,
+    vips: &[Ip],
+    s: &mut Sched,
+) {
     let hosts: Vec<HostId> = resolve(world, target, vips);
     for h in hosts {
         let net = match network {
-            Some(name) => world.host(h).nics.iter().map(|n| n.net).find(|n| world.nets[n.0 as usize].name == *name),
+            Some(name) => {
+                world.host(h).nics.iter().map(|n| n.net).find(|n| world.nets[n.0 as usize].name == *name)
+            }
             None => world.host(h).nics.first().map(|n| n.net),
         };
         if let Some(net) = net {

@@ -78,11 +78,13 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
                 world.thaw(h, s);
             }
         }
-        Fault::Stop { target, process } => each(world, target, process, vips, |w, p| w.signal(p, Signal::Term, s)),
+        Fault::Stop { target, process } => {
+            each(world, target, process, vips, |w, p| w.signal(p, Signal::Term, s))
+        }
         Fault::Start { target, process } => each(world, target, process, vips, |w, p| w.start_now(p, s)),
-        Fault::Kill { target, process, all } => each(world, target, process, vips, |w, p| {
-            if *all { w.kill_all(p, s) } else { w.kill(p, s) }
-        }),
+        Fault::Kill { target, process, all } => {
+            each(world, target, process, vips, |w, p| if *all { w.kill_all(p, s) } else { w.kill(p, s) })
+        }
         Fault::Pause { target, process } => each(world, target, process, vips, |w, p| w.pause(p, false)),
         Fault::Hang { target, process } => each(world, target, process, vips, |w, p| w.pause(p, true)),
         Fault::Resume { target, process } => each(world, target, process, vips, |w, p| w.resume(p, s)),

@@ -50,8 +50,9 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
         Target::VipHolder | Target::Leader | Target::Primary => holder().into_iter().collect(),
         Target::Standby(n) => {
             let holder = holder();
-            let mut standby: Vec<HostId> =
-                all(world).filter(|h| has_vrrp(world, *h) && Some(*h) != holder && super::awake(world, *h)).collect();
+            let mut standby: Vec<HostId> = all(world)
+                .filter(|h| has_vrrp(world, *h) && Some(*h) != holder && super::awake(world, *h))
+                .collect();
             standby.sort_by_key(|h| (std::cmp::Reverse(priority(world, *h)), *h));
             standby.get((*n as usize).saturating_sub(1)).copied().into_iter().collect()
         }

@@ -76,7 +76,8 @@ impl FromStr for Cidr {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, String> {
         let (ip, prefix) = s.split_once('/').unwrap_or((s, "32"));
-        let prefix = prefix.parse::<u8>().ok().filter(|p| *p <= 32).ok_or("the prefix length goes from 0 to 32")?;
+        let prefix =
+            prefix.parse::<u8>().ok().filter(|p| *p <= 32).ok_or("the prefix length goes from 0 to 32")?;
         Ok(Cidr { ip: ip.parse()?, prefix })
     }
 }
@@ -109,7 +110,8 @@ impl fmt::Debug for Endpoint {
 impl FromStr for Endpoint {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, String> {
-        let (ip, port) = s.rsplit_once(':').ok_or("expected an address with a port such as `10.0.0.100:5000`")?;
+        let (ip, port) =
+            s.rsplit_once(':').ok_or("expected an address with a port such as `10.0.0.100:5000`")?;
         let port = port.parse().map_err(|_| format!("`{port}` is not a port (0 to 65535)"))?;
         Ok(Endpoint { ip: ip.parse()?, port })
     }

@@ -127,7 +127,14 @@ impl Entry {
         self.updated = now;
     }
     /// An ARP packet said that the address is at `mac`. Returns whether the hardware address changed.
-    pub fn hear(&mut self, mac: Mac, unicast_reply: bool, gratuitous: bool, now: Time, p: &NeighParms) -> bool {
+    pub fn hear(
+        &mut self,
+        mac: Mac,
+        unicast_reply: bool,
+        gratuitous: bool,
+        now: Time,
+        p: &NeighParms,
+    ) -> bool {
         let valid = !matches!(self.state, Nud::Incomplete | Nud::Failed);
         let differs = mac != self.mac;
         if valid && differs && !gratuitous && now < self.updated + p.locktime {

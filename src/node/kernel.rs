@@ -91,7 +91,15 @@ impl<P: Process> World<P> {
     }
 
     /// One copy of a frame on its way from host to host.
-    fn wire(&mut self, from: HostId, to: HostId, mac: Mac, net: NetId, frame: &Frame<P::Msg>, s: &mut Sch<P>) {
+    fn wire(
+        &mut self,
+        from: HostId,
+        to: HostId,
+        mac: Mac,
+        net: NetId,
+        frame: &Frame<P::Msg>,
+        s: &mut Sch<P>,
+    ) {
         let (latency, loss, duplicate) = {
             let n = &self.nets[net.0 as usize];
             (n.latency, n.loss, n.duplicate)
@@ -160,7 +168,12 @@ impl<P: Process> World<P> {
     }
 
     /// The streams of delay and fate for frames from one host to another.
-    fn streams_of(&mut self, from: HostId, to: HostId, net: NetId) -> (crate::engine::random::StreamId, crate::engine::random::StreamId) {
+    fn streams_of(
+        &mut self,
+        from: HostId,
+        to: HostId,
+        net: NetId,
+    ) -> (crate::engine::random::StreamId, crate::engine::random::StreamId) {
         let n = self.hosts.len();
         if self.pair.len() != n * n * self.nets.len() {
             self.pair = vec![None; n * n * self.nets.len()];
@@ -183,7 +196,14 @@ impl<P: Process> World<P> {
     }
 
     /// Whether a frame that reaches an interface gets into the kernel, and what the log says of it.
-    fn receive(&mut self, from: Mac, mac: Mac, sent: Time, label: Label, s: &Sch<P>) -> Option<(HostId, NetId)> {
+    fn receive(
+        &mut self,
+        from: Mac,
+        mac: Mac,
+        sent: Time,
+        label: Label,
+        s: &Sch<P>,
+    ) -> Option<(HostId, NetId)> {
         let (host, i) = self.macs[mac.0 as usize];
         let nic = &self.hosts[host.0 as usize].nics[i as usize];
         let (net, carrier) = (nic.net, nic.carrier);
@@ -254,7 +274,14 @@ impl<P: Process> World<P> {
     }
 
     /// Sends a packet to a unicast address: locally, or through ARP.
-    pub(crate) fn emit(&mut self, host: HostId, to: Ip, plane: Plane, payload: Payload<P::Msg>, s: &mut Sch<P>) -> bool {
+    pub(crate) fn emit(
+        &mut self,
+        host: HostId,
+        to: Ip,
+        plane: Plane,
+        payload: Payload<P::Msg>,
+        s: &mut Sch<P>,
+    ) -> bool {
         if self.owns(host, to) {
             let Some(mac) = self.hosts[host.0 as usize].nics.first().map(|n| n.mac) else { return false };
             let event = match payload {
@@ -280,7 +307,9 @@ impl<P: Process> World<P> {
             None => {
                 let asking = self.neigh_entry(host, net, to).map(|e| e.probes == 1 && e.updated == now);
                 self.hosts[host.0 as usize].waiting.push((net, to, frame));
-                if asking == Some(true) && self.hosts[host.0 as usize].waiting.iter().filter(|w| w.1 == to).count() == 1 {
+                if asking == Some(true)
+                    && self.hosts[host.0 as usize].waiting.iter().filter(|w| w.1 == to).count() == 1
+                {
                     self.arp_ask(host, net, own, to, Mac::ALL, s);
                 }
             }
@@ -337,7 +366,9 @@ impl<P: Process> World<P> {
     }
 
     fn arp_ask(&mut self, host: HostId, net: NetId, own: Ip, target: Ip, to: Mac, s: &mut Sch<P>) {
-        let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else { return };
+        let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
+            return;
+        };
         let payload = Payload::Arp { reply: false, sender: own, mac, target };
         self.transmit(host, net, Frame { from: mac, to, plane: Plane::arp, payload }, s);
     }
@@ -398,7 +429,8 @@ impl<P: Process> World<P> {
                 self.tell(s, Some(host), None, What::ArpFailed(ip));
                 self.changed = true;
                 let waiting = std::mem::take(&mut self.hosts[host.0 as usize].waiting);
-                let (failed, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|w| w.0 == net && w.1 == ip);
+                let (failed, rest): (Vec<_>, Vec<_>) =
+                    waiting.into_iter().partition(|w| w.0 == net && w.1 == ip);
                 self.hosts[host.0 as usize].waiting = rest;
                 for (_, _, frame) in failed {
                     if let Payload::Tcp(from, to, Segment::Syn) = frame.payload {
@@ -465,7 +497,8 @@ impl<P: Process> World<P> {
             ));
         }
         if asked_us {
-            let Some(own_mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
+            let Some(own_mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac)
+            else {
                 return;
             };
             let payload = Payload::Arp { reply: true, sender: target, mac: own_mac, target: sender };
@@ -582,7 +615,9 @@ impl<P: Process> World<P> {
             Action::Send { mut from, to, net, plane, msg } => {
                 if to.ip.is_multicast() {
                     let Some(net) = net else { return };
-                    let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
+                    let Some(mac) =
+                        self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac)
+                    else {
                         return;
                     };
                     let payload = Payload::Datagram(from, to, msg);
@@ -602,13 +637,16 @@ impl<P: Process> World<P> {
             Action::Listen(port, backlog) => {
                 self.hosts[host.0 as usize].tcp.listeners.insert(port, (pid, backlog));
             }
-            Action::Connect(conn, to, plane, options) => self.tcp_connect(host, pid, conn, to, plane, options, s),
+            Action::Connect(conn, to, plane, options) => {
+                self.tcp_connect(host, pid, conn, to, plane, options, s)
+            }
             Action::TcpSend(conn, msg) => self.tcp_send(host, conn, Some(msg), s),
             Action::Close(conn) => self.tcp_close(host, conn, s),
             Action::AddAddress(net, cidr) => self.add_address(host, net, cidr, s),
             Action::RemoveAddress(net, ip) => self.remove_address(host, net, ip, s),
             Action::GratuitousArp(net, ip) => {
-                let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
+                let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac)
+                else {
                     return;
                 };
                 let payload = Payload::Arp { reply: false, sender: ip, mac, target: ip };
@@ -650,23 +688,36 @@ impl<P: Process> World<P> {
         let generation = p.generation;
         let id = *p.timers[i].get_or_insert_with(|| s.new_timer(Ev::Timer(pid, generation, timer)));
         let drift = self.hosts[p.host.0 as usize].drift_ppm;
-        let span = if drift == 0 { span } else { span.ratio(1_000_000, (1_000_000 + i64::from(drift)).max(1) as u64) };
+        let span = if drift == 0 {
+            span
+        } else {
+            span.ratio(1_000_000, (1_000_000 + i64::from(drift)).max(1) as u64)
+        };
         s.arm(id, s.now() + span);
     }
 
     /// Whether a check of this local port would hang: its process exists but does not run.
     fn silent(&self, host: HostId, port: u16) -> bool {
-        self.host(host).tcp.listeners.get(&port).is_some_and(|(p, _)| matches!(self.proc(*p).life, Life::Stopped | Life::Hung))
+        self.host(host)
+            .tcp
+            .listeners
+            .get(&port)
+            .is_some_and(|(p, _)| matches!(self.proc(*p).life, Life::Stopped | Life::Hung))
     }
     fn probe(&self, pid: Pid, probe: &Probe) -> bool {
         let host = self.proc(pid).host;
         match probe {
-            Probe::Running(name) => {
-                self.host(host).procs.iter().any(|p| self.proc(*p).name == *name && self.proc(*p).life != Life::Dead)
-            }
-            Probe::Answers(port) => {
-                self.host(host).tcp.listeners.get(port).is_some_and(|(p, _)| self.proc(*p).life == Life::Running)
-            }
+            Probe::Running(name) => self
+                .host(host)
+                .procs
+                .iter()
+                .any(|p| self.proc(*p).name == *name && self.proc(*p).life != Life::Dead),
+            Probe::Answers(port) => self
+                .host(host)
+                .tcp
+                .listeners
+                .get(port)
+                .is_some_and(|(p, _)| self.proc(*p).life == Life::Running),
         }
     }
 

@@ -157,7 +157,8 @@ impl<P: Process> World<P> {
         self.tell(s, Some(host), Some(pid), What::Ended(killed));
         self.forget(pid, s);
         self.tcp_owner_gone(host, pid, s);
-        let children: Vec<Pid> = self.host(host).procs.iter().copied().filter(|c| self.proc(*c).parent == Some(pid)).collect();
+        let children: Vec<Pid> =
+            self.host(host).procs.iter().copied().filter(|c| self.proc(*c).parent == Some(pid)).collect();
         for child in children {
             self.signal(child, Signal::Term, s);
         }
@@ -174,8 +175,13 @@ impl<P: Process> World<P> {
     /// SIGKILL to a process and all its children at once, the children first told to nobody.
     pub fn kill_all(&mut self, pid: Pid, s: &mut Sch<P>) {
         let host = self.procs[pid.0 as usize].host;
-        let family: Vec<Pid> =
-            self.host(host).procs.iter().copied().filter(|c| *c == pid || self.proc(*c).parent == Some(pid)).collect();
+        let family: Vec<Pid> = self
+            .host(host)
+            .procs
+            .iter()
+            .copied()
+            .filter(|c| *c == pid || self.proc(*c).parent == Some(pid))
+            .collect();
         for p in family.iter().rev() {
             if !matches!(self.procs[p.0 as usize].life, Life::Dead | Life::Hung) {
                 self.tell(s, Some(host), Some(*p), What::Ended(true));
@@ -190,7 +196,9 @@ impl<P: Process> World<P> {
         for i in 0..self.hosts[host.0 as usize].procs.len() {
             let p = self.hosts[host.0 as usize].procs[i];
             let p = &mut self.procs[p.0 as usize];
-            if p.life == Life::Running && (self.hosts[host.0 as usize].procs[i] == pid || p.parent == Some(pid)) {
+            if p.life == Life::Running
+                && (self.hosts[host.0 as usize].procs[i] == pid || p.parent == Some(pid))
+            {
                 p.life = if hung { Life::Hung } else { Life::Stopped };
                 self.changed = true;
             }

@@ -8,8 +8,8 @@
 //! timer, and go on in `Input::Tcp`, `Input::Packet` or `Input::Timer`, whichever comes first.
 
 use crate::engine::{EventId, Span, SpanRange, Time};
-use crate::net::addr::{Cidr, Endpoint, Ip};
 use crate::net::Plane;
+use crate::net::addr::{Cidr, Endpoint, Ip};
 
 /// A host of the world, counted from 0 in the order of their names.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]

@@ -99,7 +99,8 @@ impl<P: Process> World<P> {
         };
         let timer = c.timer;
         let user = c.options.user_timeout;
-        let deadline = (!user.is_zero() && (c.state != State::Open || !c.unacked.is_empty())).then(|| c.since + user);
+        let deadline =
+            (!user.is_zero() && (c.state != State::Open || !c.unacked.is_empty())).then(|| c.since + user);
         match wait {
             Some(wait) => {
                 let at = now + wait.min(RTO_MAX.max(wait));
@@ -219,8 +220,13 @@ impl<P: Process> World<P> {
     /// A process ended: the kernel closes what it had open.
     pub(crate) fn tcp_owner_gone(&mut self, host: HostId, pid: Pid, s: &mut Sch<P>) {
         self.hosts[host.0 as usize].tcp.listeners.retain(|_, (p, _)| *p != pid);
-        let mine: Vec<ConnId> =
-            self.hosts[host.0 as usize].tcp.conns.iter().filter(|(_, c)| c.owner == pid).map(|(id, _)| *id).collect();
+        let mine: Vec<ConnId> = self.hosts[host.0 as usize]
+            .tcp
+            .conns
+            .iter()
+            .filter(|(_, c)| c.owner == pid)
+            .map(|(id, _)| *id)
+            .collect();
         for id in mine {
             self.put(host, id, Segment::Rst, s);
             self.drop_conn(host, id, s);
@@ -356,7 +362,8 @@ impl<P: Process> World<P> {
     }
     /// What was handed over before the connection was open goes out now.
     fn resend_all(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
-        let waiting: Vec<_> = self.conn(host, id).map(|c| c.unacked.iter().cloned().collect()).unwrap_or_default();
+        let waiting: Vec<_> =
+            self.conn(host, id).map(|c| c.unacked.iter().cloned().collect()).unwrap_or_default();
         for (n, msg) in waiting {
             self.put(host, id, Segment::Data(n, msg), s);
         }
@@ -364,7 +371,8 @@ impl<P: Process> World<P> {
     }
     /// After a gap, the segments behind the first lost one go out as soon as that one is acknowledged.
     fn resend_if_waiting(&mut self, host: HostId, id: ConnId, before: usize, s: &mut Sch<P>) {
-        let late = self.conn(host, id).is_some_and(|c| !c.unacked.is_empty() && before > 1 && c.heard > c.since);
+        let late =
+            self.conn(host, id).is_some_and(|c| !c.unacked.is_empty() && before > 1 && c.heard > c.since);
         if late {
             self.resend_all(host, id, s);
         }

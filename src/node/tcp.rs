@@ -90,7 +90,12 @@ pub struct Table<M> {
 }
 impl<M> Default for Table<M> {
     fn default() -> Self {
-        Table { conns: BTreeMap::new(), by_peer: BTreeMap::new(), listeners: BTreeMap::new(), next_port: 32768 }
+        Table {
+            conns: BTreeMap::new(),
+            by_peer: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            next_port: 32768,
+        }
     }
 }
 

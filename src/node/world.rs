@@ -286,7 +286,14 @@ impl<P: Process> World<P> {
         }
     }
     /// Adds a network.
-    pub fn add_net(&mut self, name: &str, latency: SpanRange, loss: Chance, duplicate: Chance, ageing: Span) -> NetId {
+    pub fn add_net(
+        &mut self,
+        name: &str,
+        latency: SpanRange,
+        loss: Chance,
+        duplicate: Chance,
+        ageing: Span,
+    ) -> NetId {
         self.nets.push(Net {
             name: name.to_owned(),
             latency,
@@ -299,7 +306,13 @@ impl<P: Process> World<P> {
         NetId(self.nets.len() as u16 - 1)
     }
     /// Adds a host without interfaces; it is off until [`World::power_on`] or [`World::start_now`].
-    pub fn add_host(&mut self, name: &str, parms: NeighParms, boot_time: SpanRange, wakeup: SpanRange) -> HostId {
+    pub fn add_host(
+        &mut self,
+        name: &str,
+        parms: NeighParms,
+        boot_time: SpanRange,
+        wakeup: SpanRange,
+    ) -> HostId {
         let s_wakeup = self.streams.named(&format!("host/{name}/wakeup"));
         let s_reachable = self.streams.named(&format!("host/{name}/reachable_time"));
         let s_tick = self.streams.named(&format!("host/{name}/tick"));
@@ -383,9 +396,11 @@ impl<P: Process> World<P> {
     }
     /// The hosts that have `ip` configured and are not off.
     pub fn holders(&self, ip: Ip) -> impl Iterator<Item = HostId> + '_ {
-        self.hosts.iter().enumerate().filter(move |(_, h)| {
-            h.power == Power::On && h.addresses.iter().any(|(_, a)| a.ip == ip)
-        }).map(|(i, _)| HostId(i as u16))
+        self.hosts
+            .iter()
+            .enumerate()
+            .filter(move |(_, h)| h.power == Power::On && h.addresses.iter().any(|(_, a)| a.ip == ip))
+            .map(|(i, _)| HostId(i as u16))
     }
     /// Whether frames of the plane pass from one host to another just now (both awake, no cut between them).
     pub fn hears(&self, from: HostId, to: HostId, plane: Plane) -> bool {
@@ -393,9 +408,11 @@ impl<P: Process> World<P> {
             let h = self.host(h);
             h.power != Power::On || h.freeze.is_some_and(|f| !f.queued)
         };
-        let shares = self.host(from).nics.iter().any(|a| {
-            a.carrier && self.host(to).nics.iter().any(|b| b.net == a.net && b.carrier)
-        });
+        let shares = self
+            .host(from)
+            .nics
+            .iter()
+            .any(|a| a.carrier && self.host(to).nics.iter().any(|b| b.net == a.net && b.carrier));
         shares
             && !deaf(from)
             && !deaf(to)
@@ -410,14 +427,17 @@ impl<P: Process> World<P> {
         if h.drift_ppm == 0 && h.stood_still.0 == 0 && h.freeze.is_none() {
             return now;
         }
-        let still = h.stood_still + h.freeze.filter(|f| f.clock_stops).map_or(Span::ZERO, |f| now.since(f.since));
+        let still =
+            h.stood_still + h.freeze.filter(|f| f.clock_stops).map_or(Span::ZERO, |f| now.since(f.since));
         let t = (now - still).0;
         let drift = i128::from(t) * i128::from(h.drift_ppm) / 1_000_000;
         Time((i128::from(t) + drift).max(0) as u64)
     }
     /// The wall clock of a host, in nanoseconds since the start of the run (negative before).
     pub fn wall_clock(&self, host: HostId, now: Time) -> i64 {
-        i64::try_from(self.clock(host, now).0).unwrap_or(i64::MAX).saturating_add(self.host(host).clock_offset)
+        i64::try_from(self.clock(host, now).0)
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.host(host).clock_offset)
     }
     /// Writes something down.
     #[inline]

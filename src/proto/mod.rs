@@ -107,7 +107,9 @@ fn adapt(
     };
     run(input, &mut inner);
     ctx.out.extend(out.into_iter().map(|a| match a {
-        Action::Send { from, to, net, plane, msg } => Action::Send { from, to, net, plane, msg: Msg::Advert(msg) },
+        Action::Send { from, to, net, plane, msg } => {
+            Action::Send { from, to, net, plane, msg: Msg::Advert(msg) }
+        }
         Action::TcpSend(c, m) => Action::TcpSend(c, Msg::Advert(m)),
         Action::Note(n) => Action::Note(Note::Vrrp(n)),
         Action::Bind(p) => Action::Bind(p),

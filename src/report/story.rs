@@ -70,7 +70,8 @@ pub fn story(name: &str, stack: &str, drill: &Drill, run: &Run, style: Style) ->
     let told: Vec<&Mark> = run.marks.iter().filter(|m| m.story).collect();
     let what_width = told.iter().map(|m| m.text.width()).filter(|w| *w <= 46).max().unwrap_or(20);
     let hosts = run.hosts.iter().map(|h| h.width()).max().unwrap_or(4).max(4);
-    let _ = writeln!(out, "  {:>9}  {}  {}why", "time", pad("host", hosts), pad("what happened", what_width + 2));
+    let _ =
+        writeln!(out, "  {:>9}  {}  {}why", "time", pad("host", hosts), pad("what happened", what_width + 2));
     let mut before = Time::ZERO;
     for m in &told {
         let folded = folded(run, before, m.at);
@@ -116,7 +117,8 @@ fn folded(run: &Run, from: Time, to: Time) -> Option<String> {
         }
     }
     senders.sort_unstable();
-    let parts: Vec<String> = senders.iter().map(|(h, n)| format!("{n} of {}", run.hosts[*h as usize])).collect();
+    let parts: Vec<String> =
+        senders.iter().map(|(h, n)| format!("{n} of {}", run.hosts[*h as usize])).collect();
     Some(format!("... adverts folded: {}", parts.join(", ")))
 }
 
@@ -130,8 +132,5 @@ pub fn summary(run: &Run) -> String {
     } else {
         format!("outage of writes {} s, of reads {} s", Time(longest(&w).0), Time(longest(&r).0))
     };
-    format!(
-        "{both}   two holders {} ms   requests {ok} of {all}\n",
-        run.broken_ms("DualVipAnywhere")
-    )
+    format!("{both}   two holders {} ms   requests {ok} of {all}\n", run.broken_ms("DualVipAnywhere"))
 }

@@ -27,7 +27,8 @@ pub fn addresses(stack: &Stack) -> Vec<(String, String, Cidr)> {
     for (n, (net, network)) in stack.networks.iter().enumerate() {
         let subnet = network.subnet.unwrap_or_else(|| default_subnet(n));
         let plugged = |h: &Host| h.networks.as_ref().is_none_or(|l| l.contains(net));
-        let mut taken: Vec<Ip> = stack.hosts.values().filter_map(|h| h.addresses.get(net).map(|a| a.ip)).collect();
+        let mut taken: Vec<Ip> =
+            stack.hosts.values().filter_map(|h| h.addresses.get(net).map(|a| a.ip)).collect();
         let mut next = subnet.ip.0 & subnet.mask();
         for (name, host) in stack.hosts.iter().filter(|(_, h)| plugged(h)) {
             let cidr = host.addresses.get(net).copied().unwrap_or_else(|| {
@@ -61,12 +62,8 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
                 world.plug(id, NetId(i as u16), *cidr);
             }
         }
-        let nets: Vec<(String, NetId)> = world
-            .host(id)
-            .nics
-            .iter()
-            .map(|n| (world.nets[n.net.0 as usize].name.clone(), n.net))
-            .collect();
+        let nets: Vec<(String, NetId)> =
+            world.host(id).nics.iter().map(|n| (world.nets[n.net.0 as usize].name.clone(), n.net)).collect();
         for runs in &host.runs {
             add_daemon(&mut world, id, name, runs, &nets, &mut vips);
         }
@@ -95,7 +92,14 @@ fn add_host(world: &mut World, name: &str, host: &Host) -> HostId {
     id
 }
 
-fn add_daemon(world: &mut World, id: HostId, host: &str, runs: &Runs, nets: &[(String, NetId)], vips: &mut Vec<Ip>) {
+fn add_daemon(
+    world: &mut World,
+    id: HostId,
+    host: &str,
+    runs: &Runs,
+    nets: &[(String, NetId)],
+    vips: &mut Vec<Ip>,
+) {
     // A second daemon of a kind on one host gets a number: `client-2`.
     let mut name = match runs {
         Runs::Keepalived(_) => "keepalived",
@@ -103,7 +107,8 @@ fn add_daemon(world: &mut World, id: HostId, host: &str, runs: &Runs, nets: &[(S
         Runs::Client(_) => "client",
     }
     .to_owned();
-    let same = world.host(id).procs.iter().filter(|p| world.proc(**p).name.split('-').next() == Some(&name)).count();
+    let same =
+        world.host(id).procs.iter().filter(|p| world.proc(**p).name.split('-').next() == Some(&name)).count();
     if same > 0 {
         name = format!("{name}-{}", same + 1);
     }
@@ -116,7 +121,8 @@ fn add_daemon(world: &mut World, id: HostId, host: &str, runs: &Runs, nets: &[(S
             let startup = draw(world, "startup", config.startup_time);
             let respawn = draw(world, "respawn", config.respawn_time);
             let child = Pid(world.procs.len() as u16 + 1);
-            let parent = world.add_proc(id, &name, None, Daemon::Keepalived(Parent::new(child, startup, respawn)));
+            let parent =
+                world.add_proc(id, &name, None, Daemon::Keepalived(Parent::new(child, startup, respawn)));
             let vrrp = Vrrp::new(config.clone(), nets.to_vec());
             for vip in vrrp.instances().iter().flat_map(|i| i.vips()) {
                 if !vips.contains(&vip.ip) {

@@ -35,8 +35,10 @@ fn prefix(container: &str) -> Option<String> {
         "Stack" => "stack.".to_owned(),
         "Measured" => "drill.measured.".to_owned(),
         "MeasuredMark" => "drill.measured.marks[].".to_owned(),
-        "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode" | "FreezeClock"
-        | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" => format!("{container}."),
+        "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode"
+        | "FreezeClock" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" => {
+            format!("{container}.")
+        }
         _ => return None,
     })
 }
@@ -60,7 +62,9 @@ fn scan(text: &str, source: &'static str) -> Vec<Row> {
             continue;
         }
         let indent = line.len() - line.trim_start().len();
-        let name_of = |rest: &str| rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or("").to_owned();
+        let name_of = |rest: &str| {
+            rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or("").to_owned()
+        };
         if let Some(rest) = t.strip_prefix("pub struct ") {
             inside = prefix(&name_of(rest)).map(|p| (p, false));
         } else if let Some(rest) = t.strip_prefix("pub enum ") {
@@ -97,7 +101,8 @@ pub fn doc(knob: &str) -> Result<String, String> {
     let found: Vec<&Row> = rows().iter().filter(same).collect();
     if found.is_empty() {
         let names = rows().iter().flat_map(|r| [r.path.as_str(), r.path.rsplit('.').next().unwrap_or("")]);
-        let hint = nearest(knob, names).map_or("`firedrill doc` lists them all".to_owned(), |n| format!("did you mean `{n}`?"));
+        let hint = nearest(knob, names)
+            .map_or("`firedrill doc` lists them all".to_owned(), |n| format!("did you mean `{n}`?"));
         return Err(format!("there is no knob `{knob}`; {hint}"));
     }
     let page = |r: &&Row| format!("{}\n  {}\n  type: {}\n  source: {}\n", r.path, r.text, r.kind, r.source);
@@ -118,7 +123,13 @@ mod tests {
         for r in rows() {
             assert!(r.text.len() > 8, "{} has no text", r.path);
         }
-        for knob in ["keepalived.advert_int", "client.timeout", "haproxy.bind", "networks.NAME.latency", "Fault.Freeze"] {
+        for knob in [
+            "keepalived.advert_int",
+            "client.timeout",
+            "haproxy.bind",
+            "networks.NAME.latency",
+            "Fault.Freeze",
+        ] {
             assert!(paths().any(|p| p == knob), "{knob}");
         }
         assert!(doc("advert_int").unwrap().contains("Default 1 s"));

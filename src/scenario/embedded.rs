@@ -28,7 +28,9 @@ fn collect(folder: &str, prefix: &str, names: &mut Vec<String>) {
     fn walk(dir: &Dir<'_>, root: &str, prefix: &str, names: &mut Vec<String>) {
         for f in dir.files() {
             let path = f.path().to_string_lossy().replace('\\', "/");
-            if let Some(name) = path.strip_prefix(root).and_then(|p| p.trim_start_matches('/').strip_suffix(".ron")) {
+            if let Some(name) =
+                path.strip_prefix(root).and_then(|p| p.trim_start_matches('/').strip_suffix(".ron"))
+            {
                 names.push(format!("{prefix}{name}"));
             }
         }

@@ -43,7 +43,11 @@ impl Lint<'_> {
 pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
     let mut l = Lint { root, list: Vec::new() };
     if stack.networks.is_empty() {
-        l.error("networks", "a stack needs at least one network", Some("networks: { \"lan\": () }".to_owned()));
+        l.error(
+            "networks",
+            "a stack needs at least one network",
+            Some("networks: { \"lan\": () }".to_owned()),
+        );
     }
     if stack.hosts.is_empty() {
         l.error("hosts", "a stack needs at least one host", None);
@@ -64,7 +68,11 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
             l.error(&format!("hosts.{name}.networks"), "the host is connected to nothing", None);
         }
         if host.clock_drift_ppm.abs() > 500_000 {
-            l.error(&format!("hosts.{name}.clock_drift_ppm"), "the drift goes from -500000 to 500000 ppm", None);
+            l.error(
+                &format!("hosts.{name}.clock_drift_ppm"),
+                "the drift goes from -500000 to 500000 ppm",
+                None,
+            );
         }
     }
     if !l.list.is_empty() {
@@ -87,16 +95,22 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
             let path = format!("hosts.{name}.runs[{i}]");
             match runs {
                 Runs::Keepalived(k) => keepalived(&mut l, stack, &all, &path, k),
-                Runs::HAProxy(h) if h.bind == 0 => l.error(&format!("{path}.bind"), "a port goes from 1 to 65535", None),
+                Runs::HAProxy(h) if h.bind == 0 => {
+                    l.error(&format!("{path}.bind"), "a port goes from 1 to 65535", None)
+                }
                 Runs::HAProxy(_) => {}
                 Runs::Client(c) => {
-                    for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)] {
+                    for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
+                    {
                         if every.is_some_and(|e| e.interval() < Span::ms(1)) {
                             l.error(&format!("{path}.{field}"), "requests come at most every 1ms", None);
                         }
                     }
                     if c.requests.is_none() && c.reads.is_none() && c.writes.is_none() {
-                        l.warn(&path, "this client asks for nothing: give it `requests`, `reads` or `writes`");
+                        l.warn(
+                            &path,
+                            "this client asks for nothing: give it `requests`, `reads` or `writes`",
+                        );
                     }
                 }
             }
@@ -106,14 +120,28 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
     l.list
 }
 
-fn keepalived(l: &mut Lint<'_>, stack: &Stack, all: &[(String, String, crate::net::addr::Cidr)], path: &str, k: &Keepalived) {
+fn keepalived(
+    l: &mut Lint<'_>,
+    stack: &Stack,
+    all: &[(String, String, crate::net::addr::Cidr)],
+    path: &str,
+    k: &Keepalived,
+) {
     let at = |f: &str| format!("{path}.{f}");
     if k.vip.is_none() && k.virtual_ipaddress.is_empty() {
-        l.error(path, "keepalived without a virtual address", Some("add `vip: \"10.0.0.100/24\"`".to_owned()));
+        l.error(
+            path,
+            "keepalived without a virtual address",
+            Some("add `vip: \"10.0.0.100/24\"`".to_owned()),
+        );
     }
     for vip in k.vip.iter().chain(&k.virtual_ipaddress) {
         if let Some((_, host, _)) = all.iter().find(|(.., a)| a.ip == vip.ip) {
-            l.error(&at("vip"), format!("{} is the own address of {host}", vip.ip), Some("a virtual address belongs to no host".to_owned()));
+            l.error(
+                &at("vip"),
+                format!("{} is the own address of {host}", vip.ip),
+                Some("a virtual address belongs to no host".to_owned()),
+            );
         }
     }
     if k.priority == Some(0) {
@@ -124,12 +152,12 @@ fn keepalived(l: &mut Lint<'_>, stack: &Stack, all: &[(String, String, crate::ne
     }
     let ns = k.advert_int.0;
     match k.version {
-        2 if ns % SEC != 0 || !(SEC..=255 * SEC).contains(&ns) => l.error(
+        2 if !ns.is_multiple_of(SEC) || !(SEC..=255 * SEC).contains(&ns) => l.error(
             &at("advert_int"),
             format!("VRRP v2 advertises in whole seconds from 1s to 255s, not {}", k.advert_int),
             Some("set `version: 3` for shorter intervals (RFC 3768 section 5.3.7)".to_owned()),
         ),
-        3 if ns % (10 * MS) != 0 || !(10 * MS..=40_950 * MS).contains(&ns) => l.error(
+        3 if !ns.is_multiple_of(10 * MS) || !(10 * MS..=40_950 * MS).contains(&ns) => l.error(
             &at("advert_int"),
             format!("VRRP v3 advertises in steps of 10ms from 10ms to 40.95s, not {}", k.advert_int),
             Some("RFC 5798 section 5.2.7: 12 bits of centiseconds".to_owned()),
@@ -145,7 +173,11 @@ fn keepalived(l: &mut Lint<'_>, stack: &Stack, all: &[(String, String, crate::ne
     }
     if k.state == InitialState::MASTER && (k.nopreempt || !k.preempt_delay.is_zero()) {
         let field = if k.nopreempt { "nopreempt" } else { "preempt_delay" };
-        l.error(&at(field), format!("{field} requires `state: BACKUP`"), Some("keepalived.conf(5)".to_owned()));
+        l.error(
+            &at(field),
+            format!("{field} requires `state: BACKUP`"),
+            Some("keepalived.conf(5)".to_owned()),
+        );
     }
     if k.strict && !k.unicast_peer.is_empty() {
         l.error(&at("unicast_peer"), "strict forbids unicast", None);
@@ -153,7 +185,10 @@ fn keepalived(l: &mut Lint<'_>, stack: &Stack, all: &[(String, String, crate::ne
     if k.strict && !k.preempt_delay.is_zero() {
         l.error(&at("preempt_delay"), "strict forbids preempt_delay", None);
     }
-    if k.strict && (k.state == InitialState::MASTER) != (k.priority.unwrap_or(255) == 255 && k.state == InitialState::MASTER) {
+    if k.strict
+        && (k.state == InitialState::MASTER)
+            != (k.priority.unwrap_or(255) == 255 && k.state == InitialState::MASTER)
+    {
         l.error(&at("state"), "strict allows `state: MASTER` with priority 255 only", None);
     }
     for (i, s) in k.track_script.iter().enumerate() {
@@ -170,13 +205,22 @@ fn keepalived(l: &mut Lint<'_>, stack: &Stack, all: &[(String, String, crate::ne
     }
     for (i, t) in k.track_interface.iter().enumerate() {
         if !stack.networks.contains_key(&t.interface) {
-            let help = nearest(&t.interface, stack.networks.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
-            l.error(&at(&format!("track_interface[{i}]")), format!("there is no network `{}`", t.interface), help);
+            let help = nearest(&t.interface, stack.networks.keys().map(String::as_str))
+                .map(|n| format!("did you mean `{n}`?"));
+            l.error(
+                &at(&format!("track_interface[{i}]")),
+                format!("there is no network `{}`", t.interface),
+                help,
+            );
         }
     }
     for (group, members) in &k.vrrp_sync_group {
         for m in members.iter().filter(|m| *m != "VI_1" && !k.vrrp_instance.contains_key(*m)) {
-            l.error(&at(&format!("vrrp_sync_group.{group}")), format!("there is no instance `{m}`"), Some("the first instance is `VI_1`".to_owned()));
+            l.error(
+                &at(&format!("vrrp_sync_group.{group}")),
+                format!("there is no instance `{m}`"),
+                Some("the first instance is `VI_1`".to_owned()),
+            );
         }
     }
     if k.vrrp_instance.len() > 100 {
@@ -196,9 +240,12 @@ fn priorities(l: &mut Lint<'_>, stack: &Stack) {
         .iter()
         .flat_map(|(name, h)| {
             h.runs.iter().enumerate().filter_map(move |(i, r)| match r {
-                Runs::Keepalived(k) => {
-                    Some((format!("hosts.{name}.runs[{i}]"), i32::from(k.priority.unwrap_or(100)), k.nopreempt, k))
-                }
+                Runs::Keepalived(k) => Some((
+                    format!("hosts.{name}.runs[{i}]"),
+                    i32::from(k.priority.unwrap_or(100)),
+                    k.nopreempt,
+                    k,
+                )),
                 _ => None,
             })
         })
@@ -209,9 +256,18 @@ fn priorities(l: &mut Lint<'_>, stack: &Stack) {
         for (i, s) in k.track_script.iter().enumerate().filter(|(_, s)| s.weight < 0) {
             let at = format!("{path}.track_script[{i}].weight");
             if priority + i32::from(s.weight) >= next.1 {
-                l.warn(&at, format!("{priority} {} is not below {}: a failing script changes nothing", s.weight, next.1));
+                l.warn(
+                    &at,
+                    format!(
+                        "{priority} {} is not below {}: a failing script changes nothing",
+                        s.weight, next.1
+                    ),
+                );
             } else if next.2 {
-                l.warn(&at, "the next host has nopreempt: it never takes over from a master that became weaker");
+                l.warn(
+                    &at,
+                    "the next host has nopreempt: it never takes over from a master that became weaker",
+                );
             }
         }
     }
@@ -229,8 +285,10 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
     let hosts: Vec<&str> = stack.hosts.keys().map(String::as_str).collect();
     let unknown = |l: &mut Lint<'_>, path: &str, h: &str| {
         if !hosts.contains(&h) {
-            let help = nearest(h, hosts.iter().copied())
-                .map_or_else(|| format!("hosts of this stack: {}", hosts.join(", ")), |n| format!("did you mean `{n}`?"));
+            let help = nearest(h, hosts.iter().copied()).map_or_else(
+                || format!("hosts of this stack: {}", hosts.join(", ")),
+                |n| format!("did you mean `{n}`?"),
+            );
             l.error(path, format!("there is no host `{h}`"), Some(help));
         }
     };
@@ -240,7 +298,10 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 if range.max > drill.until {
                     l.error(
                         &format!("faults[{i}][0]"),
-                        format!("this fault comes at {}, after the end of the run at {}", range.max, drill.until),
+                        format!(
+                            "this fault comes at {}, after the end of the run at {}",
+                            range.max, drill.until
+                        ),
                         Some("raise `until` or move the fault".to_owned()),
                     );
                 }
@@ -256,8 +317,12 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         for t in targets(fault) {
             match t {
                 Target::Host(h) => unknown(&mut l, &path, h),
-                Target::Hosts(list) | Target::Others(list) => list.iter().for_each(|h| unknown(&mut l, &path, h)),
-                Target::MostAdvanced => l.error(&path, "no database in this stack: nobody is `MostAdvanced`", None),
+                Target::Hosts(list) | Target::Others(list) => {
+                    list.iter().for_each(|h| unknown(&mut l, &path, h))
+                }
+                Target::MostAdvanced => {
+                    l.error(&path, "no database in this stack: nobody is `MostAdvanced`", None)
+                }
                 _ => {}
             }
         }
@@ -270,15 +335,18 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         {
             let names = processes(stack);
             if !names.contains(&process.as_str()) {
-                let help = nearest(process, names.iter().copied())
-                    .map_or_else(|| format!("processes of this stack: {}", names.join(", ")), |n| format!("did you mean `{n}`?"));
+                let help = nearest(process, names.iter().copied()).map_or_else(
+                    || format!("processes of this stack: {}", names.join(", ")),
+                    |n| format!("did you mean `{n}`?"),
+                );
                 l.error(&path, format!("no host runs a process `{process}`"), Some(help));
             }
         }
         if let Fault::LinkDown { network: Some(n), .. } | Fault::LinkUp { network: Some(n), .. } = fault
             && !stack.networks.contains_key(n)
         {
-            let help = nearest(n, stack.networks.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+            let help =
+                nearest(n, stack.networks.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
             l.error(&path, format!("there is no network `{n}`"), help);
         }
     }

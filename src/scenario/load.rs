@@ -75,7 +75,9 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<(T, Node), Re
         }
         cuts += 1;
         // Blanks keep every other place where it was.
-        let Some(piece) = pieces.into_iter().next().filter(|p| p.len() < work.len()) else { return Err(fail(list)) };
+        let Some(piece) = pieces.into_iter().next().filter(|p| p.len() < work.len()) else {
+            return Err(fail(list));
+        };
         if cuts > 50 {
             return Err(fail(list));
         }
@@ -85,7 +87,8 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<(T, Node), Re
         if comma {
             end += rest.len() - rest.trim_start().len() + 1;
         }
-        let blank: String = work[piece.start..end].chars().flat_map(|c| std::iter::repeat_n(' ', c.len_utf8())).collect();
+        let blank: String =
+            work[piece.start..end].chars().flat_map(|c| std::iter::repeat_n(' ', c.len_utf8())).collect();
         work.replace_range(piece.start..end, &blank);
     }
 }
@@ -115,7 +118,10 @@ fn words(code: &ron::Error) -> (String, Option<String>) {
         }
         ron::Error::MissingStructField { field, outer } => {
             let of = outer.as_ref().map_or(String::new(), |o| format!(" of `{o}`"));
-            (format!("the field `{field}`{of} is missing"), Some(format!("add `{field}: ...`; see `firedrill doc {field}`")))
+            (
+                format!("the field `{field}`{of} is missing"),
+                Some(format!("add `{field}: ...`; see `firedrill doc {field}`")),
+            )
         }
         ron::Error::InvalidValueForType { expected, found } => {
             (format!("expected {expected}, found {found}"), None)
@@ -125,7 +131,11 @@ fn words(code: &ron::Error) -> (String, Option<String>) {
 }
 
 /// Reads, checks and completes a drill: by path or by the name of an embedded one.
-pub fn load(name: &str, overrides: &[(String, String)], other_stack: Option<&str>) -> Result<Loaded, Vec<Report>> {
+pub fn load(
+    name: &str,
+    overrides: &[(String, String)],
+    other_stack: Option<&str>,
+) -> Result<Loaded, Vec<Report>> {
     let (drill_name, file, text) = text_of(name, "drill").map_err(|r| vec![r])?;
     let (stack_sets, drill_sets): (Vec<_>, Vec<_>) =
         overrides.iter().cloned().partition(|(path, _)| !path.starts_with("drill."));
@@ -170,10 +180,12 @@ pub fn text_of(name: &str, kind: &str) -> Result<(String, String, String), Repor
         if too_large {
             return Err(Report::whole(name, "the file is larger than 1 MiB".to_owned(), None));
         }
-        let bytes = std::fs::read(path)
-            .map_err(|e| Report::whole(name, format!("cannot read {name}: {e}"), Some("see `firedrill list`".to_owned())))?;
-        let text = String::from_utf8(bytes)
-            .map_err(|e| Report::whole(name, format!("not UTF-8 from byte {} on", e.utf8_error().valid_up_to()), None))?;
+        let bytes = std::fs::read(path).map_err(|e| {
+            Report::whole(name, format!("cannot read {name}: {e}"), Some("see `firedrill list`".to_owned()))
+        })?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            Report::whole(name, format!("not UTF-8 from byte {} on", e.utf8_error().valid_up_to()), None)
+        })?;
         let stem = path.file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
         return Ok((stem, name.to_owned(), text));
     }
@@ -187,7 +199,8 @@ pub fn text_of(name: &str, kind: &str) -> Result<(String, String, String), Repor
         None => {
             let near = nearest(name, names.iter().map(String::as_str))
                 .or_else(|| names.iter().map(String::as_str).find(|n| n.rsplit('/').next() == Some(name)));
-            let help = near.map_or("`firedrill list` shows them all".to_owned(), |n| format!("did you mean `{n}`?"));
+            let help =
+                near.map_or("`firedrill list` shows them all".to_owned(), |n| format!("did you mean `{n}`?"));
             Err(Report::whole(name, format!("there is no {kind} `{name}`"), Some(help)))
         }
     }

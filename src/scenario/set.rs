@@ -56,7 +56,10 @@ fn edits(root: &Node, path: &str, value: &str) -> Result<Vec<Edit>, Wrong> {
     }
     if rest.len() < 2 {
         let help = nearest(path, doc::paths()).map(|n| format!("did you mean `{n}`?"));
-        return Err((format!("`{path}` names no knob: write DAEMON.KNOB, HOST.DAEMON.KNOB or a full path"), help));
+        return Err((
+            format!("`{path}` names no knob: write DAEMON.KNOB, HOST.DAEMON.KNOB or a full path"),
+            help,
+        ));
     }
     let daemon = rest[0].to_lowercase();
     let known: Vec<&str> = doc::paths().collect();
@@ -64,7 +67,9 @@ fn edits(root: &Node, path: &str, value: &str) -> Result<Vec<Edit>, Wrong> {
     if !known.contains(&knob.as_str()) {
         let help = nearest(&knob, known.iter().copied()).map(|n| format!("did you mean `{n}`?"));
         let names: Vec<String> = hosts.iter().map(|(k, _)| host_name(k)).collect();
-        let help = help.or_else(|| nearest(steps[0], names.iter().map(String::as_str)).map(|n| format!("did you mean host `{n}`?")));
+        let help = help.or_else(|| {
+            nearest(steps[0], names.iter().map(String::as_str)).map(|n| format!("did you mean host `{n}`?"))
+        });
         return Err((format!("there is no knob `{knob}`"), help));
     }
     let mut found = Vec::new();
@@ -106,5 +111,9 @@ fn literal(field: &str, value: &str) -> String {
     let word = matches!(value, "true" | "false" | "MASTER" | "BACKUP" | "None" | "Tcp" | "Udp" | "Session");
     let structured = value.starts_with(['[', '(', '{', '"']) || value.contains('(');
     let _ = field;
-    if number || word || (structured && syntax::parse(value).is_ok()) { value.to_owned() } else { format!("{value:?}") }
+    if number || word || (structured && syntax::parse(value).is_ok()) {
+        value.to_owned()
+    } else {
+        format!("{value:?}")
+    }
 }

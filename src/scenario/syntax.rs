@@ -211,9 +211,8 @@ impl Scanner<'_> {
 /// The names that the first arguments of a fault or an expectation may leave out.
 fn positional(tag: &str) -> &'static [&'static str] {
     match tag {
-        "PowerOff" | "PowerOn" | "Crash" | "Reboot" | "Freeze" | "Thaw" | "LoseGarps" | "DiskFull" | "DiskOk" | "Heal" => {
-            &["target"]
-        }
+        "PowerOff" | "PowerOn" | "Crash" | "Reboot" | "Freeze" | "Thaw" | "LoseGarps" | "DiskFull"
+        | "DiskOk" | "Heal" => &["target"],
         "Stop" | "Start" | "Kill" | "Pause" | "Resume" | "Hang" => &["target", "process"],
         "Cut" => &["target", "from"],
         "CutOneWay" => &["target", "to"],
@@ -307,7 +306,9 @@ pub fn around(root: &Node, at: usize) -> Vec<Range<usize>> {
     while let Some(n) = node {
         let inside = |r: &Range<usize>| r.start <= at && at <= r.end;
         let next: Option<(Range<usize>, &Node)> = match &n.kind {
-            Kind::Struct(_, args) => args.iter().find(|a| inside(&a.span)).map(|a| (a.span.clone(), &a.value)),
+            Kind::Struct(_, args) => {
+                args.iter().find(|a| inside(&a.span)).map(|a| (a.span.clone(), &a.value))
+            }
             Kind::List(items) => items.iter().find(|i| inside(&i.span)).map(|i| (i.span.clone(), i)),
             Kind::Map(pairs) => pairs
                 .iter()
@@ -333,7 +334,10 @@ pub fn find<'a>(root: &'a Node, path: &str) -> Option<&'a Node> {
             node = match &node.kind {
                 Kind::Struct(_, args) => &args.iter().find(|a| a.name.as_deref() == Some(name))?.value,
                 Kind::Map(pairs) => {
-                    &pairs.iter().find(|(k, _)| matches!(&k.kind, Kind::Str(s) | Kind::Word(s) if s == name))?.1
+                    &pairs
+                        .iter()
+                        .find(|(k, _)| matches!(&k.kind, Kind::Str(s) | Kind::Word(s) if s == name))?
+                        .1
                 }
                 _ => return None,
             };

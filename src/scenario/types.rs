@@ -203,6 +203,7 @@ pub enum Target {
 /// Something that goes wrong, or is put right. In a file, `target` may be left out as a name: `PowerOff(VipHolder)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // The fields are explained by the words above each variant.
 pub enum Fault {
     /// The power goes. Everything volatile is lost, nobody is told.
     PowerOff { target: Target },
@@ -364,6 +365,7 @@ crate::engine::time::text_serde!(SignedSpan, "a duration in quotes, such as \"10
 /// Something that must or must not happen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(missing_docs)] // The fields are explained by the words above each variant.
 pub enum Expect {
     /// The invariant holds at every event.
     Never(Invariant),

@@ -50,7 +50,11 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
         What::ArpMoved(ip, from, to, gratuitous) => (
             "arp_moved",
             format!("ARP: {ip} moves from {} to {}", mac(*from), mac(*to)),
-            if *gratuitous { format!("gratuitous ARP of {}", mac(*to)) } else { format!("ARP answer of {}", mac(*to)) },
+            if *gratuitous {
+                format!("gratuitous ARP of {}", mac(*to))
+            } else {
+                format!("ARP answer of {}", mac(*to))
+            },
         ),
         What::ArpFailed(ip) => {
             ("arp_failed", format!("ARP: nobody answers for {ip}"), "the last probe had no answer".to_owned())
@@ -59,7 +63,8 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
         What::ViolationOver(name) => ("violation_over", format!("{name} is over"), String::new()),
         _ => return None,
     };
-    let story = !matches!(kind, "vip_up" | "vip_down" | "started") || matches!(&e.what, What::Note(Note::Vrrp(n)) if left_over(n));
+    let story = !matches!(kind, "vip_up" | "vip_down" | "started")
+        || matches!(&e.what, What::Note(Note::Vrrp(n)) if left_over(n));
     Some(Mark { at: e.at, kind, host: e.host, pid: e.pid, text, why, event: e.event, cause: e.cause, story })
 }
 

@@ -27,12 +27,17 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
     let (kind, arg) = m.what.split_once(' ').unwrap_or((m.what.as_str(), ""));
     let (from_kind, from_arg) = m.from.split_once(' ').unwrap_or((m.from.as_str(), ""));
     let us = |t: Time| (t.0 / 1_000) as i64;
-    let faults: Vec<&super::marks::Mark> = r.marks.iter().filter(|m| matches!(m.kind, "fault" | "healed")).collect();
+    let faults: Vec<&super::marks::Mark> =
+        r.marks.iter().filter(|m| matches!(m.kind, "fault" | "healed")).collect();
     let first = faults.first().map_or(Time::ZERO, |m| m.at);
     let mark = |kind: &str, host: &str, after: Time| {
-        r.marks.iter().find(|x| x.kind == kind && (host.is_empty() || r.host(x.host) == host) && x.at >= after).map(|x| x.at)
+        r.marks
+            .iter()
+            .find(|x| x.kind == kind && (host.is_empty() || r.host(x.host) == host) && x.at >= after)
+            .map(|x| x.at)
     };
-    let numbered = |n: &str| n.parse::<usize>().ok().and_then(|n| faults.get(n.wrapping_sub(1))).map(|m| m.at);
+    let numbered =
+        |n: &str| n.parse::<usize>().ok().and_then(|n| faults.get(n.wrapping_sub(1))).map(|m| m.at);
     let (from, lower) = match from_kind {
         "fault" => {
             let at = numbered(from_arg)?;
@@ -42,7 +47,12 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
         "last_advert" => {
             let (host, n) = from_arg.split_once(' ').unwrap_or((from_arg, "1"));
             let fault = numbered(n)?;
-            let at = r.adverts.iter().rev().find(|(h, at)| r.host(Some(*h)) == host && *at <= fault).map(|a| a.1)?;
+            let at = r
+                .adverts
+                .iter()
+                .rev()
+                .find(|(h, at)| r.host(Some(*h)) == host && *at <= fault)
+                .map(|a| a.1)?;
             (at, fault)
         }
         "start" => (Time::ZERO, Time::ZERO),
@@ -54,20 +64,24 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
     Some(match kind {
         "outage" | "gap" => {
             let windows = r.outages(true);
-            let w = windows.iter().filter(|w| w.to >= lower).find(|w| arg.is_empty() || w.last_ok + crate::engine::Span::ms(100) >= lower)?;
+            let w = windows
+                .iter()
+                .filter(|w| w.to >= lower)
+                .find(|w| arg.is_empty() || w.last_ok + crate::engine::Span::ms(100) >= lower)?;
             if !w.over {
                 return None;
             }
             (w.gap().0 / 1_000) as i64
         }
         "two_holders" => (r.broken_ms("DualVipAnywhere") * 1_000) as i64,
-        "garps" => r
-            .marks
-            .iter()
-            .filter(|x| x.kind == "garp" && r.host(x.host) == arg && x.at >= lower)
-            .filter_map(|x| x.text.split(' ').next()?.parse::<i64>().ok())
-            .sum::<i64>()
-            * 1_000,
+        "garps" => {
+            r.marks
+                .iter()
+                .filter(|x| x.kind == "garp" && r.host(x.host) == arg && x.at >= lower)
+                .filter_map(|x| x.text.split(' ').next()?.parse::<i64>().ok())
+                .sum::<i64>()
+                * 1_000
+        }
         kind => us(mark(kind, arg, lower)?) - us(from),
     })
 }
@@ -82,11 +96,16 @@ pub fn compare(stack: &Stack, drill: &Drill, measured: &Measured, seeds: u32) ->
             measured.marks.iter().map(|m| value(&r, m)).collect()
         })
         .collect();
-    measured.marks.iter().enumerate().map(|(i, m)| {
-        let mut seen: Vec<i64> = runs.iter().filter_map(|r| r[i]).collect();
-        seen.sort_unstable();
-        judge(m, &seen, seeds as usize, measured.slack.0 as i64 / 1_000)
-    }).collect()
+    measured
+        .marks
+        .iter()
+        .enumerate()
+        .map(|(i, m)| {
+            let mut seen: Vec<i64> = runs.iter().filter_map(|r| r[i]).collect();
+            seen.sort_unstable();
+            judge(m, &seen, seeds as usize, measured.slack.0 as i64 / 1_000)
+        })
+        .collect()
 }
 
 fn quantile(sorted: &[i64], permille: usize) -> i64 {
@@ -99,15 +118,31 @@ fn median(values: &mut [i64]) -> i64 {
 }
 
 fn judge(m: &MeasuredMark, seen: &[i64], runs: usize, slack: i64) -> Row {
-    let what = if m.what == "outage" || m.from == "fault 1" { m.what.clone() } else { format!("{} from {}", m.what, m.from) };
+    let what = if m.what == "outage" || m.from == "fault 1" {
+        m.what.clone()
+    } else {
+        format!("{} from {}", m.what, m.from)
+    };
     if m.never {
         let n = m.n.unwrap_or(1);
         let agrees = seen.is_empty();
         let why = format!("it happened in {} of {runs} runs", seen.len());
-        return Row { what, measured: format!("never in {n}"), simulated: format!("{} of {runs}", seen.len()), agrees, why };
+        return Row {
+            what,
+            measured: format!("never in {n}"),
+            simulated: format!("{} of {runs}", seen.len()),
+            agrees,
+            why,
+        };
     }
     if seen.is_empty() {
-        return Row { what, measured: String::new(), simulated: "never".to_owned(), agrees: false, why: "it never happened".to_owned() };
+        return Row {
+            what,
+            measured: String::new(),
+            simulated: "never".to_owned(),
+            agrees: false,
+            why: "it never happened".to_owned(),
+        };
     }
     let us = 1_000;
     let mut values: Vec<i64> = m.values_ms.iter().map(|v| v * us).collect();
@@ -128,7 +163,12 @@ fn judge(m: &MeasuredMark, seen: &[i64], runs: usize, slack: i64) -> Row {
     Row {
         what,
         measured: format!("{} ({}..{}) n={n}", text(mid.unwrap_or(0)), text(min), text(max)),
-        simulated: format!("{} ({}..{})", text(quantile(seen, 500)), text(quantile(seen, 5)), text(quantile(seen, 995))),
+        simulated: format!(
+            "{} ({}..{})",
+            text(quantile(seen, 500)),
+            text(quantile(seen, 5)),
+            text(quantile(seen, 995))
+        ),
         agrees: why.is_empty(),
         why,
     }
@@ -140,7 +180,8 @@ fn medians(seen: &[i64], n: usize) -> (i64, i64) {
     let id = streams.named("validate/resample");
     let mut all: Vec<i64> = (0..1000)
         .map(|_| {
-            let mut sample: Vec<i64> = (0..n).map(|_| seen[streams.below(id, seen.len() as u64) as usize]).collect();
+            let mut sample: Vec<i64> =
+                (0..n).map(|_| seen[streams.below(id, seen.len() as u64) as usize]).collect();
             median(&mut sample)
         })
         .collect();

@@ -175,7 +175,9 @@ impl Collector {
     /// Where clients' requests began to fail and to succeed again.
     fn client_marks(&mut self) {
         let client = self.run.processes.iter().position(|p| p == "client");
-        let host = client.and_then(|_| self.run.log.iter().find(|e| matches!(e.what, What::Note(Note::Client(_)))).and_then(|e| e.host));
+        let host = client.and_then(|_| {
+            self.run.log.iter().find(|e| matches!(e.what, What::Note(Note::Client(_)))).and_then(|e| e.host)
+        });
         let mut windows = self.run.outages(true);
         for w in self.run.outages(false) {
             if !windows.contains(&w) {

@@ -87,23 +87,37 @@ impl Judge {
     fn judge(&self, i: usize, e: &Expect, run: &Run) -> Judged {
         let (name, ok, detail) = match e {
             Expect::Never(inv) => {
-                let dual = matches!(inv, crate::scenario::types::Invariant::DualVip | crate::scenario::types::Invariant::TwoMasters);
+                let dual = matches!(
+                    inv,
+                    crate::scenario::types::Invariant::DualVip
+                        | crate::scenario::types::Invariant::TwoMasters
+                );
                 let grace = if dual { GRACE } else { Span::ZERO };
-                let bad = run.violations.iter().find(|v| v.invariant == name(*inv) && v.to.since(v.from) > grace);
-                let detail = bad.map_or("it never happened".to_owned(), |v| format!("{} to {}: {}", v.from, v.to, v.detail));
+                let bad =
+                    run.violations.iter().find(|v| v.invariant == name(*inv) && v.to.since(v.from) > grace);
+                let detail = bad.map_or("it never happened".to_owned(), |v| {
+                    format!("{} to {}: {}", v.from, v.to, v.detail)
+                });
                 (format!("never {}", name(*inv)), bad.is_none(), detail)
             }
             Expect::Sometimes(inv) => {
                 let seen = run.violations.iter().find(|v| v.invariant == name(*inv));
-                let detail = seen.map_or("it never happened".to_owned(), |v| format!("{} to {}: {}", v.from, v.to, v.detail));
+                let detail = seen.map_or("it never happened".to_owned(), |v| {
+                    format!("{} to {}: {}", v.from, v.to, v.detail)
+                });
                 (format!("sometimes {}", name(*inv)), seen.is_some(), detail)
             }
             Expect::RequestsResume { within } => resumes(run, "requests", &[true, false], *within),
             Expect::WritesResume { within } => resumes(run, "writes", &[true], *within),
             Expect::ReadsResume { within } => resumes(run, "reads", &[false], *within),
             Expect::Outage { between } => {
-                let longest =
-                    run.outages(true).iter().chain(&run.outages(false)).map(|o| o.length()).max().unwrap_or_default();
+                let longest = run
+                    .outages(true)
+                    .iter()
+                    .chain(&run.outages(false))
+                    .map(|o| o.length())
+                    .max()
+                    .unwrap_or_default();
                 let ok = longest >= between.min && longest <= between.max;
                 (format!("longest outage {between}"), ok, format!("it was {} s", Time(longest.0)))
             }
@@ -118,7 +132,8 @@ impl Judge {
             Expect::Witness(w) => {
                 let seen = run.witnessed.contains(w);
                 let verdict = if seen { Judgement::Pass } else { Judgement::Inconclusive };
-                let detail = if seen { "it happened" } else { "it never happened: the run proves nothing" }.to_owned();
+                let detail =
+                    if seen { "it happened" } else { "it never happened: the run proves nothing" }.to_owned();
                 return Judged { name: format!("witness: {w:?}").to_lowercase(), verdict, detail };
             }
         };
@@ -130,7 +145,9 @@ fn resumes(run: &Run, what: &str, writes: &[bool], within: Span) -> (String, boo
     let all: Vec<_> = writes.iter().flat_map(|w| run.outages(*w)).collect();
     let worst = all.iter().max_by_key(|o| o.length());
     let ok = all.iter().all(|o| o.length() <= within);
-    let detail = worst.map_or("no outage".to_owned(), |o| format!("longest outage {} s, from {}", Time(o.length().0), o.from));
+    let detail = worst.map_or("no outage".to_owned(), |o| {
+        format!("longest outage {} s, from {}", Time(o.length().0), o.from)
+    });
     (format!("{what} resume within {within}"), ok, detail)
 }
 

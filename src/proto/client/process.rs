@@ -216,7 +216,9 @@ impl ClientProcess {
     }
 
     fn answered(&mut self, id: u32, host: HostId, ctx: &mut Ctx<'_, Msg, crate::proto::Note>) {
-        let Some(slot) = self.open.iter().position(|r| r.as_ref().is_some_and(|r| r.id == id)) else { return };
+        let Some(slot) = self.open.iter().position(|r| r.as_ref().is_some_and(|r| r.id == id)) else {
+            return;
+        };
         if let Some(r) = self.open[slot].take() {
             ctx.cancel_timer(Timer(KINDS + slot as u16));
             self.ended(&r, Outcome::Ok(host), ctx);

@@ -1,7 +1,7 @@
 //! The knobs of the service behind the address.
 
-use crate::engine::time::SpanRange;
 use crate::engine::time::Span;
+use crate::engine::time::SpanRange;
 use serde::{Deserialize, Serialize};
 
 /// A service that listens on a port and answers every request with its host's name: as much of HAProxy as a keepalived drill

@@ -47,7 +47,9 @@ impl Service {
             Input::Start => ctx.set_timer(Timer(0), self.config.startup_time.min),
             Input::Timer(Timer(0)) => self.open(ctx),
             Input::Timer(Timer(t)) => self.answer(t as usize - 1, ctx),
-            Input::Packet { from, to, msg: Msg::Request { id } } => self.take(Peer::Datagram { from, to }, id, ctx),
+            Input::Packet { from, to, msg: Msg::Request { id } } => {
+                self.take(Peer::Datagram { from, to }, id, ctx)
+            }
             Input::Tcp(conn, Tcp::Data(Msg::Request { id })) => self.take(Peer::Tcp(conn), id, ctx),
             Input::Tcp(conn, Tcp::Closed) => ctx.act(Action::Close(conn)),
             Input::Signal(Signal::Term) => ctx.act(Action::Exit(0)),

@@ -93,16 +93,23 @@ impl Note {
     pub fn text(&self) -> (String, String) {
         match self {
             Note::AdvertSent { priority } => (format!("advert, priority {priority}"), String::new()),
-            Note::Master { vip, last, zero, interval, adverts, skew, priority, refused, was_down, .. } => {
-                let what =
-                    vip.map_or("BACKUP -> MASTER".to_owned(), |v| format!("BACKUP -> MASTER, takes {}", v.ip));
+            Note::Master {
+                vip, last, zero, interval, adverts, skew, priority, refused, was_down, ..
+            } => {
+                let what = vip
+                    .map_or("BACKUP -> MASTER".to_owned(), |v| format!("BACKUP -> MASTER, takes {}", v.ip));
                 let wait = format!("{adverts} x {interval} + skew {} (priority {priority})", s3(*skew));
                 let why = if !was_down {
                     "priority 255 owns the address: no waiting".to_owned()
                 } else if *zero {
-                    format!("priority 0 heard: the master left; only the skew to wait, {} (priority {priority})", s3(*skew))
+                    format!(
+                        "priority 0 heard: the master left; only the skew to wait, {} (priority {priority})",
+                        s3(*skew)
+                    )
                 } else if let Some(theirs) = refused {
-                    format!("the master's priority {theirs} is lower than {priority}: its adverts do not count; {wait}")
+                    format!(
+                        "the master's priority {theirs} is lower than {priority}: its adverts do not count; {wait}"
+                    )
                 } else if let Some(last) = last {
                     format!("last advert heard at {last}; {wait}")
                 } else {
@@ -119,24 +126,27 @@ impl Note {
                     "FAULT -> BACKUP".to_owned(),
                     format!("everything tracked is well again; waits {} for a master", s3(*wait)),
                 ),
-                BackupWhy::HigherPriority { from, theirs } => {
-                    ("MASTER -> BACKUP".to_owned(), format!("{from} advertises priority {theirs}, higher than {priority}"))
-                }
+                BackupWhy::HigherPriority { from, theirs } => (
+                    "MASTER -> BACKUP".to_owned(),
+                    format!("{from} advertises priority {theirs}, higher than {priority}"),
+                ),
                 BackupWhy::HigherAddress { from } => (
                     "MASTER -> BACKUP".to_owned(),
                     format!("{from} has the same priority {priority} and the higher address"),
                 ),
-                BackupWhy::Group => {
-                    ("MASTER -> BACKUP".to_owned(), "another member of the sync group became BACKUP".to_owned())
-                }
+                BackupWhy::Group => (
+                    "MASTER -> BACKUP".to_owned(),
+                    "another member of the sync group became BACKUP".to_owned(),
+                ),
             },
             Note::Fault { why, was_master, .. } => {
                 let sent = if *was_master { "MASTER -> FAULT, sends priority 0" } else { "-> FAULT" };
                 (sent.to_owned(), why.clone())
             }
-            Note::GroupWaits { instance } => {
-                (format!("{instance} would be MASTER, but waits"), "its sync group is not ready as a whole".to_owned())
-            }
+            Note::GroupWaits { instance } => (
+                format!("{instance} would be MASTER, but waits"),
+                "its sync group is not ready as a whole".to_owned(),
+            ),
             Note::VipUp { vip } => (format!("{vip} configured"), "MASTER holds the address".to_owned()),
             Note::VipDown { vip, left_over: true } => {
                 (format!("{vip} removed"), "left over from an earlier keepalived".to_owned())
@@ -149,7 +159,10 @@ impl Note {
             ),
             Note::LowerHeard { from, theirs, answered } => (
                 format!("hears a second master, {from}"),
-                format!("priority {theirs} is lower: {}", if *answered { "answers with an advert" } else { "ignored" }),
+                format!(
+                    "priority {theirs} is lower: {}",
+                    if *answered { "answers with an advert" } else { "ignored" }
+                ),
             ),
             Note::Garps { count, why } => (format!("{count} gratuitous ARPs"), (*why).to_owned()),
             Note::Script { script, ok: false, after } => {
@@ -163,7 +176,11 @@ impl Note {
             Note::Respawned => ("starts the VRRP child again".to_owned(), "the parent's duty".to_owned()),
             Note::Stopping { was_master } => (
                 "keepalived stops".to_owned(),
-                if *was_master { "SIGTERM: sends priority 0, so that the backup need not wait".to_owned() } else { "SIGTERM".to_owned() },
+                if *was_master {
+                    "SIGTERM: sends priority 0, so that the backup need not wait".to_owned()
+                } else {
+                    "SIGTERM".to_owned()
+                },
             ),
         }
     }

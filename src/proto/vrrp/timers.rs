@@ -38,7 +38,11 @@ mod tests {
             let m = Span::ms(interval_ms);
             let us = |s: Span| (s.0 + 500) / 1_000;
             assert_eq!(us(skew(version, priority, m)), skew_us, "v{version} {interval_ms} {priority}");
-            assert_eq!(us(master_down(version, priority, m, 3)), mdi_us, "v{version} {interval_ms} {priority}");
+            assert_eq!(
+                us(master_down(version, priority, m, 3)),
+                mdi_us,
+                "v{version} {interval_ms} {priority}"
+            );
         }
     }
 }

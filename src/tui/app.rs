@@ -1,0 +1,70 @@
+//! The only file that opens the terminal: it gives it back whatever happens.
+
+use super::model::{Action, Player};
+use super::view::{Look, draw};
+use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use std::io;
+use std::time::{Duration, Instant};
+
+fn action(code: KeyCode, mods: KeyModifiers, menu: bool) -> Option<Action> {
+    let shift = mods.contains(KeyModifiers::SHIFT);
+    Some(match code {
+        KeyCode::Char(c @ '1'..='8') if menu => Action::Choose(c as usize - '1' as usize),
+        KeyCode::Right if shift => Action::Millis(1000),
+        KeyCode::Left if shift => Action::Millis(-1000),
+        KeyCode::Right | KeyCode::Char('.' | 'l') => Action::Events(1),
+        KeyCode::Left | KeyCode::Char(',' | 'h') => Action::Events(-1),
+        KeyCode::Char('L') => Action::Millis(1000),
+        KeyCode::Char('H') => Action::Millis(-1000),
+        KeyCode::Char(']') => Action::Mark(true),
+        KeyCode::Char('[') => Action::Mark(false),
+        KeyCode::Char('v') => Action::Violation(true),
+        KeyCode::Char('V') => Action::Violation(false),
+        KeyCode::Char('g') | KeyCode::Home => Action::End(false),
+        KeyCode::Char('G') | KeyCode::End => Action::End(true),
+        KeyCode::Char(' ') => Action::Toggle,
+        KeyCode::Char('>') => Action::Speed(true),
+        KeyCode::Char('<') => Action::Speed(false),
+        KeyCode::Tab | KeyCode::Down | KeyCode::Char('j') => Action::Select(true),
+        KeyCode::BackTab | KeyCode::Up | KeyCode::Char('k') => Action::Select(false),
+        KeyCode::Char('i') => Action::Inject,
+        KeyCode::Char('r') if mods.contains(KeyModifiers::CONTROL) => Action::Redo,
+        KeyCode::Char('u' | 'z') => Action::Undo,
+        KeyCode::Char('Z') => Action::Redo,
+        KeyCode::Char('s') => Action::Save,
+        KeyCode::Char('e') => Action::Fold,
+        KeyCode::Char('?') => Action::Help,
+        KeyCode::Esc => Action::Back,
+        _ => return None,
+    })
+}
+
+/// Plays until the user quits.
+pub fn play(mut player: Player, look: Look) -> io::Result<()> {
+    // `try_init` installs a panic hook that gives the terminal back first.
+    let mut terminal = ratatui::try_init()?;
+    let result = (|| {
+        let mut before = Instant::now();
+        loop {
+            terminal.draw(|f| draw(f, &player, look))?;
+            let wait = if player.playing { Duration::from_millis(33) } else { Duration::from_millis(500) };
+            if event::poll(wait)?
+                && let Event::Key(k) = event::read()?
+                && k.kind == KeyEventKind::Press
+            {
+                let ctrl_c = k.code == KeyCode::Char('c') && k.modifiers.contains(KeyModifiers::CONTROL);
+                if ctrl_c || k.code == KeyCode::Char('q') {
+                    return Ok(());
+                }
+                if let Some(a) = action(k.code, k.modifiers, player.menu) {
+                    player.update(a);
+                }
+            }
+            let now = Instant::now();
+            player.tick(u64::try_from((now - before).as_millis()).unwrap_or(0).min(200));
+            before = now;
+        }
+    })();
+    ratatui::restore();
+    result
+}

@@ -1,0 +1,5 @@
+//! Floor 11: the player. [`model`] is what it knows, [`view`] draws it, [`app`] opens the terminal.
+
+pub mod app;
+pub mod model;
+pub mod view;

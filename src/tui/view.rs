@@ -1,0 +1,324 @@
+//! The player's screen: hosts, space-time diagram, inspector, why, scrubber.
+
+use super::model::{MENU, Player};
+use crate::check::invariants::role;
+use crate::engine::Time;
+use crate::node::log::What;
+use crate::node::process::HostId;
+use crate::node::world::{Life, Power};
+use crate::proto::Daemon;
+use crate::proto::vrrp::machine::Role;
+use crate::sim::LogEntry;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
+
+/// How the screen is drawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look {
+    /// Colours.
+    pub colour: bool,
+    /// Plain ASCII, no box drawing.
+    pub ascii: bool,
+}
+
+fn block(title: &str, look: Look) -> Block<'_> {
+    let set = if look.ascii {
+        ratatui::symbols::border::Set {
+            top_left: "+",
+            top_right: "+",
+            bottom_left: "+",
+            bottom_right: "+",
+            vertical_left: "|",
+            vertical_right: "|",
+            horizontal_top: "-",
+            horizontal_bottom: "-",
+        }
+    } else {
+        ratatui::symbols::border::PLAIN
+    };
+    Block::bordered().border_set(set).title(format!(" {title} "))
+}
+fn paint(look: Look, colour: Color) -> Style {
+    if look.colour { Style::new().fg(colour) } else { Style::new() }
+}
+
+/// Draws the player.
+pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
+    let area = f.area();
+    if area.width < 40 || area.height < 12 {
+        f.render_widget(Paragraph::new("the terminal is too small: 80x24 is enough; q quits"), area);
+        return;
+    }
+    let why_height = if area.height >= 36 { 9 } else { 6 };
+    let [status, middle, why, scrub, keys] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Min(5),
+        Constraint::Length(why_height),
+        Constraint::Length(1),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    let side = if area.width >= 120 { 34 } else { 24 };
+    let [hosts, time, inspector] =
+        Layout::horizontal([Constraint::Length(side), Constraint::Min(20), Constraint::Length(side)]).areas(middle);
+    f.render_widget(Paragraph::new(status_line(p, look)), status);
+    f.render_widget(Paragraph::new(host_lines(p, look)).block(block("hosts", look)), hosts);
+    f.render_widget(Paragraph::new(time_lines(p, time, look)).block(block("space-time", look)), time);
+    let name = p.now.model.world.hosts.get(p.selected).map_or("", |h| h.name.as_str());
+    f.render_widget(
+        Paragraph::new(inspect(p, look)).wrap(Wrap { trim: false }).block(block(name, look)),
+        inspector,
+    );
+    f.render_widget(Paragraph::new(why_lines(p)).wrap(Wrap { trim: false }).block(block("why", look)), why);
+    f.render_widget(Paragraph::new(scrubber(p, area.width as usize)), scrub);
+    let hint = if p.message.is_empty() {
+        " , . step  H L second  [ ] mark  space play  < > speed  v violation  i inject  ? keys  q quit"
+    } else {
+        &p.message
+    };
+    f.render_widget(Paragraph::new(hint.to_owned()), keys);
+    if p.menu {
+        let lines: Vec<Line<'_>> =
+            MENU.iter().enumerate().map(|(i, m)| Line::raw(format!(" {}  {m}", i + 1))).collect();
+        popup(f, &format!("inject on {name} (Esc closes)"), lines, 44, look);
+    } else if p.help {
+        popup(f, "keys (? or Esc closes)", HELP.iter().map(|l| Line::raw(*l)).collect(), 62, look);
+    }
+}
+
+const HELP: [&str; 16] = [
+    " . l Right    next event          , h Left     previous event",
+    " L            one second on       H            one second back",
+    " ]            next mark           [            previous mark",
+    " v            next violation      V            first violation",
+    " g Home       start               G End        end",
+    " space        play, pause         < >          slower, faster",
+    " Tab          select next host    Shift-Tab    previous host",
+    " i            inject a fault on the selected host",
+    " u z          undo injection      Ctrl-r Z     redo",
+    " s            save the run, injections included, as a drill",
+    " e            fold or unfold heartbeats and ARP",
+    " q            quit",
+    "",
+    " roles: M master  B backup  F fault  - none;  V holds the address",
+    " marks: f fault  h healed  * master  ! violation",
+    " the next event is always announced before it happens",
+];
+
+fn popup(f: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, width: u16, look: Look) {
+    let a = f.area();
+    let (w, h) = (width.min(a.width), (lines.len() as u16 + 2).min(a.height));
+    let rect = Rect { x: (a.width - w) / 2, y: (a.height - h) / 2, width: w, height: h };
+    f.render_widget(Clear, rect);
+    f.render_widget(Paragraph::new(lines).block(block(title, look)), rect);
+}
+
+fn status_line(p: &Player, look: Look) -> Line<'static> {
+    let lamp = |name: &str, broken: bool| {
+        let text = format!("{name} {} ", if broken { "XX" } else { "ok" });
+        Span::styled(text, if broken { paint(look, Color::Red).add_modifier(Modifier::BOLD) } else { Style::new() })
+    };
+    use crate::scenario::types::Invariant as I;
+    let w = &p.now.model.watch;
+    Line::from(vec![
+        Span::raw(format!(
+            "{}  t={}s  {}/{}  {}x{}  ",
+            p.loaded.drill_name,
+            p.now.sched.now(),
+            p.now.sched.handled(),
+            p.total(),
+            if p.playing { "PLAY " } else { "" },
+            if p.speed >= 1000 { format!("{}", p.speed / 1000) } else { format!("1/{}", 1000 / p.speed.max(1)) },
+        )),
+        lamp("VIP", w.broken(I::DualVip).is_some()),
+        lamp("MASTER", w.broken(I::TwoMasters).is_some()),
+        lamp("ARP", w.broken(I::StaleArp).is_some()),
+    ])
+}
+
+fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
+    let world = &p.now.model.world;
+    let mut lines = Vec::new();
+    for (i, h) in world.hosts.iter().enumerate() {
+        let id = HostId(i as u16);
+        let letter = match role(world, id) {
+            Some(Role::Master) => "M",
+            Some(Role::Backup) => "B",
+            Some(Role::Fault) => "F",
+            _ => "-",
+        };
+        let holds = p.now.model.vips.iter().any(|v| world.holders(*v).any(|x| x == id));
+        let state = match (h.power, h.freeze) {
+            (Power::Off, _) => "off",
+            (Power::Booting, _) => "booting",
+            (_, Some(_)) => "frozen",
+            _ if world.rules.iter().any(|r| r.from.has(id.0) && matches!(r.effect, crate::net::rules::Effect::Drop)) => "cut",
+            _ => "",
+        };
+        let client = h.procs.iter().find_map(|q| match &world.proc(*q).logic {
+            Daemon::Client(c) => Some(c),
+            _ => None,
+        });
+        let rest = match client {
+            Some(c) => {
+                let to = h.neigh.iter().find(|(_, e)| e.ip == c.target().ip);
+                let to = to.and_then(|(_, e)| world.mac_host(e.mac)).map_or("?".to_owned(), |x| world.host(x).name.clone());
+                let wait = c.waiting().1.map_or(String::new(), |t| format!(" waits {}", p.now.sched.now().since(t)));
+                format!("-> {to}{}", if wait.contains("ms") || wait.contains("us") { String::new() } else { wait })
+            }
+            None => format!("{}{}", if holds { "V " } else { "  " }, state),
+        };
+        let here = if i == p.selected { ">" } else { " " };
+        let style = match (state, letter) {
+            ("off" | "frozen" | "cut", _) => paint(look, Color::Red),
+            (_, "M") => paint(look, Color::Green),
+            _ => Style::new(),
+        };
+        lines.push(Line::styled(format!("{here}{:<6} {letter} {rest}", h.name), style));
+    }
+    lines
+}
+
+fn text_of(p: &Player, e: &LogEntry) -> Option<(char, String, String)> {
+    let m = crate::trace::marks::mark(e, &p.now.model.world, p.loaded.drill.faults.len());
+    if let Some(m) = m {
+        let c = match m.kind {
+            "fault" => 'x',
+            "healed" => 'h',
+            "master" => '*',
+            "violation" => '!',
+            _ => ' ',
+        };
+        return Some((c, m.text, m.why));
+    }
+    let host = |h: HostId| p.now.model.world.host(h).name.clone();
+    match &e.what {
+        What::Frame(from, _, l) => Some((' ', format!("<- {} {} {}", host(*from), l.word, l.number), String::new())),
+        What::Lost(to, l, _) => Some(('x', format!("{} {} to {} lost", l.word, l.number, host(*to)), String::new())),
+        What::Frozen => Some((' ', "stands still".to_owned(), String::new())),
+        What::AddressAdded(ip) => Some((' ', format!("+{ip}"), String::new())),
+        What::AddressRemoved(ip) => Some((' ', format!("-{ip}"), String::new())),
+        _ => None,
+    }
+}
+
+fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
+    let rows = area.height.saturating_sub(3) as usize;
+    let hosts = &p.run.hosts;
+    let column = ((area.width as usize).saturating_sub(12) / hosts.len().max(1)).clamp(3, 24);
+    let bar = if look.ascii { "|" } else { "│" };
+    let mut head = format!("{:>8} ", "time");
+    for h in hosts {
+        head.push_str(&format!("{h:<column$}"));
+    }
+    let mut lines = vec![Line::styled(head, Style::new().add_modifier(Modifier::BOLD))];
+    let past: Vec<&LogEntry> = p.past().iter().rev().filter(|e| p.shown(e)).take(rows.saturating_sub(1)).collect();
+    for e in past.into_iter().rev() {
+        let Some((c, text, _)) = text_of(p, e) else { continue };
+        let at = e.host.map_or(0, |h| h.0 as usize);
+        let mut line = format!("{:>8}{c}", e.at.to_string());
+        for _ in 0..at {
+            line.push_str(&format!("{bar:<column$}"));
+        }
+        line.push_str(&text);
+        let style = match c {
+            'x' | '!' => paint(look, Color::Red),
+            '*' => paint(look, Color::Green),
+            _ => Style::new(),
+        };
+        lines.push(Line::styled(line, style));
+    }
+    lines
+}
+
+fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
+    let world = &p.now.model.world;
+    let Some(h) = world.hosts.get(p.selected) else { return Vec::new() };
+    let now = p.now.sched.now();
+    let mut lines = vec![Line::styled("thinks", Style::new().add_modifier(Modifier::BOLD))];
+    for pid in &h.procs {
+        let proc = world.proc(*pid);
+        match &proc.logic {
+            Daemon::Vrrp(v) if proc.life != Life::Dead => {
+                for i in v.instances() {
+                    lines.push(Line::raw(format!("{:?} prio {}", i.role(), i.effective_priority())));
+                    lines.push(Line::raw(i.belief()));
+                    if let Some(at) = i.down_at() {
+                        lines.push(Line::raw(format!("gives up on it in {}s", Time(at.since(now).0))));
+                    }
+                }
+            }
+            Daemon::Client(c) => {
+                let n = c.waiting().0;
+                lines.push(Line::raw(format!("asks {}", c.target())));
+                lines.push(Line::raw(format!("{n} unanswered")));
+            }
+            _ => {}
+        }
+    }
+    lines.push(Line::styled("truth", Style::new().add_modifier(Modifier::BOLD)));
+    for vip in &p.now.model.vips {
+        let names: Vec<&str> = world.holders(*vip).map(|x| world.host(x).name.as_str()).collect();
+        let text = if names.is_empty() { "nobody".to_owned() } else { names.join(" and ") };
+        let style = if names.len() > 1 { paint(look, Color::Red) } else { Style::new() };
+        lines.push(Line::styled(format!("{vip} on {text}"), style));
+    }
+    lines.push(Line::raw(format!("{:?}{}", h.power, if h.freeze.is_some() { ", frozen" } else { "" })));
+    for pid in &h.procs {
+        let q = world.proc(*pid);
+        if q.life != Life::Running {
+            lines.push(Line::raw(format!("{} {:?}", q.name, q.life)));
+        }
+    }
+    for (_, e) in &h.neigh {
+        if p.now.model.vips.contains(&e.ip) {
+            let to = world.mac_host(e.mac).map_or("?", |x| world.host(x).name.as_str());
+            lines.push(Line::raw(format!("arp {:?} {to}", e.state)));
+        }
+    }
+    lines
+}
+
+fn why_lines(p: &Player) -> Vec<Line<'static>> {
+    let last = p.past().iter().rev().filter(|e| p.shown(e)).find_map(|e| Some((e, text_of(p, e)?)));
+    let mut lines = Vec::new();
+    if let Some((e, (_, text, why))) = last {
+        let host = p.run.host(e.host);
+        lines.push(Line::raw(format!("{} {host}: {text}", e.at)));
+        if !why.is_empty() {
+            lines.push(Line::raw(format!("because {why}")));
+        }
+    }
+    let from = p.past().len();
+    let next = p.run.log[from.min(p.run.log.len())..].iter().filter(|e| p.shown(e)).find_map(|e| Some((e, text_of(p, e)?)));
+    lines.push(match next {
+        Some((e, (_, text, _))) => Line::raw(format!("next: {} {}: {text}", e.at, p.run.host(e.host))),
+        None => Line::raw("next: nothing more until the end"),
+    });
+    lines
+}
+
+fn scrubber(p: &Player, width: usize) -> String {
+    let end = p.end().0.max(1);
+    let width = width.saturating_sub(2).max(10);
+    let place = |t: Time| ((u128::from(t.0) * (width as u128 - 1)) / u128::from(end)) as usize;
+    let mut bar: Vec<char> = vec!['-'; width];
+    for m in &p.run.marks {
+        let c = match m.kind {
+            "fault" => 'f',
+            "healed" => 'h',
+            "master" => '*',
+            "violation" => '!',
+            _ => continue,
+        };
+        let i = place(m.at).min(width - 1);
+        if bar[i] == '-' || c == 'f' {
+            bar[i] = c;
+        }
+    }
+    bar[place(p.now.sched.now()).min(width - 1)] = '#';
+    format!("[{}]", bar.into_iter().collect::<String>())
+}
