@@ -29,15 +29,22 @@ fn fault(r: &Run, n: usize) -> Time {
     r.marks.iter().filter(|m| matches!(m.kind, "fault" | "healed")).nth(n - 1).expect("the fault fires").at
 }
 fn last_advert(r: &Run, host: &str, before: Time) -> Time {
-    r.adverts.iter().rev().find(|(h, at)| r.host(Some(*h)) == host && *at <= before).expect("adverts before").1
+    r.adverts
+        .iter()
+        .rev()
+        .find(|(h, at)| r.host(Some(*h)) == host && *at <= before)
+        .expect("adverts before")
+        .1
 }
 fn within(what: &str, d: Span, low_ms: u64, high_ms: u64) {
     assert!(d.0 >= low_ms * MS && d.0 <= high_ms * MS + EPS, "{what}: {d}, expected {low_ms}..{high_ms} ms");
 }
 /// Takeovers of `host` after the first fault, over seeds; all inside the range, and the range is really used.
 fn takeovers(l: &Loaded, host: &str, low: u64, high: u64, spread: u64) {
-    let times: Vec<Span> =
-        runs(l, 60).iter().map(|r| mark(r, "vip_up", host, fault(r, 1)).expect("takeover").since(fault(r, 1))).collect();
+    let times: Vec<Span> = runs(l, 60)
+        .iter()
+        .map(|r| mark(r, "vip_up", host, fault(r, 1)).expect("takeover").since(fault(r, 1)))
+        .collect();
     for t in &times {
         within("takeover", *t, low, high);
     }
@@ -53,13 +60,15 @@ fn vrp_01_power_off_is_noticed_after_the_master_down_time() {
         let from = last_advert(&r, "lb1", fault(&r, 1));
         within("from the last advert", mark(&r, "vip_up", "lb2", from).unwrap().since(from), 3_609, 3_610);
     }
-    let own_link = drill("keepalived-trio", r#"until: "40s", faults: [At("30s..31s", LinkDown("lb1"))]"#, &[]);
+    let own_link =
+        drill("keepalived-trio", r#"until: "40s", faults: [At("30s..31s", LinkDown("lb1"))]"#, &[]);
     takeovers(&own_link, "lb2", 2_609, 3_610, 800);
 }
 
 #[test]
 fn vrp_02_a_clean_stop_costs_only_the_skew() {
-    let l = drill("keepalived-trio", r#"until: "40s", faults: [At("30s..31s", Stop("lb1", "keepalived"))]"#, &[]);
+    let l =
+        drill("keepalived-trio", r#"until: "40s", faults: [At("30s..31s", Stop("lb1", "keepalived"))]"#, &[]);
     takeovers(&l, "lb2", 609, 610, 0);
 }
 
@@ -81,7 +90,11 @@ fn vrp_04_of_two_equal_challengers_the_higher_address_remains() {
     let l = drill(
         "keepalived-trio",
         r#"until: "40s", faults: [At("30s..31s", PowerOff("lb1"))]"#,
-        &[("lb2.keepalived.priority", "100"), ("lb3.keepalived.priority", "100"), ("networks.lan.latency", "1ms")],
+        &[
+            ("lb2.keepalived.priority", "100"),
+            ("lb3.keepalived.priority", "100"),
+            ("networks.lan.latency", "1ms"),
+        ],
     );
     for r in runs(&l, 30) {
         let t = fault(&r, 1);
@@ -135,7 +148,8 @@ fn vrp_07_the_better_host_listens_for_its_own_master_down_time() {
     for r in runs(&l, 30) {
         let start = mark(&r, "backup", "lb1", fault(&r, 2)).unwrap();
         within("takes over", mark(&r, "vip_up", "lb1", start).unwrap().since(start), 3_414, 3_415);
-        let dual: u64 = r.violations.iter().filter(|v| v.invariant == "DualVip").map(|v| v.to.since(v.from).0).sum();
+        let dual: u64 =
+            r.violations.iter().filter(|v| v.invariant == "DualVip").map(|v| v.to.since(v.from).0).sum();
         assert!(dual <= MS + EPS, "overlap {dual} ns");
     }
 }
@@ -230,7 +244,8 @@ fn vrp_13_weight_zero_is_fault_and_costs_the_check_and_the_skew() {
 
 #[test]
 fn vrp_14_a_partition_makes_two_masters() {
-    let l = drill("keepalived-pair", r#"until: "50s", faults: [At("30s..31s", Cut("lb1", from: "lb2"))]"#, &[]);
+    let l =
+        drill("keepalived-pair", r#"until: "50s", faults: [At("30s..31s", Cut("lb1", from: "lb2"))]"#, &[]);
     for r in runs(&l, 30) {
         let v = r.violations.iter().find(|v| v.invariant == "TwoMasters").unwrap();
         within("two masters", v.from.since(fault(&r, 1)), 2_609, 3_610);
@@ -297,10 +312,15 @@ fn vrp_16_a_sync_group_leaves_and_comes_together() {
     let l = load(file.to_str().unwrap(), &[], None).expect("loads");
     for r in runs(&l, 20) {
         let t = fault(&r, 1);
-        let faults = r.marks.iter().filter(|m| m.kind == "fault_state" && r.host(m.host) == "a" && m.at == t).count();
+        let faults =
+            r.marks.iter().filter(|m| m.kind == "fault_state" && r.host(m.host) == "a" && m.at == t).count();
         assert_eq!(faults, 2, "both instances leave");
-        let ups: Vec<Time> =
-            r.marks.iter().filter(|m| m.kind == "vip_up" && r.host(m.host) == "b" && m.at >= t).map(|m| m.at).collect();
+        let ups: Vec<Time> = r
+            .marks
+            .iter()
+            .filter(|m| m.kind == "vip_up" && r.host(m.host) == "b" && m.at >= t)
+            .map(|m| m.at)
+            .collect();
         assert_eq!(ups.len(), 2, "both instances come");
         assert_eq!(ups[0], ups[1], "together");
         within("when the silent one's timer ends", ups[0].since(t), 2_609, 3_610);
@@ -334,7 +354,12 @@ fn vrp_18_two_lost_adverts_are_tolerated_and_four_are_not() {
     for (lost, switch) in [(1, false), (2, false), (4, true)] {
         let body = format!(r#"until: "50s", faults: [At("30s..31s", DropNext("lb1", {lost}, heartbeat))]"#);
         for r in runs(&drill("keepalived-pair", &body, &[]), 20) {
-            assert_eq!(mark(&r, "master", "lb2", fault(&r, 1)).is_some(), switch, "{lost} lost, seed {}", r.seed);
+            assert_eq!(
+                mark(&r, "master", "lb2", fault(&r, 1)).is_some(),
+                switch,
+                "{lost} lost, seed {}",
+                r.seed
+            );
         }
     }
 }
@@ -351,11 +376,17 @@ fn vrp_19_a_one_way_link_makes_masters_that_answer_each_other() {
         let b = mark(&r, "master", "lb2", t).unwrap();
         within("lb2", b.since(t), 2_609, 3_610);
         assert_eq!(mark(&r, "backup", "lb1", t), None, "the higher stays");
-        let heard = r.adverts.iter().filter(|(h, at)| r.host(Some(*h)) == "lb2" && *at >= b && at.0 < 59 * SEC).count();
+        let heard = r
+            .adverts
+            .iter()
+            .filter(|(h, at)| r.host(Some(*h)) == "lb2" && *at >= b && at.0 < 59 * SEC)
+            .count();
         let answers = r
             .marks
             .iter()
-            .filter(|m| m.kind == "garp" && r.host(m.host) == "lb1" && m.why.contains("lower-priority") && m.at >= b)
+            .filter(|m| {
+                m.kind == "garp" && r.host(m.host) == "lb1" && m.why.contains("lower-priority") && m.at >= b
+            })
             .count();
         assert!(answers >= heard, "{answers} bursts for {heard} adverts");
     }
@@ -377,7 +408,8 @@ fn vrp_20_a_frozen_master_keeps_its_address_and_never_notices() {
         assert_eq!(mark(&r, "master", "lb1", t), None, "it has been master all the time");
     }
     // A stunned host hears nothing meanwhile: nobody sends a gratuitous ARP.
-    let stun = drill("keepalived-trio", r#"until: "100s", faults: [At("30s..31s", Freeze("lb1", for: "5s"))]"#, &[]);
+    let stun =
+        drill("keepalived-trio", r#"until: "100s", faults: [At("30s..31s", Freeze("lb1", for: "5s"))]"#, &[]);
     for r in runs(&stun, 20) {
         let thaw = mark(&r, "thawed", "lb1", Time::ZERO).unwrap();
         within("lb2 leaves", mark(&r, "backup", "lb2", thaw).unwrap().since(thaw), 0, 1);
@@ -385,16 +417,23 @@ fn vrp_20_a_frozen_master_keeps_its_address_and_never_notices() {
         let worst = r.outages(true).iter().filter(|o| o.to > thaw).map(|o| o.to.since(thaw)).max().unwrap();
         assert!((22 * SEC..=57 * SEC).contains(&worst.0), "seed {}: {worst}", r.seed);
     }
-    let parent = drill("keepalived-trio", r#"until: "40s", faults: [At("30s..31s", Kill("lb1", "keepalived"))]"#, &[]);
+    let parent =
+        drill("keepalived-trio", r#"until: "40s", faults: [At("30s..31s", Kill("lb1", "keepalived"))]"#, &[]);
     takeovers(&parent, "lb2", 609, 610, 0);
-    let child = drill("keepalived-trio", r#"until: "60s", faults: [At("30s..31s", Kill("lb1", "keepalived/vrrp"))]"#, &[]);
+    let child = drill(
+        "keepalived-trio",
+        r#"until: "60s", faults: [At("30s..31s", Kill("lb1", "keepalived/vrrp"))]"#,
+        &[],
+    );
     for r in runs(&child, 30) {
         let t = fault(&r, 1);
         let gone = mark(&r, "vip_down", "lb1", t).unwrap();
         within("the new child removes the address", gone.since(t), 40, 300);
         let own = mark(&r, "vip_up", "lb1", gone).unwrap();
         match mark(&r, "vip_up", "lb2", t) {
-            Some(peer) if peer < own => within("the peer is first, and is preempted", own.since(gone), 3_414, 3_415),
+            Some(peer) if peer < own => {
+                within("the peer is first, and is preempted", own.since(gone), 3_414, 3_415)
+            }
             _ => within("the own timer is first", own.since(gone), 3_414, 3_415),
         }
     }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// Arguments of `play`.
 #[derive(Args)]
-pub struct PlayArgs {
+pub(super) struct PlayArgs {
     #[command(flatten)]
     which: Which,
     /// Plain ASCII, no box drawing
@@ -18,7 +18,7 @@ pub struct PlayArgs {
 }
 
 /// Plays.
-pub fn run(a: &PlayArgs) -> ExitCode {
+pub(super) fn run(a: &PlayArgs) -> ExitCode {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return super::run::text(&a.which);
     }

@@ -39,6 +39,11 @@ pub(super) fn code(verdict: Judgement) -> ExitCode {
     })
 }
 
+/// Tells the story of a drill.
+pub(super) fn text(which: &Which) -> ExitCode {
+    run(&RunArgs { which: which.clone(), format: Format::Text })
+}
+
 /// Plays a drill.
 pub(super) fn run(a: &RunArgs) -> ExitCode {
     let l = match a.which.load() {

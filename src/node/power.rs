@@ -112,8 +112,23 @@ impl<P: Process> World<P> {
         }
         for i in 0..self.hosts[host.0 as usize].procs.len() {
             let pid = self.hosts[host.0 as usize].procs[i];
-            self.drain(pid, s);
+            self.get_going(pid, s);
         }
+    }
+
+    /// A process that stood still gets to what has waited, after its wake-up time.
+    fn get_going(&mut self, pid: Pid, s: &mut Sch<P>) {
+        let h = &self.hosts[self.procs[pid.0 as usize].host.0 as usize];
+        if h.wakeup.max.is_zero() {
+            self.drain(pid, s);
+            return;
+        }
+        let (stream, range) = (h.s_wakeup, h.wakeup);
+        let delay = self.streams.span(stream, range);
+        let p = &mut self.procs[pid.0 as usize];
+        p.waking = true;
+        let generation = p.generation;
+        s.after(delay, Ev::Wake(pid, generation));
     }
 
     /// Starts a process that does not run.
@@ -213,7 +228,7 @@ impl<P: Process> World<P> {
             if matches!(p.life, Life::Stopped | Life::Hung) && (q == pid || p.parent == Some(pid)) {
                 p.life = Life::Running;
                 self.changed = true;
-                self.drain(q, s);
+                self.get_going(q, s);
             }
         }
     }

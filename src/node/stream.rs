@@ -168,7 +168,8 @@ impl<P: Process> World<P> {
         c.unacked.push_back((n, msg.clone()));
         c.closed = msg.is_none();
         let first = c.unacked.len() == 1;
-        if c.state == State::Open {
+        // While the oldest segment is being repeated, the congestion window holds new ones back.
+        if c.state == State::Open && c.retries == 0 {
             self.put(host, id, Segment::Data(n, msg), s);
             if first {
                 self.rearm(host, id, s);
@@ -281,10 +282,13 @@ impl<P: Process> World<P> {
                     c.unacked.pop_front();
                 }
                 if c.unacked.len() != before {
+                    let stalled = c.retries > 0;
                     c.retries = 0;
                     c.since = now;
                     self.confirm(host, from.ip, now);
-                    self.resend_if_waiting(host, id, before, s);
+                    if stalled {
+                        self.resend_all(host, id, s);
+                    }
                 }
                 self.rearm(host, id, s);
                 self.reap(host, id, s);
@@ -368,13 +372,5 @@ impl<P: Process> World<P> {
             self.put(host, id, Segment::Data(n, msg), s);
         }
         self.rearm(host, id, s);
-    }
-    /// After a gap, the segments behind the first lost one go out as soon as that one is acknowledged.
-    fn resend_if_waiting(&mut self, host: HostId, id: ConnId, before: usize, s: &mut Sch<P>) {
-        let late =
-            self.conn(host, id).is_some_and(|c| !c.unacked.is_empty() && before > 1 && c.heard > c.since);
-        if late {
-            self.resend_all(host, id, s);
-        }
     }
 }

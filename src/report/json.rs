@@ -25,7 +25,8 @@ pub fn run(name: &str, stack: &str, r: &Run) -> Value {
     let (ok, all) = r.requests.counts(true);
     let (rok, rall) = r.requests.counts(false);
     // Availability in millionths, computed in integers and printed as a fraction.
-    let share = |ok: u64, all: u64| json!((ok * 1_000_000).checked_div(all).unwrap_or(1_000_000) as f64 / 1e6);
+    let share =
+        |ok: u64, all: u64| json!((ok * 1_000_000).checked_div(all).unwrap_or(1_000_000) as f64 / 1e6);
     let because = |v: &crate::trace::run::Violation| -> Vec<String> {
         r.marks
             .iter()

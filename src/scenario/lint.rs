@@ -373,7 +373,7 @@ fn processes(stack: &Stack) -> Vec<&'static str> {
     for r in stack.hosts.values().flat_map(|h| &h.runs) {
         let of: &[&str] = match r {
             Runs::Keepalived(_) => &["keepalived", "keepalived/vrrp"],
-            Runs::HAProxy(_) => &["haproxy"],
+            Runs::HAProxy(_) => &["haproxy", "haproxy-2"],
             Runs::Client(_) => &["client"],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());

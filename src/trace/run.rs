@@ -128,7 +128,7 @@ impl Collector {
                         self.witness(Witness::ClientError);
                     }
                 }
-                What::Note(Note::Vrrp(crate::proto::vrrp::note::Note::AdvertSent { .. })) => {
+                What::Note(Note::Vrrp(crate::proto::vrrp::note::Note::AdvertSent { priority: 1.. })) => {
                     self.run.adverts.extend(e.host.map(|h| (h, e.at)));
                 }
                 What::Violation(name, detail) => self.run.violations.push(Violation {

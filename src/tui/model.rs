@@ -191,11 +191,20 @@ impl Player {
             Some(wanted) => k == wanted,
             None => matches!(
                 k,
-                "fault" | "healed" | "master" | "backup" | "fault_state" | "violation" | "client_first_error" | "client_resumed" | "arp_moved"
+                "fault"
+                    | "healed"
+                    | "master"
+                    | "backup"
+                    | "fault_state"
+                    | "violation"
+                    | "client_first_error"
+                    | "client_resumed"
+                    | "arp_moved"
             ),
         };
         let marks: Vec<Time> = self.run.marks.iter().filter(|m| interesting(m.kind)).map(|m| m.at).collect();
-        let to = if forward { marks.iter().find(|t| **t > now) } else { marks.iter().rev().find(|t| **t < now) };
+        let to =
+            if forward { marks.iter().find(|t| **t > now) } else { marks.iter().rev().find(|t| **t < now) };
         match to {
             Some(t) => {
                 let t = *t;
@@ -218,7 +227,8 @@ impl Player {
                 self.goto(n);
             }
             Action::Millis(d) => {
-                let to = if d < 0 { now - Span::ms(d.unsigned_abs()) } else { now + Span::ms(d.unsigned_abs()) };
+                let to =
+                    if d < 0 { now - Span::ms(d.unsigned_abs()) } else { now + Span::ms(d.unsigned_abs()) };
                 self.seek(to.min(self.end));
             }
             Action::Mark(forward) => self.at_mark(forward, None),
@@ -230,7 +240,9 @@ impl Player {
             Action::End(true) => self.seek(self.end),
             Action::End(false) => self.goto(0),
             Action::Toggle => self.playing = !self.playing,
-            Action::Speed(up) => self.speed = if up { (self.speed * 2).min(64_000) } else { (self.speed / 2).max(1) },
+            Action::Speed(up) => {
+                self.speed = if up { (self.speed * 2).min(64_000) } else { (self.speed / 2).max(1) }
+            }
             Action::Select(next) => {
                 let n = self.now.model.world.hosts.len().max(1);
                 self.selected = (self.selected + if next { 1 } else { n - 1 }) % n;
@@ -298,7 +310,9 @@ impl Player {
         drill.stack.clone_from(&self.loaded.stack_name);
         let result = ron::ser::to_string_pretty(&drill, pretty).map_err(|e| e.to_string()).and_then(|text| {
             let temporary = format!("{name}.tmp");
-            std::fs::write(&temporary, text + "\n").and_then(|()| std::fs::rename(&temporary, &name)).map_err(|e| e.to_string())
+            std::fs::write(&temporary, text + "\n")
+                .and_then(|()| std::fs::rename(&temporary, &name))
+                .map_err(|e| e.to_string())
         });
         self.message = match result {
             Ok(()) => format!("saved as {name}: firedrill play {name}"),
@@ -314,7 +328,9 @@ impl Player {
                     || label.word == "advert" && label.number == 0
             }
             What::Note(crate::proto::Note::Client(_)) | What::Event(_) => false,
-            What::Note(crate::proto::Note::Vrrp(n)) => n.mark().is_some_and(|k| k != "vip_up" && k != "vip_down"),
+            What::Note(crate::proto::Note::Vrrp(n)) => {
+                n.mark().is_some_and(|k| k != "vip_up" && k != "vip_down")
+            }
             _ => true,
         }
     }

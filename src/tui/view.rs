@@ -63,7 +63,8 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
     .areas(area);
     let side = if area.width >= 120 { 34 } else { 24 };
     let [hosts, time, inspector] =
-        Layout::horizontal([Constraint::Length(side), Constraint::Min(20), Constraint::Length(side)]).areas(middle);
+        Layout::horizontal([Constraint::Length(side), Constraint::Min(20), Constraint::Length(side)])
+            .areas(middle);
     f.render_widget(Paragraph::new(status_line(p, look)), status);
     f.render_widget(Paragraph::new(host_lines(p, look)).block(block("hosts", look)), hosts);
     f.render_widget(Paragraph::new(time_lines(p, time, look)).block(block("space-time", look)), time);
@@ -119,7 +120,10 @@ fn popup(f: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, width: u16, look:
 fn status_line(p: &Player, look: Look) -> Line<'static> {
     let lamp = |name: &str, broken: bool| {
         let text = format!("{name} {} ", if broken { "XX" } else { "ok" });
-        Span::styled(text, if broken { paint(look, Color::Red).add_modifier(Modifier::BOLD) } else { Style::new() })
+        Span::styled(
+            text,
+            if broken { paint(look, Color::Red).add_modifier(Modifier::BOLD) } else { Style::new() },
+        )
     };
     use crate::scenario::types::Invariant as I;
     let w = &p.now.model.watch;
@@ -131,7 +135,11 @@ fn status_line(p: &Player, look: Look) -> Line<'static> {
             p.now.sched.handled(),
             p.total(),
             if p.playing { "PLAY " } else { "" },
-            if p.speed >= 1000 { format!("{}", p.speed / 1000) } else { format!("1/{}", 1000 / p.speed.max(1)) },
+            if p.speed >= 1000 {
+                format!("{}", p.speed / 1000)
+            } else {
+                format!("1/{}", 1000 / p.speed.max(1))
+            },
         )),
         lamp("VIP", w.broken(I::DualVip).is_some()),
         lamp("MASTER", w.broken(I::TwoMasters).is_some()),
@@ -155,7 +163,13 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             (Power::Off, _) => "off",
             (Power::Booting, _) => "booting",
             (_, Some(_)) => "frozen",
-            _ if world.rules.iter().any(|r| r.from.has(id.0) && matches!(r.effect, crate::net::rules::Effect::Drop)) => "cut",
+            _ if world
+                .rules
+                .iter()
+                .any(|r| r.from.has(id.0) && matches!(r.effect, crate::net::rules::Effect::Drop)) =>
+            {
+                "cut"
+            }
             _ => "",
         };
         let client = h.procs.iter().find_map(|q| match &world.proc(*q).logic {
@@ -165,9 +179,15 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
         let rest = match client {
             Some(c) => {
                 let to = h.neigh.iter().find(|(_, e)| e.ip == c.target().ip);
-                let to = to.and_then(|(_, e)| world.mac_host(e.mac)).map_or("?".to_owned(), |x| world.host(x).name.clone());
-                let wait = c.waiting().1.map_or(String::new(), |t| format!(" waits {}", p.now.sched.now().since(t)));
-                format!("-> {to}{}", if wait.contains("ms") || wait.contains("us") { String::new() } else { wait })
+                let to = to
+                    .and_then(|(_, e)| world.mac_host(e.mac))
+                    .map_or("?".to_owned(), |x| world.host(x).name.clone());
+                let wait =
+                    c.waiting().1.map_or(String::new(), |t| format!(" waits {}", p.now.sched.now().since(t)));
+                format!(
+                    "-> {to}{}",
+                    if wait.contains("ms") || wait.contains("us") { String::new() } else { wait }
+                )
             }
             None => format!("{}{}", if holds { "V " } else { "  " }, state),
         };
@@ -196,8 +216,12 @@ fn text_of(p: &Player, e: &LogEntry) -> Option<(char, String, String)> {
     }
     let host = |h: HostId| p.now.model.world.host(h).name.clone();
     match &e.what {
-        What::Frame(from, _, l) => Some((' ', format!("<- {} {} {}", host(*from), l.word, l.number), String::new())),
-        What::Lost(to, l, _) => Some(('x', format!("{} {} to {} lost", l.word, l.number, host(*to)), String::new())),
+        What::Frame(from, _, l) => {
+            Some((' ', format!("<- {} {} {}", host(*from), l.word, l.number), String::new()))
+        }
+        What::Lost(to, l, _) => {
+            Some(('x', format!("{} {} to {} lost", l.word, l.number, host(*to)), String::new()))
+        }
         What::Frozen => Some((' ', "stands still".to_owned(), String::new())),
         What::AddressAdded(ip) => Some((' ', format!("+{ip}"), String::new())),
         What::AddressRemoved(ip) => Some((' ', format!("-{ip}"), String::new())),
@@ -215,7 +239,8 @@ fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
         head.push_str(&format!("{h:<column$}"));
     }
     let mut lines = vec![Line::styled(head, Style::new().add_modifier(Modifier::BOLD))];
-    let past: Vec<&LogEntry> = p.past().iter().rev().filter(|e| p.shown(e)).take(rows.saturating_sub(1)).collect();
+    let past: Vec<&LogEntry> =
+        p.past().iter().rev().filter(|e| p.shown(e)).take(rows.saturating_sub(1)).collect();
     for e in past.into_iter().rev() {
         let Some((c, text, _)) = text_of(p, e) else { continue };
         let at = e.host.map_or(0, |h| h.0 as usize);
@@ -293,7 +318,10 @@ fn why_lines(p: &Player) -> Vec<Line<'static>> {
         }
     }
     let from = p.past().len();
-    let next = p.run.log[from.min(p.run.log.len())..].iter().filter(|e| p.shown(e)).find_map(|e| Some((e, text_of(p, e)?)));
+    let next = p.run.log[from.min(p.run.log.len())..]
+        .iter()
+        .filter(|e| p.shown(e))
+        .find_map(|e| Some((e, text_of(p, e)?)));
     lines.push(match next {
         Some((e, (_, text, _))) => Line::raw(format!("next: {} {}: {text}", e.at, p.run.host(e.host))),
         None => Line::raw("next: nothing more until the end"),

@@ -1,0 +1,218 @@
+//! ARP and TCP as clients see them: the behaviours that need neither DNS nor a database, each by its number.
+
+use firedrill::engine::{MS, SEC, Span, Time};
+use firedrill::node::log::{Level, What};
+use firedrill::proto::Note;
+use firedrill::proto::client::process::{Note as Ended, Outcome};
+use firedrill::scenario::load::load;
+use firedrill::trace::run::{Run, run};
+
+const PAIR: &str = r#"Stack(about: "a pair", networks: { "lan": (latency: "200us..600us") }, hosts: {
+    "lb1": (addresses: { "lan": "10.0.0.1/24" }, runs: [HAProxy(), Keepalived(version: 3, priority: 150, vip: "10.0.0.100/24")]),
+    "lb2": (addresses: { "lan": "10.0.0.2/24" }, runs: [HAProxy(), Keepalived(version: 3, priority: 100, vip: "10.0.0.100/24")]),
+    "app1": (addresses: { "lan": "10.0.0.200/24" }, runs: [Client(connect: "10.0.0.100:80", CLIENT)]),
+})"#;
+
+fn play_stack(stack: &str, body: &str, seed: u64) -> Run {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("stack.ron"), stack).unwrap();
+    let drill = dir.path().join("drill.ron");
+    std::fs::write(&drill, format!(r#"Drill(about: "a test", stack: "stack.ron", {body})"#)).unwrap();
+    match load(drill.to_str().unwrap(), &[], None) {
+        Ok(l) => run(&l.stack, &l.drill, seed, Level::Story, true),
+        Err(reports) => panic!("{}", reports.iter().map(|r| r.render(false)).collect::<String>()),
+    }
+}
+fn play(client: &str, body: &str, seed: u64) -> Run {
+    play_stack(&PAIR.replace("CLIENT", client), body, seed)
+}
+/// Requests with the moment at which they ended.
+fn requests(r: &Run) -> Vec<(Time, Ended)> {
+    r.log
+        .iter()
+        .filter_map(|e| match &e.what {
+            What::Note(Note::Client(n)) => Some((e.at, *n)),
+            _ => None,
+        })
+        .collect()
+}
+fn close(what: &str, d: Span, ms: u64, slack_ms: u64) {
+    let (low, high) = ((ms.saturating_sub(slack_ms)) * MS, (ms + slack_ms) * MS);
+    assert!((low..=high).contains(&d.0), "{what}: {d}, expected {ms} ms +- {slack_ms}");
+}
+
+#[test]
+fn net_07_a_new_connection_succeeds_at_the_next_syn() {
+    for seed in 1..=20 {
+        let r = play(
+            r#"requests: Every("50ms"), timeout: "60s""#,
+            r#"until: "60s", faults: [At("30s..31s", PowerOff("lb1"))]"#,
+            seed,
+        );
+        let up = r.marks.iter().find(|m| m.kind == "vip_up" && r.host(m.host) == "lb2").unwrap().at;
+        let fault = r.first_fault().unwrap();
+        let late: Vec<_> = requests(&r)
+            .into_iter()
+            .filter(|(_, n)| n.sent > fault && n.sent < up && n.sent.as_ms() % 1000 < 50)
+            .collect();
+        assert!(late.len() >= 2, "{}", late.len());
+        for (at, n) in late {
+            assert!(matches!(n.outcome, Outcome::Ok(_)), "{n:?}");
+            let took = at.since(n.sent).as_ms();
+            let needed = up.since(n.sent).as_ms();
+            let retry = [1_000, 3_000, 7_000].into_iter().find(|t| *t >= needed).unwrap();
+            assert!((retry..retry + 10).contains(&took), "sent {}, took {took} ms, retry {retry}", n.sent);
+        }
+    }
+}
+
+#[test]
+fn net_08_without_a_garp_the_arp_cache_decides() {
+    let mut all = Vec::new();
+    for seed in 1..=40 {
+        let r = play(
+            r#"requests: Every("20ms")"#,
+            r#"until: "120s", faults: [At("30s", LoseGarps("lb2")), At("30s..31s", PowerOff("lb1"))]"#,
+            seed,
+        );
+        let last = r.outages(true).into_iter().max_by_key(|o| o.length()).unwrap();
+        assert!(last.over, "seed {seed}");
+        all.push(last.length());
+    }
+    // Reachable 15-45 s after the last contact, delay 5 s, three probes; the timer wheel adds up to 2.3 s.
+    let (min, max) = (all.iter().min().unwrap(), all.iter().max().unwrap());
+    assert!(min.0 >= 23 * SEC && max.0 <= 56 * SEC, "{min} {max}");
+    assert!(max.0 - min.0 > 15 * SEC, "the spread is that of the reachable time: {min} {max}");
+    for seed in 1..=10 {
+        let refreshed = play_stack(
+            &PAIR
+                .replace("CLIENT", r#"requests: Every("20ms")"#)
+                .replace("version: 3", r#"version: 3, garp_master_refresh: "5s""#),
+            r#"until: "90s", faults: [At("30s", LoseGarps("lb2")), At("30s..31s", PowerOff("lb1")), After("100ms", Mark("vip_up", "lb2"), Heal)]"#,
+            seed,
+        );
+        let up = refreshed
+            .marks
+            .iter()
+            .find(|m| m.kind == "vip_up" && refreshed.host(m.host) == "lb2")
+            .unwrap()
+            .at;
+        let back = refreshed.outages(true)[0].to;
+        assert!(back.since(up) <= Span::ms(5_040), "{}", back.since(up));
+    }
+}
+
+#[test]
+fn net_09_a_busy_connection_meets_the_new_host_at_its_next_retransmission() {
+    for seed in 1..=20 {
+        let r = play(
+            r#"protocol: Session, requests: Every("20ms"), timeout: "60s""#,
+            r#"until: "60s", faults: [At("30s", Loss("lb1", "0%")), After("1ms", Advert("lb1"), PowerOff("lb1"))]"#,
+            seed,
+        );
+        let (at, first) =
+            requests(&r).into_iter().find(|(_, n)| !matches!(n.outcome, Outcome::Ok(_))).unwrap();
+        assert_eq!(first.outcome, Outcome::Reset, "seed {seed}");
+        close("reset after the send", at.since(first.sent), 6_200, 5);
+    }
+}
+
+#[test]
+fn net_10_an_idle_connection_notices_when_it_sends() {
+    let r = play(
+        r#"protocol: Session, requests: Every("30s"), timeout: "20s""#,
+        r#"until: "80s", faults: [At("40s..50s", PowerOff("lb1"))]"#,
+        1,
+    );
+    let all = requests(&r);
+    let (at, n) = all[2];
+    assert_eq!((n.sent, n.outcome), (Time::secs(65), Outcome::Reset));
+    assert!(at.since(n.sent) <= Span::ms(3), "one round trip: {}", at.since(n.sent));
+}
+
+#[test]
+fn net_11_unacknowledged_data_fails_after_tcp_retries2_or_the_user_timeout() {
+    for (option, ms) in [("", 924_600), (r#", tcp_user_timeout: "30s""#, 30_000)] {
+        let r = play(
+            &format!(r#"protocol: Session, requests: Every("30s"), timeout: "5000s"{option}"#),
+            r#"until: "1200s", faults: [At("34s", PowerOff(Hosts(["lb1", "lb2"])))]"#,
+            1,
+        );
+        let (at, n) = requests(&r).into_iter().find(|(_, n)| n.sent == Time::secs(35)).unwrap();
+        assert_eq!(n.outcome, Outcome::Timeout);
+        close("ETIMEDOUT", at.since(n.sent), ms, 50);
+    }
+}
+
+const WAITING: &str =
+    r#"faults: [At("34s", Pause("lb1", "haproxy")), At("36s", PowerOff(Hosts(["lb1", "lb2"])))]"#;
+
+#[test]
+fn net_12_who_waits_for_an_answer_waits_for_ever() {
+    let r = play(
+        r#"protocol: Session, requests: Every("100000s"), start_after: "35s", timeout: "90000s""#,
+        &format!(r#"until: "7300s", {WAITING}"#),
+        1,
+    );
+    assert_eq!(requests(&r).len(), 0, "more than two hours without news");
+}
+
+#[test]
+fn net_13_keepalive_finds_out() {
+    let r = play(
+        r#"protocol: Session, requests: Every("100000s"), start_after: "35s", timeout: "90000s",
+           keepalives: true, keepalives_idle: "10s", keepalives_interval: "5s", keepalives_count: 3"#,
+        &format!(r#"until: "200s", {WAITING}"#),
+        1,
+    );
+    let (at, n) = requests(&r)[0];
+    assert_eq!(n.outcome, Outcome::Timeout);
+    close("idle 10 + 3 x 5", at.since(n.sent), 25_000, 10);
+}
+
+#[test]
+fn net_14_a_partition_is_felt_until_the_next_retransmission() {
+    for seed in 1..=10 {
+        let r = play(
+            r#"protocol: Session, requests: Every("20ms"), timeout: "100s""#,
+            r#"until: "90s", faults: [At("30s..30.02s", Cut("app1", from: Others(["app1"]))), At("50.02s", Heal)]"#,
+            seed,
+        );
+        assert!(requests(&r).iter().all(|(_, n)| matches!(n.outcome, Outcome::Ok(_))), "no error");
+        let stall = requests(&r).iter().map(|(at, n)| at.since(n.sent)).max().unwrap();
+        close("visible stall", stall, 25_400, 25);
+    }
+}
+
+#[test]
+fn net_15_with_two_owners_the_last_arp_update_decides() {
+    for seed in 1..=5 {
+        let r = play(
+            r#"requests: Every("20ms")"#,
+            r#"until: "60s", faults: [At("30s..31s", CutOneWay("lb1", to: "lb2", plane: heartbeat))]"#,
+            seed,
+        );
+        let moves: Vec<&str> = r
+            .marks
+            .iter()
+            .filter(|m| m.kind == "arp_moved" && m.at > r.first_fault().unwrap() && r.host(m.host) == "app1")
+            .map(|m| m.text.rsplit(' ').next().unwrap())
+            .collect();
+        assert!(moves.len() >= 2 && moves[0] == "lb2" && moves[1] == "lb1", "{moves:?}");
+    }
+}
+
+#[test]
+fn net_18_an_address_does_not_cross_subnets() {
+    let stack = r#"Stack(about: "two segments", networks: { "a": (subnet: "10.0.0.0/24"), "b": (subnet: "10.0.1.0/24") }, hosts: {
+        "lb1": (runs: [HAProxy(), Keepalived(version: 3, priority: 150, vip: "10.0.0.100/24", interface: "b")]),
+        "lb2": (networks: ["b"], runs: [HAProxy(), Keepalived(version: 3, priority: 100, vip: "10.0.0.100/24", interface: "b")]),
+        "app1": (networks: ["a"], runs: [Client(connect: "10.0.0.100:80", requests: Every("20ms"))]),
+    })"#;
+    let r = play_stack(stack, r#"until: "300s", faults: [At("30s", PowerOff("lb1"))]"#, 1);
+    assert!(r.marks.iter().any(|m| m.kind == "vip_up" && r.host(m.host) == "lb2" && m.at > Time::secs(30)));
+    let (before, after): (Vec<_>, Vec<_>) =
+        requests(&r).into_iter().partition(|(_, n)| n.sent < Time::secs(30));
+    assert!(before.iter().all(|(_, n)| matches!(n.outcome, Outcome::Ok(_))));
+    assert!(!after.is_empty() && after.iter().all(|(_, n)| !matches!(n.outcome, Outcome::Ok(_))));
+}
