@@ -4,6 +4,7 @@ mod list;
 mod play;
 mod run;
 mod test;
+pub use test::golden;
 mod validate;
 mod why;
 

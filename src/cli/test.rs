@@ -38,7 +38,7 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// The golden result of a drill.
-pub(super) fn golden(name: &str) -> Result<String, Vec<crate::scenario::diag::Report>> {
+pub fn golden(name: &str) -> Result<String, Vec<crate::scenario::diag::Report>> {
     let l = load::load(name, &[], None)?;
     let r = crate::trace::run::run(&l.stack, &l.drill, l.drill.seed, Level::Story, true);
     Ok(story::story(&l.drill_name, &l.stack_name, &l.drill, &r, story::Style::default()))
