@@ -1,4 +1,5 @@
 //! Any bytes as a scenario: a diagnostic that says what to do, never a panic.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected has failed.
 
 use firedrill::scenario::load::{load, read};
 use firedrill::scenario::types::{Drill, Stack};

@@ -1,4 +1,5 @@
 //! ARP and TCP as clients see them: the behaviours that need neither DNS nor a database, each by its number.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected has failed.
 
 use firedrill::engine::{MS, SEC, Span, Time};
 use firedrill::node::log::{Level, What};

@@ -1,4 +1,5 @@
 //! The source itself: floors, banned containers and clocks, size of files; and every scenario twice.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected has failed.
 
 use firedrill::node::log::Level;
 use firedrill::scenario::{embedded, load};

@@ -1,4 +1,5 @@
 //! The behaviours of VRRP and keepalived, each by its number, over enough seeds to see the spread.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected has failed.
 
 use firedrill::engine::{MS, SEC, Span, Time};
 use firedrill::node::log::Level;

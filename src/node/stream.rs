@@ -87,7 +87,7 @@ impl<P: Process> World<P> {
     }
 
     /// Sets the connection's timer for what comes next: a retransmission, a keepalive probe, or nothing.
-    fn rearm(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+    fn rearm(&self, host: HostId, id: ConnId, s: &mut Sch<P>) {
         let now = s.now();
         let Some(c) = self.conn(host, id) else { return };
         let wait = if c.state != State::Open {

@@ -323,8 +323,8 @@ impl Player {
     pub fn shown(&self, e: &LogEntry) -> bool {
         match &e.what {
             What::Frame(_, _, label) | What::Lost(_, label, _) => {
-                !self.fold && label.plane == crate::net::Plane::heartbeat
-                    || label.plane == crate::net::Plane::arp && !self.fold
+                use crate::net::Plane;
+                (!self.fold && matches!(label.plane, Plane::heartbeat | Plane::arp))
                     || label.word == "advert" && label.number == 0
             }
             What::Note(crate::proto::Note::Client(_)) | What::Event(_) => false,
