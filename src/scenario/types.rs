@@ -188,7 +188,7 @@ pub enum Target {
     Everyone,
     /// The hosts that run a client.
     Clients,
-    /// Several.
+    /// Several hosts by name.
     Hosts(Vec<String>),
     /// All but these.
     Others(Vec<String>),
@@ -240,7 +240,7 @@ pub enum Fault {
     },
     /// SIGSTOP to a process and its children: it stands still, its packets and timers wait.
     Pause { target: Target, process: String },
-    /// SIGCONT.
+    /// SIGCONT to a process and its children.
     Resume { target: Target, process: String },
     /// The process hangs in the kernel (state D): as `Pause`, but no signal reaches it, SIGKILL included, until `Resume`.
     Hang { target: Target, process: String },

@@ -19,10 +19,10 @@ pub struct Client {
     /// Requests that are both a read and a write to the measurements, for services that are no database.
     #[serde(default)]
     pub requests: Option<Every>,
-    /// Reads.
+    /// Requests that count as reads.
     #[serde(default)]
     pub reads: Option<Every>,
-    /// Writes.
+    /// Requests that count as writes.
     #[serde(default)]
     pub writes: Option<Every>,
     /// A request that has no answer by then has failed. Default 1 s.
