@@ -48,12 +48,7 @@ fn main() {
             bare: || Box::new(w1_bare(100_000, 2_500_000)),
             engine: || Box::new(w1_engine(100_000, 2_500_000)),
         },
-        Pair {
-            name: "w2-3",
-            target: 1.1,
-            bare: || Box::new(w2_bare(3)),
-            engine: || Box::new(w2_engine(3)),
-        },
+        Pair { name: "w2-3", target: 1.1, bare: || Box::new(w2_bare(3)), engine: || Box::new(w2_engine(3)) },
         Pair {
             name: "w2-10",
             target: 1.1,
@@ -76,13 +71,21 @@ fn main() {
     if args.first().is_some_and(|a| a == "line") {
         for p in pairs.iter().filter(|p| args.get(1).is_none_or(|a| p.name == a)) {
             let (secs, d) = time((p.engine)());
-            println!("peer=firedrill w={} secs={secs:.4} rate={:.0} check={}", p.name, d.work as f64 / secs, d.check);
+            println!(
+                "peer=firedrill w={} secs={secs:.4} rate={:.0} check={}",
+                p.name,
+                d.work as f64 / secs,
+                d.check
+            );
         }
         return;
     }
     let wanted = args.first().cloned().unwrap_or_default();
     let rounds = args.get(1).and_then(|s| s.parse().ok()).unwrap_or(5);
-    println!("{:<10} {:>12} {:>12} {:>7} {:>8}   check values", "workload", "bare /s", "engine /s", "ratio", "target");
+    println!(
+        "{:<10} {:>12} {:>12} {:>7} {:>8}   check values",
+        "workload", "bare /s", "engine /s", "ratio", "target"
+    );
     for p in pairs.iter().filter(|p| p.name.contains(&wanted)) {
         let (mut bare, mut engine, mut equal) = (Vec::new(), Vec::new(), true);
         for round in 0..=rounds {

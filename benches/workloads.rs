@@ -177,7 +177,10 @@ fn w2_done(sent: u64, nodes: &[Watcher]) -> Done {
     let det: u64 = nodes.iter().map(|w| w.detections).sum();
     let at: u64 = nodes.iter().fold(0, |s, w| s.wrapping_add(w.detected_at));
     let seen = nodes.iter().flat_map(|w| &w.seen).fold(0u64, |s, x| s.wrapping_add(*x));
-    Done { work: delivered, check: format!("sent:{sent}/dlv:{delivered}/det:{det}/detsum:{at}/seen:{seen:016x}") }
+    Done {
+        work: delivered,
+        check: format!("sent:{sent}/dlv:{delivered}/det:{det}/detsum:{at}/seen:{seen:016x}"),
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -204,20 +207,21 @@ pub(crate) fn w2_bare(n: u64) -> impl FnOnce() -> Done {
         let mut slab: Vec<Ev> = Vec::new();
         let mut free: Vec<u32> = Vec::new();
         let mut seq = 0u64;
-        let mut at = |heap: &mut BinaryHeap<Reverse<u128>>, slab: &mut Vec<Ev>, free: &mut Vec<u32>, t: u64, e: Ev| {
-            let slot = match free.pop() {
-                Some(i) => {
-                    slab[i as usize] = e;
-                    i
-                }
-                None => {
-                    slab.push(e);
-                    slab.len() as u32 - 1
-                }
+        let mut at =
+            |heap: &mut BinaryHeap<Reverse<u128>>, slab: &mut Vec<Ev>, free: &mut Vec<u32>, t: u64, e: Ev| {
+                let slot = match free.pop() {
+                    Some(i) => {
+                        slab[i as usize] = e;
+                        i
+                    }
+                    None => {
+                        slab.push(e);
+                        slab.len() as u32 - 1
+                    }
+                };
+                heap.push(Reverse((u128::from(t) << 64) | u128::from((seq << 24) | u64::from(slot))));
+                seq += 1;
             };
-            heap.push(Reverse((u128::from(t) << 64) | u128::from((seq << 24) | u64::from(slot))));
-            seq += 1;
-        };
         let mut nodes = vec![Watcher { seen: vec![0; nn], ..Watcher::default() }; nn];
         let (mut alive, mut beats) = (vec![true; nn], vec![0u64; nn]);
         let mut generation = vec![0u32; nn * nn];
@@ -461,9 +465,8 @@ impl Member {
         match note {
             Note::Ask { term } => {
                 self.newer(now, term, io);
-                let ok = term == self.term
-                    && self.role == Role::Follower
-                    && self.voted.is_none_or(|v| v == from);
+                let ok =
+                    term == self.term && self.role == Role::Follower && self.voted.is_none_or(|v| v == from);
                 if ok {
                     self.voted = Some(from);
                     self.wait(now, io);

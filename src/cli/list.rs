@@ -7,7 +7,7 @@ use crate::scenario::{doc, embedded, lint, load};
 use clap::Args;
 use std::process::ExitCode;
 
-fn about(text: &str) -> String {
+pub(super) fn about(text: &str) -> String {
     let line = text.lines().find_map(|l| l.trim().strip_prefix("about: \""));
     line.map_or_else(String::new, |l| l.trim_end_matches(',').trim_end_matches('"').to_owned())
 }

@@ -123,7 +123,8 @@ pub fn main() -> ExitCode {
         Some(Command::Test(a)) => test::run(&a),
         Some(Command::Validate(a)) => validate::run(&a),
         Some(Command::Lint(a)) => list::lint(&a),
-        Some(Command::List) | None => list::list(),
+        Some(Command::List) => list::list(),
+        None => play::gallery(),
         Some(Command::New(a)) => list::new(&a),
         Some(Command::Doc(a)) => list::doc(&a),
     }

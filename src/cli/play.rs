@@ -1,6 +1,8 @@
 //! `firedrill play`: the player on a terminal, the story elsewhere.
 
 use super::{BAD_INPUT, OK, Which, colour};
+use crate::scenario::embedded;
+use crate::tui::gallery::Gallery;
 use crate::tui::model::Player;
 use crate::tui::view::Look;
 use clap::Args;
@@ -33,6 +35,36 @@ pub(super) fn run(a: &PlayArgs) -> ExitCode {
         Err(e) => {
             eprintln!("error: the terminal cannot be used: {e}\nhelp: `firedrill run` prints the story");
             ExitCode::from(BAD_INPUT)
+        }
+    }
+}
+
+/// The gallery on a terminal, the list elsewhere. After a drill the gallery comes back.
+pub(super) fn gallery() -> ExitCode {
+    if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+        return super::list::list();
+    }
+    let mut names = embedded::drills();
+    // Drills to learn from first, then the ones that repeat a measurement.
+    names.sort_by_key(|n| (n.starts_with("validation/"), n.clone()));
+    let about = |n: &String| super::list::about(embedded::drill(n).unwrap_or_default());
+    let mut gallery = Gallery::new(names.iter().map(|n| (n.clone(), about(n))).collect());
+    let look = Look { colour: colour(&std::io::stdout()), ascii: false };
+    loop {
+        let drill = match crate::tui::app::choose(&mut gallery, look) {
+            Ok(Some(drill)) => drill,
+            Ok(None) => return ExitCode::from(OK),
+            Err(e) => {
+                eprintln!(
+                    "error: the terminal cannot be used: {e}\nhelp: `firedrill list` prints the drills"
+                );
+                return ExitCode::from(BAD_INPUT);
+            }
+        };
+        let which = Which { drill, seed: None, stack: None, set: Vec::new() };
+        let code = run(&PlayArgs { which, ascii: false });
+        if code != ExitCode::from(OK) {
+            return code;
         }
     }
 }

@@ -28,7 +28,7 @@ pub trait Model {
 /// Sequence numbers below this are reserved for faults, so that a fault comes before everything else of its instant and
 /// adding one renumbers nothing.
 pub const RESERVED: u64 = 1 << 12;
-const TIMER_BIT: u32 = 1 << 23;
+const MOST: usize = 1 << 24;
 const SLOT_MASK: u128 = (1 << 24) - 1;
 const NOT_QUEUED: u64 = u64::MAX;
 
@@ -58,6 +58,9 @@ pub struct Scheduler<E> {
     handled: u64,
     digest: u64,
     heap: QuaternaryHeap<Reverse<u128>>,
+    /// Timers have a queue of their own: they are many, and nearly all of them are armed again before they run out, so the queue
+    /// that every event goes through stays small.
+    alarms: QuaternaryHeap<Reverse<u128>>,
     slots: Vec<Slot<E>>,
     free: Vec<u32>,
     timers: Vec<Timer<E>>,
@@ -87,6 +90,7 @@ impl<E: Clone> Scheduler<E> {
             handled: 0,
             digest: 0x9E37_79B9_7F4A_7C15,
             heap: QuaternaryHeap::new(),
+            alarms: QuaternaryHeap::new(),
             slots: Vec::new(),
             free: Vec::new(),
             timers: Vec::new(),
@@ -161,7 +165,7 @@ impl<E: Clone> Scheduler<E> {
         } else {
             self.slots.push(Slot { cause, event: Some(event) });
             let slot = self.slots.len() as u32 - 1;
-            assert!(slot < TIMER_BIT, "more than eight million pending events");
+            assert!(self.slots.len() < MOST, "more than sixteen million pending events");
             slot
         };
         self.heap.push(Reverse(key(at, seq, slot)));
@@ -184,7 +188,7 @@ impl<E: Clone> Scheduler<E> {
         }
         self.timers.push(timer);
         let i = self.timers.len() as u32 - 1;
-        assert!(i < TIMER_BIT, "more than eight million timers");
+        assert!(self.timers.len() < MOST, "more than sixteen million timers");
         TimerId(i)
     }
     /// Lets the timer run out at `at`, whatever it was armed for before.
@@ -197,7 +201,7 @@ impl<E: Clone> Scheduler<E> {
         (t.at, t.seq, t.cause) = (at, seq, cause);
         if t.queued_seq == NOT_QUEUED || at < t.queued_at {
             (t.queued_at, t.queued_seq) = (at, seq);
-            self.heap.push(Reverse(key(at, seq, id.0 | TIMER_BIT)));
+            self.alarms.push(Reverse(key(at, seq, id.0)));
         }
         EventId(seq)
     }
@@ -222,34 +226,39 @@ impl<E: Clone> Scheduler<E> {
     #[inline]
     fn pop(&mut self, limit: Time) -> Option<E> {
         loop {
-            let k = self.heap.peek()?.0;
+            let next = self.heap.peek().map_or(u128::MAX, |k| k.0);
+            let alarm = self.alarms.peek().map_or(u128::MAX, |k| k.0);
+            let k = next.min(alarm);
             let at = Time((k >> 64) as u64);
-            if at > limit {
+            if at > limit || k == u128::MAX {
                 return None;
             }
-            self.heap.pop();
-            let (seq, slot) = (((k as u64) >> 24), (k & SLOT_MASK) as u32);
-            let (event, cause) = if slot & TIMER_BIT == 0 {
-                let s = &mut self.slots[slot as usize];
+            let (seq, slot) = (((k as u64) >> 24), (k & SLOT_MASK) as usize);
+            let (event, cause) = if next < alarm {
+                self.heap.pop();
+                let s = &mut self.slots[slot];
                 let Some(event) = s.event.take() else { continue };
                 let cause = s.cause;
-                self.free.push(slot);
+                self.free.push(slot as u32);
                 (event, cause)
             } else {
-                let i = slot & !TIMER_BIT;
-                let t = &mut self.timers[i as usize];
-                if t.queued_seq & (SEQ_MASK) != seq {
+                let t = &mut self.timers[slot];
+                if t.queued_seq & SEQ_MASK != seq {
+                    self.alarms.pop();
                     continue;
                 }
-                t.queued_seq = NOT_QUEUED;
-                if t.at == Time::MAX {
-                    continue;
-                }
-                if t.seq != seq {
+                if t.at != Time::MAX && t.seq != seq {
                     // Armed again for later: the entry moves on, with the order of that arming.
                     (t.queued_at, t.queued_seq) = (t.at, t.seq);
-                    let k = key(t.at, t.seq, slot);
-                    self.heap.push(Reverse(k));
+                    let k = key(t.at, t.seq, slot as u32);
+                    if let Some(mut top) = self.alarms.peek_mut() {
+                        *top = Reverse(k);
+                    }
+                    continue;
+                }
+                self.alarms.pop();
+                t.queued_seq = NOT_QUEUED;
+                if t.at == Time::MAX {
                     continue;
                 }
                 t.at = Time::MAX;
@@ -266,21 +275,19 @@ impl<E: Clone> Scheduler<E> {
     }
     /// The time of the next queue entry (a re-armed timer may turn out to be due later).
     pub fn peek(&self) -> Option<Time> {
-        self.heap.peek().map(|k| Time((k.0 >> 64) as u64))
+        let next = self.heap.peek().into_iter().chain(self.alarms.peek()).map(|k| k.0).min();
+        next.map(|k| Time((k >> 64) as u64))
     }
     /// How many entries the queue holds.
     pub fn pending(&self) -> usize {
-        self.heap.len()
+        self.heap.len() + self.alarms.len()
     }
     /// What is to come, in order, at most `n`, without stale entries: time, cause and payload.
     pub fn upcoming(&self, n: usize) -> Vec<(Time, EventId, &E)> {
         let mut all: Vec<(u128, u64, &E)> = Vec::new();
         for k in &self.heap {
-            let slot = (k.0 & SLOT_MASK) as u32;
-            if slot & TIMER_BIT == 0 {
-                let s = &self.slots[slot as usize];
-                all.extend(s.event.as_ref().map(|e| (k.0, s.cause, e)));
-            }
+            let s = &self.slots[(k.0 & SLOT_MASK) as usize];
+            all.extend(s.event.as_ref().map(|e| (k.0, s.cause, e)));
         }
         for t in self.timers.iter().filter(|t| t.at != Time::MAX) {
             all.extend(t.event.as_ref().map(|e| (key(t.at, t.seq, 0), t.cause, e)));

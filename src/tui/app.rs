@@ -1,5 +1,6 @@
 //! The only file that opens the terminal: it gives it back whatever happens.
 
+use super::gallery::{self, Choice, Gallery};
 use super::model::{Action, Player};
 use super::view::{Look, draw};
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
@@ -63,6 +64,41 @@ pub fn play(mut player: Player, look: Look) -> io::Result<()> {
             let now = Instant::now();
             player.tick(u64::try_from((now - before).as_millis()).unwrap_or(0).min(200));
             before = now;
+        }
+    })();
+    ratatui::restore();
+    result
+}
+
+/// Lets the user choose a drill; nothing if the user leaves.
+pub fn choose(gallery: &mut Gallery, look: Look) -> io::Result<Option<String>> {
+    let mut terminal = ratatui::try_init()?;
+    let result = (|| {
+        loop {
+            terminal.draw(|f| gallery::draw(f, gallery, look))?;
+            let Event::Key(k) = event::read()? else { continue };
+            if k.kind != KeyEventKind::Press {
+                continue;
+            }
+            let control = k.modifiers.contains(KeyModifiers::CONTROL);
+            match k.code {
+                KeyCode::Char('c') if control => return Ok(None),
+                KeyCode::Esc => return Ok(None),
+                KeyCode::Enter => {
+                    if let Some(name) = gallery.chosen() {
+                        return Ok(Some(name.to_owned()));
+                    }
+                }
+                KeyCode::Down | KeyCode::Tab => gallery.update(Choice::Move(1)),
+                KeyCode::Up | KeyCode::BackTab => gallery.update(Choice::Move(-1)),
+                KeyCode::PageDown => gallery.update(Choice::Move(10)),
+                KeyCode::PageUp => gallery.update(Choice::Move(-10)),
+                KeyCode::Home => gallery.update(Choice::Move(i64::MIN / 2)),
+                KeyCode::End => gallery.update(Choice::Move(i64::MAX / 2)),
+                KeyCode::Backspace => gallery.update(Choice::Erase),
+                KeyCode::Char(c) if !control => gallery.update(Choice::Type(c)),
+                _ => {}
+            }
         }
     })();
     ratatui::restore();

@@ -1,5 +1,6 @@
 //! Floor 11: the player. [`model`] is what it knows, [`view`] draws it, [`app`] opens the terminal.
 
 pub mod app;
+pub mod gallery;
 pub mod model;
 pub mod view;

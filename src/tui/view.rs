@@ -24,7 +24,7 @@ pub struct Look {
     pub ascii: bool,
 }
 
-fn block(title: &str, look: Look) -> Block<'_> {
+pub(super) fn block(title: &str, look: Look) -> Block<'_> {
     let set = if look.ascii {
         ratatui::symbols::border::Set {
             top_left: "+",
