@@ -11,12 +11,12 @@ use firedrill::engine::{Engine, Model, Scheduler, Span, Time, TimerId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-pub(crate) const MS: u64 = 1_000_000;
-pub(crate) const SEC: u64 = 1_000_000_000;
+const MS: u64 = 1_000_000;
+const SEC: u64 = 1_000_000_000;
 
 /// One round of the SplitMix64 generator (Steele, Lea, Flood 2014), used as a hash.
 #[inline(always)]
-pub(crate) fn mix(x: u64) -> u64 {
+fn mix(x: u64) -> u64 {
     let z = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -24,7 +24,7 @@ pub(crate) fn mix(x: u64) -> u64 {
 }
 /// 800 us to 1.2 ms from the upper half of a hash.
 #[inline(always)]
-pub(crate) fn latency(hash: u64) -> u64 {
+fn latency(hash: u64) -> u64 {
     800_000 + (((hash >> 32) * 400_001) >> 32)
 }
 
@@ -151,7 +151,7 @@ const BEAT: u64 = 100 * MS;
 const DEADTIME: u64 = 500 * MS;
 
 /// Simulated seconds of W2 for `n` nodes: about two million messages.
-pub(crate) fn w2_seconds(n: u64) -> u64 {
+fn w2_seconds(n: u64) -> u64 {
     match n {
         3 => 20_000,
         10 => 2_000,
@@ -160,7 +160,7 @@ pub(crate) fn w2_seconds(n: u64) -> u64 {
     }
 }
 #[inline(always)]
-pub(crate) fn w2_latency(src: u64, dst: u64, k: u64) -> u64 {
+fn w2_latency(src: u64, dst: u64, k: u64) -> u64 {
     latency(mix((src << 52) ^ (dst << 42) ^ k))
 }
 

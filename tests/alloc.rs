@@ -1,0 +1,58 @@
+//! In the steady state an event costs no allocation. One test in a binary of its own: the allocator counts the whole process.
+
+use firedrill::engine::{Engine, Model, Scheduler, Span, Time, TimerId};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+
+#[global_allocator]
+static GLOBAL: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Ten nodes beat to each other every 100 ms; every beat arms a timer again.
+struct Mesh {
+    timers: Vec<TimerId>,
+    beats: u64,
+}
+#[derive(Clone)]
+enum Ev {
+    Beat(usize),
+    Heard(usize),
+    Silent,
+}
+impl Model for Mesh {
+    type Event = Ev;
+    fn handle(&mut self, event: Ev, sched: &mut Scheduler<Ev>) {
+        match event {
+            Ev::Beat(node) => {
+                self.beats += 1;
+                for peer in (0..10).filter(|p| *p != node) {
+                    sched.after(Span::us(900 + peer as u64), Ev::Heard(peer * 10 + node));
+                }
+                sched.after(Span::ms(100), Ev::Beat(node));
+            }
+            Ev::Heard(pair) => {
+                let at = sched.now() + Span::ms(500);
+                sched.arm(self.timers[pair], at);
+            }
+            Ev::Silent => unreachable!("every beat arrives"),
+        }
+    }
+}
+
+#[test]
+fn the_steady_state_allocates_nothing() {
+    let mut engine = Engine::new(Mesh { timers: Vec::new(), beats: 0 });
+    engine.model.timers = (0..100).map(|_| engine.sched.new_timer(Ev::Silent)).collect();
+    for node in 0..10 {
+        engine.sched.after(Span::ms(10 * node as u64), Ev::Beat(node));
+    }
+    engine.run_until(Time::ZERO + Span::secs(10));
+    let (handled, region) = (engine.sched.handled(), Region::new(GLOBAL));
+    engine.run_until(Time::ZERO + Span::secs(1000));
+    let change = region.change();
+    assert_eq!(
+        engine.sched.handled() - handled,
+        990 * 10 * 10 * 10,
+        "990 s, 10 beats a second, 1 + 9 events"
+    );
+    assert_eq!((change.allocations, change.reallocations), (0, 0));
+}
