@@ -19,9 +19,8 @@ fn main() {
             let t = Instant::now();
             let Ok(again) = load(DRILL, &[], None) else { return Duration::MAX };
             let player = Player::new(again, 1);
-            if let Ok(mut terminal) = Terminal::new(TestBackend::new(160, 50)) {
-                let _ = terminal.draw(|f| draw(f, &player, Look::default()));
-            }
+            let Ok(mut terminal) = Terminal::new(TestBackend::new(160, 50));
+            let _ = terminal.draw(|f| draw(f, &player, Look::default()));
             t.elapsed()
         })
         .collect();

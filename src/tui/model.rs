@@ -11,7 +11,7 @@ use crate::sim::{LogEntry, Sim, Stage};
 use crate::trace::run::{Collector, Run};
 
 /// Events between two keyframes.
-pub const SPACING: u64 = 2048;
+pub const SPACING: u64 = 8192;
 
 /// What a key asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
