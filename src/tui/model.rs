@@ -119,6 +119,12 @@ impl Player {
             total: 0,
             end,
         };
+        // Faults go to the selected host, so it is a host that serves, not one that asks.
+        let world = &p.now.model.world;
+        let asks = |pid: &crate::node::process::Pid| {
+            matches!(world.proc(*pid).logic, crate::proto::Daemon::Client(_))
+        };
+        p.selected = world.hosts.iter().position(|h| !h.procs.iter().all(asks)).unwrap_or(0);
         p.simulate();
         p
     }
