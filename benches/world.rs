@@ -8,7 +8,6 @@ mod workloads;
 use firedrill::engine::{Chance, Engine, Model, Scheduler, Span, SpanRange, Time};
 use firedrill::net::Plane;
 use firedrill::net::addr::{Cidr, Endpoint, Ip};
-use firedrill::net::arp::NeighParms;
 use firedrill::node::log::Level;
 use firedrill::node::process::{Action, Ctx, HostId, Input, Process, Timer};
 use firedrill::node::world::{Ev, World};
@@ -83,16 +82,7 @@ fn world(seconds: u64) -> (u64, u64, u64) {
         Chance::NEVER,
         Span::secs(300),
     );
-    let k = Sysctl::default();
-    let parms = NeighParms {
-        base_reachable_time: k.base_reachable_time,
-        delay_first_probe_time: k.delay_first_probe_time,
-        ucast_solicit: k.ucast_solicit,
-        mcast_solicit: k.mcast_solicit,
-        retrans_time: k.retrans_time,
-        locktime: k.locktime,
-        arp_accept: k.arp_accept,
-    };
+    let parms = Sysctl::default().neigh();
     let zero = SpanRange::exactly(Span::ZERO);
     let mut engine = Engine::new(Mesh(world.clone()));
     for i in 0..N {

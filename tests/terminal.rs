@@ -82,6 +82,13 @@ fn the_gallery_narrows_plays_and_comes_back() {
 fn marks_are_stepped_forward_and_backward() {
     let mut t = Terminal::start(&["play", "keepalived/master-power-off"], 24, 80);
     t.shows("t=0.000s");
+    t.press("]");
+    t.shows("t=3.414s");
+    t.press("]");
+    t.shows("t=30.000s");
+    t.shows("power lost");
+    t.press("[");
+    t.shows("t=3.414s");
     t.press("G");
     t.shows("next: nothing more until the end");
     t.press("g");
@@ -93,11 +100,15 @@ fn marks_are_stepped_forward_and_backward() {
 #[test]
 fn a_resized_terminal_is_drawn_anew() {
     let mut t = Terminal::start(&["play", "keepalived/master-power-off"], 24, 80);
-    t.shows("space-time");
+    t.press("G");
+    t.shows("next: nothing more until the end");
     t.resize(50, 160);
-    t.shows("space-time");
+    // Only a wide column has room for this.
+    t.shows("BACKUP -> MASTER, takes 10.0.0.100");
+    t.resize(24, 80);
     t.press("?");
-    t.shows("keys (? or Esc closes)");
+    t.shows("B backup  F fault  - none;  V holds the address");
+    t.shows("q quit");
     t.resize(10, 30);
     t.shows("too small");
     t.resize(24, 80);

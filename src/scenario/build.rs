@@ -4,7 +4,6 @@ use super::types::{At, Drill, Host, Runs, Stack};
 use crate::engine::random::Streams;
 use crate::engine::{Span, SpanRange, Time};
 use crate::net::addr::{Cidr, Ip};
-use crate::net::arp::NeighParms;
 use crate::node::log::Level;
 use crate::node::process::{HostId, NetId, Pid};
 use crate::proto::client::process::ClientProcess;
@@ -74,16 +73,7 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
 
 fn add_host(world: &mut World, name: &str, host: &Host) -> HostId {
     let k = &host.sysctl;
-    let parms = NeighParms {
-        base_reachable_time: k.base_reachable_time,
-        delay_first_probe_time: k.delay_first_probe_time,
-        ucast_solicit: k.ucast_solicit,
-        mcast_solicit: k.mcast_solicit,
-        retrans_time: k.retrans_time,
-        locktime: k.locktime,
-        arp_accept: k.arp_accept,
-    };
-    let id = world.add_host(name, parms, host.boot_time.unwrap_or(BOOT_TIME), host.wakeup);
+    let id = world.add_host(name, k.neigh(), host.boot_time.unwrap_or(BOOT_TIME), host.wakeup);
     let h = &mut world.hosts[id.0 as usize];
     h.clock_offset = i64::try_from(host.clock_offset.0).unwrap_or(i64::MAX);
     h.drift_ppm = host.clock_drift_ppm;

@@ -96,6 +96,20 @@ pub struct Sysctl {
     /// `tcp_retries2`. Default 15.
     pub tcp_retries2: u32,
 }
+impl Sysctl {
+    /// The part that the ARP cache goes by.
+    pub fn neigh(&self) -> crate::net::arp::NeighParms {
+        crate::net::arp::NeighParms {
+            base_reachable_time: self.base_reachable_time,
+            delay_first_probe_time: self.delay_first_probe_time,
+            ucast_solicit: self.ucast_solicit,
+            mcast_solicit: self.mcast_solicit,
+            retrans_time: self.retrans_time,
+            locktime: self.locktime,
+            arp_accept: self.arp_accept,
+        }
+    }
+}
 impl Default for Sysctl {
     fn default() -> Self {
         Sysctl {

@@ -76,7 +76,7 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
     f.render_widget(Paragraph::new(why_lines(p)).wrap(Wrap { trim: false }).block(block("why", look)), why);
     f.render_widget(Paragraph::new(scrubber(p, area.width as usize)), scrub);
     let hint = if p.message.is_empty() {
-        " , . step  H L second  [ ] mark  space play  < > speed  v violation  i inject  ? keys  q quit"
+        " , . step  H L second  [ ] mark  space play  v violation  i inject  ? keys  q quit"
     } else {
         &p.message
     };
@@ -84,9 +84,9 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
     if p.menu {
         let lines: Vec<Line<'_>> =
             MENU.iter().enumerate().map(|(i, m)| Line::raw(format!(" {}  {m}", i + 1))).collect();
-        popup(f, &format!("inject on {name} (Esc closes)"), lines, 44, look);
+        popup(f, &format!("inject on {name} (Esc closes)"), lines, look);
     } else if p.help {
-        popup(f, "keys (? or Esc closes)", HELP.iter().map(|l| Line::raw(*l)).collect(), 62, look);
+        popup(f, "keys (? or Esc closes)", HELP.iter().map(|l| Line::raw(*l)).collect(), look);
     }
 }
 
@@ -109,9 +109,10 @@ const HELP: [&str; 16] = [
     " the next event is always announced before it happens",
 ];
 
-fn popup(f: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, width: u16, look: Look) {
+fn popup(f: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, look: Look) {
     let a = f.area();
-    let (w, h) = (width.min(a.width), (lines.len() as u16 + 2).min(a.height));
+    let widest = lines.iter().map(Line::width).chain([title.len() + 2]).max().unwrap_or(0);
+    let (w, h) = ((widest as u16 + 3).min(a.width), (lines.len() as u16 + 2).min(a.height));
     let rect = Rect { x: (a.width - w) / 2, y: (a.height - h) / 2, width: w, height: h };
     f.render_widget(Clear, rect);
     f.render_widget(Paragraph::new(lines).block(block(title, look)), rect);
@@ -284,6 +285,9 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
             _ => {}
         }
     }
+    if lines.len() == 1 {
+        lines.push(Line::raw("nothing: no daemon runs"));
+    }
     lines.push(Line::styled("truth", Style::new().add_modifier(Modifier::BOLD)));
     for vip in &p.now.model.vips {
         let names: Vec<&str> = world.holders(*vip).map(|x| world.host(x).name.as_str()).collect();
@@ -307,12 +311,16 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
     lines
 }
 
+/// The host of an entry with a colon; what concerns the whole cluster has none.
+fn place(p: &Player, e: &LogEntry) -> String {
+    e.host.map_or(String::new(), |_| format!("{}: ", p.run.host(e.host)))
+}
+
 fn why_lines(p: &Player) -> Vec<Line<'static>> {
     let last = p.past().iter().rev().filter(|e| p.shown(e)).find_map(|e| Some((e, text_of(p, e)?)));
     let mut lines = Vec::new();
     if let Some((e, (_, text, why))) = last {
-        let host = p.run.host(e.host);
-        lines.push(Line::raw(format!("{} {host}: {text}", e.at)));
+        lines.push(Line::raw(format!("{} {}{text}", e.at, place(p, e))));
         if !why.is_empty() {
             lines.push(Line::raw(format!("because {why}")));
         }
@@ -323,7 +331,7 @@ fn why_lines(p: &Player) -> Vec<Line<'static>> {
         .filter(|e| p.shown(e))
         .find_map(|e| Some((e, text_of(p, e)?)));
     lines.push(match next {
-        Some((e, (_, text, _))) => Line::raw(format!("next: {} {}: {text}", e.at, p.run.host(e.host))),
+        Some((e, (_, text, _))) => Line::raw(format!("next: {} {}{text}", e.at, place(p, e))),
         None => Line::raw("next: nothing more until the end"),
     });
     lines
