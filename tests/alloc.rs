@@ -1,6 +1,11 @@
 //! In the steady state an event costs no allocation. One test in a binary of its own: the allocator counts the whole process.
 
+#![allow(clippy::unwrap_used)]
+
 use firedrill::engine::{Engine, Model, Scheduler, Span, Time, TimerId};
+use firedrill::node::log::Level;
+use firedrill::scenario::build::build;
+use firedrill::scenario::load::load;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 
@@ -40,6 +45,24 @@ impl Model for Mesh {
 
 #[test]
 fn the_steady_state_allocates_nothing() {
+    the_engine();
+    the_whole_world();
+}
+
+/// Three hosts with keepalived, a service and TCP clients: adverts, ARP, connections opened and closed.
+fn the_whole_world() {
+    let loaded = load("keepalived/master-power-off", &[], None).unwrap();
+    let mut sim = build(&loaded.stack, &loaded.drill, 1, Level::Off);
+    sim.run_until(Time::ZERO + Span::secs(15));
+    let (handled, region) = (sim.sched.handled(), Region::new(GLOBAL));
+    sim.run_until(Time::ZERO + Span::secs(29));
+    let change = region.change();
+    let events = sim.sched.handled() - handled;
+    assert!(events > 5_000, "{events}");
+    assert_eq!((change.allocations, change.reallocations), (0, 0), "in {events} events");
+}
+
+fn the_engine() {
     let mut engine = Engine::new(Mesh { timers: Vec::new(), beats: 0 });
     engine.model.timers = (0..100).map(|_| engine.sched.new_timer(Ev::Silent)).collect();
     for node in 0..10 {

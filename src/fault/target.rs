@@ -19,13 +19,13 @@ fn priority(world: &World, host: HostId) -> u8 {
     h.procs
         .iter()
         .find_map(|p| match &world.proc(*p).logic {
-            Daemon::Vrrp(v) => v.instances().first().map(|i| i.effective_priority()),
+            Daemon::Vrrp(v, _) => v.instances().first().map(|i| i.effective_priority()),
             _ => None,
         })
         .unwrap_or(0)
 }
 fn has_vrrp(world: &World, host: HostId) -> bool {
-    world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Vrrp(_)))
+    world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Vrrp(..)))
 }
 fn has_client(world: &World, host: HostId) -> bool {
     world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Client(_)))

@@ -9,6 +9,8 @@ use crate::net::addr::{Cidr, Endpoint, Ip, Mac};
 use crate::net::arp::{Entry as Neigh, Next, Nud, wheel};
 use crate::net::rules::Effect;
 
+/// How long a reachable time holds (`neigh_periodic_work`).
+pub(crate) const REACHABLE_PERIOD: Span = Span::secs(300);
 /// Time for a packet to go through the loopback interface.
 const LOOPBACK: Span = Span::us(10);
 
@@ -20,7 +22,11 @@ impl<P: Process> World<P> {
             Ev::Datagram { from_mac, mac, sent, plane, from, to, msg } => {
                 self.datagram(from_mac, mac, sent, plane, from, to, msg, s);
             }
-            Ev::Arrive(mac, sent, frame) => self.arrive(mac, sent, *frame, s),
+            Ev::Arrive(mac, sent, id) => {
+                if let Some(frame) = self.flight.land(id) {
+                    self.arrive(mac, sent, frame, s);
+                }
+            }
             Ev::Timer(pid, generation, timer) => {
                 if self.procs[pid.0 as usize].generation == generation {
                     self.input(pid, Input::Timer(timer), s);
@@ -75,6 +81,7 @@ impl<P: Process> World<P> {
             self.lost(s, host, host, label, LostBy::NoCarrier);
             return;
         }
+        self.nets[net.0 as usize].learn(frame.from, s.now());
         if frame.to == Mac::ALL {
             for i in 0..self.nets[net.0 as usize].ports.len() {
                 let (to, mac) = self.nets[net.0 as usize].ports[i];
@@ -86,6 +93,8 @@ impl<P: Process> World<P> {
         }
         if let Some(to) = self.mac_host(frame.to) {
             let mac = frame.to;
+            // The other interfaces see a flooded frame and drop it: it is not for their address.
+            self.nets[net.0 as usize].look_up(mac, s.now());
             self.wire(host, to, mac, net, &frame, s);
         }
     }
@@ -161,7 +170,7 @@ impl<P: Process> World<P> {
                     to: *dst,
                     msg: msg.clone(),
                 },
-                _ => Ev::Arrive(mac, s.now(), Box::new(frame.clone())),
+                _ => Ev::Arrive(mac, s.now(), self.flight.depart(frame.clone())),
             };
             s.at(at, event);
         }
@@ -288,7 +297,10 @@ impl<P: Process> World<P> {
                 Payload::Datagram(from, to, msg) => {
                     Ev::Datagram { from_mac: mac, mac, sent: s.now(), plane, from, to, msg }
                 }
-                payload => Ev::Arrive(mac, s.now(), Box::new(Frame { from: mac, to: mac, plane, payload })),
+                payload => {
+                    let id = self.flight.depart(Frame { from: mac, to: mac, plane, payload });
+                    Ev::Arrive(mac, s.now(), id)
+                }
             };
             s.after(LOOPBACK, event);
             return true;
@@ -373,22 +385,20 @@ impl<P: Process> World<P> {
         self.transmit(host, net, Frame { from: mac, to, plane: Plane::arp, payload }, s);
     }
 
-    /// The reachable time of a host's interfaces: one draw, again every 300 s.
-    fn reachable_time(&mut self, host: HostId) -> Span {
+    /// The reachable time of a host's interfaces, between half and one and a half `base_reachable_time`: drawn anew every 300 s
+    /// (`neigh_periodic_work`), the same for all its entries. The draw of a period does not depend on how often it is asked for.
+    fn reachable_time(&mut self, host: HostId, now: Time) -> Span {
         let h = &self.hosts[host.0 as usize];
         let base = h.parms.base_reachable_time;
         let (stream, half) = (h.s_reachable, Span(base.0 / 2));
-        // The draw must not depend on how often it is asked for: one stream for each period would be right and costly; the
-        // period's draw is the first of the run, which is what a run of less than five minutes sees.
-        if let Some(r) = self.reachable_cache(host) {
-            return r;
+        let period = (now.0 + h.reachable_phase.0) / REACHABLE_PERIOD.0;
+        let (mut drawn, mut time) = h.reachable;
+        while drawn <= period {
+            time = self.streams.span(stream, SpanRange::new(half, half + base));
+            drawn += 1;
         }
-        let r = self.streams.span(stream, SpanRange::new(half, half + base));
-        self.hosts[host.0 as usize].tick_reachable = Some(r);
-        r
-    }
-    fn reachable_cache(&self, host: HostId) -> Option<Span> {
-        self.hosts[host.0 as usize].tick_reachable
+        self.hosts[host.0 as usize].reachable = (drawn, time);
+        time
     }
 
     fn neigh_timer(&mut self, host: HostId, net: NetId, ip: Ip, s: &mut Sch<P>) {
@@ -406,7 +416,7 @@ impl<P: Process> World<P> {
             }
             return;
         }
-        let reachable = self.reachable_time(host);
+        let reachable = self.reachable_time(host, now);
         let h = &mut self.hosts[host.0 as usize];
         let (parms, phase) = (h.parms, h.tick_phase);
         let Some((_, e)) = h.neigh.iter_mut().find(|(n, e)| *n == net && e.ip == ip) else { return };
@@ -456,7 +466,7 @@ impl<P: Process> World<P> {
         let now = s.now();
         let gratuitous = sender == target;
         let unicast_reply = reply && frame_to != Mac::ALL;
-        let reachable = self.reachable_time(host);
+        let reachable = self.reachable_time(host, now);
         let asked_us = !reply && !gratuitous && self.owns(host, target);
         let h = &mut self.hosts[host.0 as usize];
         let (parms, phase) = (h.parms, h.tick_phase);
@@ -508,11 +518,14 @@ impl<P: Process> World<P> {
 
     /// Sends what waited for an ARP answer.
     fn flush(&mut self, host: HostId, net: NetId, ip: Ip, s: &mut Sch<P>) {
-        let waiting = std::mem::take(&mut self.hosts[host.0 as usize].waiting);
-        for (n, to, mut frame) in waiting {
-            if n != net || to != ip {
-                self.hosts[host.0 as usize].waiting.push((n, to, frame));
-            } else if let Some(mac) = self.neigh_use(host, net, ip, s) {
+        let mut i = 0;
+        while let Some(w) = self.hosts[host.0 as usize].waiting.get(i) {
+            if w.0 != net || w.1 != ip {
+                i += 1;
+                continue;
+            }
+            let mut frame = self.hosts[host.0 as usize].waiting.remove(i).2;
+            if let Some(mac) = self.neigh_use(host, net, ip, s) {
                 frame.to = mac;
                 self.transmit(host, net, frame, s);
             }
@@ -569,13 +582,16 @@ impl<P: Process> World<P> {
             return;
         }
         let generation = p.generation;
-        let mut waiting: Vec<Input<P::Msg>> = p.inbox.drain(..).collect();
-        waiting.sort_by_key(|i| !matches!(i, Input::Timer(_)));
-        for input in waiting {
+        let (mut timers, mut others) = std::mem::take(&mut self.batch);
+        for input in p.inbox.drain(..) {
+            if matches!(input, Input::Timer(_)) { timers.push(input) } else { others.push(input) }
+        }
+        for input in timers.drain(..).chain(others.drain(..)) {
             if self.procs[pid.0 as usize].generation == generation {
                 self.run(pid, input, s);
             }
         }
+        self.batch = (timers, others);
     }
 
     fn run(&mut self, pid: Pid, input: Input<P::Msg>, s: &mut Sch<P>) {
@@ -747,6 +763,8 @@ impl<P: Process> World<P> {
             return;
         }
         nic.carrier = up;
+        let mac = nic.mac;
+        self.nets[net.0 as usize].forget(mac);
         self.changed = true;
         for i in 0..self.hosts[host.0 as usize].procs.len() {
             let pid = self.hosts[host.0 as usize].procs[i];

@@ -61,7 +61,7 @@ impl<P: Process> World<P> {
         for (_, e) in h.neigh.drain(..) {
             s.free_timer(e.timer);
         }
-        for (_, c) in std::mem::take(&mut h.tcp.conns) {
+        for (_, c) in h.tcp.iter() {
             s.free_timer(c.timer);
         }
         h.tcp = super::tcp::Table::default();

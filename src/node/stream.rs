@@ -6,7 +6,6 @@ use super::world::{Ev, Payload, Sch, World};
 use crate::engine::{Span, Time};
 use crate::net::Plane;
 use crate::net::addr::{Endpoint, Ip};
-use std::collections::VecDeque;
 
 impl<P: Process> World<P> {
     #[allow(clippy::too_many_arguments)]
@@ -48,8 +47,8 @@ impl<P: Process> World<P> {
     ) {
         let timer = s.new_timer(Ev::Tcp(host, id));
         let table = &mut self.hosts[host.0 as usize].tcp;
-        table.by_peer.insert((local.port, remote), id);
-        table.conns.insert(
+        let unacked = table.queue();
+        table.insert(
             id,
             Conn {
                 owner,
@@ -58,7 +57,7 @@ impl<P: Process> World<P> {
                 plane,
                 options,
                 state,
-                unacked: VecDeque::new(),
+                unacked,
                 send_next: 0,
                 recv_next: 0,
                 retries: 0,
@@ -73,10 +72,10 @@ impl<P: Process> World<P> {
     }
 
     fn conn(&self, host: HostId, id: ConnId) -> Option<&Conn<P::Msg>> {
-        self.hosts[host.0 as usize].tcp.conns.get(&id)
+        self.hosts[host.0 as usize].tcp.get(id)
     }
     fn conn_mut(&mut self, host: HostId, id: ConnId) -> Option<&mut Conn<P::Msg>> {
-        self.hosts[host.0 as usize].tcp.conns.get_mut(&id)
+        self.hosts[host.0 as usize].tcp.get_mut(id)
     }
 
     /// Sends a segment of a connection.
@@ -194,10 +193,8 @@ impl<P: Process> World<P> {
         }
     }
     fn drop_conn(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
-        let table = &mut self.hosts[host.0 as usize].tcp;
-        if let Some(c) = table.conns.remove(&id) {
-            table.by_peer.remove(&(c.local.port, c.remote));
-            s.free_timer(c.timer);
+        if let Some(timer) = self.hosts[host.0 as usize].tcp.remove(id) {
+            s.free_timer(timer);
         }
     }
     /// A connection ends with news for its process.
@@ -211,7 +208,7 @@ impl<P: Process> World<P> {
 
     /// No ARP answer while connecting: EHOSTUNREACH.
     pub(crate) fn tcp_unreachable(&mut self, host: HostId, port: u16, to: Endpoint, s: &mut Sch<P>) {
-        if let Some(id) = self.hosts[host.0 as usize].tcp.by_peer.get(&(port, to)).copied()
+        if let Some(id) = self.hosts[host.0 as usize].tcp.peer(port, to)
             && self.conn(host, id).is_some_and(|c| c.state == State::SynSent)
         {
             self.finish(host, id, Tcp::Unreachable, s);
@@ -223,10 +220,9 @@ impl<P: Process> World<P> {
         self.hosts[host.0 as usize].tcp.listeners.retain(|_, (p, _)| *p != pid);
         let mine: Vec<ConnId> = self.hosts[host.0 as usize]
             .tcp
-            .conns
             .iter()
             .filter(|(_, c)| c.owner == pid)
-            .map(|(id, _)| *id)
+            .map(|(id, _)| id)
             .collect();
         for id in mine {
             self.put(host, id, Segment::Rst, s);
@@ -247,9 +243,7 @@ impl<P: Process> World<P> {
         let now = s.now();
         let known = self.hosts[host.0 as usize]
             .tcp
-            .by_peer
-            .get(&(to.port, from))
-            .copied()
+            .peer(to.port, from)
             .filter(|id| self.conn(host, *id).is_some_and(|c| c.local.ip == to.ip));
         let Some(id) = known else {
             match segment {
@@ -366,10 +360,10 @@ impl<P: Process> World<P> {
     }
     /// What was handed over before the connection was open goes out now.
     fn resend_all(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
-        let waiting: Vec<_> =
-            self.conn(host, id).map(|c| c.unacked.iter().cloned().collect()).unwrap_or_default();
-        for (n, msg) in waiting {
+        let mut i = 0;
+        while let Some((n, msg)) = self.conn(host, id).and_then(|c| c.unacked.get(i)).cloned() {
             self.put(host, id, Segment::Data(n, msg), s);
+            i += 1;
         }
         self.rearm(host, id, s);
     }

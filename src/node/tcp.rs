@@ -39,6 +39,9 @@ pub enum State {
     Open,
 }
 
+/// Segments that were sent and not acknowledged: number and message, the oldest first.
+pub type Unacked<M> = VecDeque<(u32, Option<M>)>;
+
 /// A connection of a host's kernel.
 #[derive(Clone, Debug)]
 pub struct Conn<M> {
@@ -55,7 +58,7 @@ pub struct Conn<M> {
     /// Where it stands.
     pub state: State,
     /// Sent, not acknowledged: number and message, the oldest first.
-    pub unacked: VecDeque<(u32, Option<M>)>,
+    pub unacked: Unacked<M>,
     /// The next number to send.
     pub send_next: u32,
     /// The next number expected.
@@ -76,13 +79,16 @@ pub struct Conn<M> {
     pub peer_closed: bool,
 }
 
-/// The connections and listening ports of a host.
+/// The connections and listening ports of a host. Connections lie in places that are used again, so that opening and closing them
+/// allocates nothing in the long run; two sorted indices find them.
 #[derive(Clone, Debug)]
 pub struct Table<M> {
-    /// Connections by number.
-    pub conns: BTreeMap<ConnId, Conn<M>>,
-    /// Connections by own port and other end.
-    pub by_peer: BTreeMap<(u16, Endpoint), ConnId>,
+    places: Vec<Option<Conn<M>>>,
+    free: Vec<u32>,
+    by_id: Vec<(ConnId, u32)>,
+    by_peer: Vec<((u16, Endpoint), ConnId)>,
+    /// Queues of closed connections, kept for their room.
+    spare: Vec<Unacked<M>>,
     /// Listening ports: process and length of the accept queue.
     pub listeners: BTreeMap<u16, (Pid, u32)>,
     /// The next ephemeral port.
@@ -91,8 +97,11 @@ pub struct Table<M> {
 impl<M> Default for Table<M> {
     fn default() -> Self {
         Table {
-            conns: BTreeMap::new(),
-            by_peer: BTreeMap::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            by_id: Vec::new(),
+            by_peer: Vec::new(),
+            spare: Vec::new(),
             listeners: BTreeMap::new(),
             next_port: 32768,
         }
@@ -105,6 +114,66 @@ impl<M> Table<M> {
         let port = self.next_port;
         self.next_port = if port >= 60_999 { 32_768 } else { port + 1 };
         port
+    }
+    /// A connection by number.
+    pub fn get(&self, id: ConnId) -> Option<&Conn<M>> {
+        let i = self.by_id.binary_search_by_key(&id, |e| e.0).ok()?;
+        self.places[self.by_id[i].1 as usize].as_ref()
+    }
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn<M>> {
+        let i = self.by_id.binary_search_by_key(&id, |e| e.0).ok()?;
+        self.places[self.by_id[i].1 as usize].as_mut()
+    }
+    /// The connection of an own port with another end.
+    pub fn peer(&self, port: u16, remote: Endpoint) -> Option<ConnId> {
+        let i = self.by_peer.binary_search_by_key(&(port, remote), |e| e.0).ok()?;
+        Some(self.by_peer[i].1)
+    }
+    /// A queue for [`Conn::unacked`].
+    pub fn queue(&mut self) -> Unacked<M> {
+        self.spare.pop().unwrap_or_default()
+    }
+    /// Takes a connection in.
+    pub fn insert(&mut self, id: ConnId, conn: Conn<M>) {
+        let peer = (conn.local.port, conn.remote);
+        match self.by_peer.binary_search_by_key(&peer, |e| e.0) {
+            Ok(i) => self.by_peer[i].1 = id,
+            Err(i) => self.by_peer.insert(i, (peer, id)),
+        }
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() as u32 - 1
+        });
+        self.places[place as usize] = Some(conn);
+        match self.by_id.binary_search_by_key(&id, |e| e.0) {
+            Ok(i) => {
+                let old = std::mem::replace(&mut self.by_id[i].1, place);
+                self.places[old as usize] = None;
+                self.free.push(old);
+            }
+            Err(i) => self.by_id.insert(i, (id, place)),
+        }
+    }
+    /// Forgets a connection; returns its timer.
+    pub fn remove(&mut self, id: ConnId) -> Option<TimerId> {
+        let i = self.by_id.binary_search_by_key(&id, |e| e.0).ok()?;
+        let (_, place) = self.by_id.remove(i);
+        self.free.push(place);
+        let mut conn = self.places[place as usize].take()?;
+        let peer = (conn.local.port, conn.remote);
+        if let Ok(i) = self.by_peer.binary_search_by_key(&peer, |e| e.0)
+            && self.by_peer[i].1 == id
+        {
+            self.by_peer.remove(i);
+        }
+        conn.unacked.clear();
+        self.spare.push(conn.unacked);
+        Some(conn.timer)
+    }
+    /// The connections, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn<M>)> {
+        self.by_id.iter().filter_map(|(id, place)| Some((*id, self.places[*place as usize].as_ref()?)))
     }
 }
 

@@ -48,7 +48,7 @@ pub struct Frame<M> {
 #[derive(Clone, Debug)]
 pub enum Ev<M> {
     /// A frame reaches an interface; when it was sent.
-    Arrive(Mac, Time, Box<Frame<M>>),
+    Arrive(Mac, Time, FrameId),
     /// A datagram reaches an interface by unicast: the frame that heartbeat-heavy runs are made of, without a box.
     Datagram {
         /// Sender.
@@ -180,7 +180,9 @@ pub struct Host<M> {
     pub(crate) s_wakeup: StreamId,
     pub(crate) s_reachable: StreamId,
     pub(crate) tick_phase: Span,
-    pub(crate) tick_reachable: Option<Span>,
+    pub(crate) reachable_phase: Span,
+    /// How many reachable times have been drawn, and the last.
+    pub(crate) reachable: (u64, Span),
 }
 
 /// How a process is doing.
@@ -234,10 +236,67 @@ pub struct Net {
     pub duplicate: Chance,
     /// Ageing of the switch's table.
     pub mac_ageing: Span,
-    /// The switch's table: where each hardware address was heard last, and when.
+    /// The switch's table: when each hardware address was heard last. An address has one port here, so that an entry that is
+    /// missing or too old costs a flooded frame and never misleads one.
     pub seen: Vec<Option<Time>>,
+    /// Unicast frames that went to all ports, because the switch did not know the address.
+    pub flooded: u64,
     /// Interfaces: host and hardware address.
     pub ports: Vec<(HostId, Mac)>,
+}
+
+impl Net {
+    /// The switch sees where a frame comes from.
+    #[inline]
+    pub(crate) fn learn(&mut self, mac: Mac, now: Time) {
+        let i = mac.0 as usize;
+        if self.seen.len() <= i {
+            self.seen.resize(i + 1, None);
+        }
+        self.seen[i] = Some(now);
+    }
+    /// Whether the switch knows the port of an address; if not, the frame goes to all.
+    #[inline]
+    pub(crate) fn look_up(&mut self, mac: Mac, now: Time) -> bool {
+        let known = self
+            .seen
+            .get(mac.0 as usize)
+            .is_some_and(|seen| seen.is_some_and(|at| now.since(at) <= self.mac_ageing));
+        self.flooded += u64::from(!known);
+        known
+    }
+    /// A port lost its link: what was learned there goes.
+    pub(crate) fn forget(&mut self, mac: Mac) {
+        if let Some(seen) = self.seen.get_mut(mac.0 as usize) {
+            *seen = None;
+        }
+    }
+}
+
+/// The place of a frame on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FrameId(u32);
+
+/// Frames on their way, in places that are used again.
+#[derive(Clone, Debug)]
+pub(crate) struct Flight<M> {
+    places: Vec<Option<Frame<M>>>,
+    free: Vec<u32>,
+}
+impl<M> Flight<M> {
+    pub(crate) fn depart(&mut self, frame: Frame<M>) -> FrameId {
+        if let Some(place) = self.free.pop() {
+            self.places[place as usize] = Some(frame);
+            return FrameId(place);
+        }
+        self.places.push(Some(frame));
+        FrameId(self.places.len() as u32 - 1)
+    }
+    pub(crate) fn land(&mut self, id: FrameId) -> Option<Frame<M>> {
+        let frame = self.places.get_mut(id.0 as usize)?.take()?;
+        self.free.push(id.0);
+        Some(frame)
+    }
 }
 
 /// The whole world.
@@ -262,6 +321,10 @@ pub struct World<P: Process> {
     /// Streams of delays by sender and receiver.
     pub(crate) pair: Vec<Option<(StreamId, StreamId)>>,
     pub(crate) out: Vec<Action<P::Msg, P::Note>>,
+    /// What a process works through, kept for its room: timers, and the rest.
+    pub(crate) batch: (Vec<Input<P::Msg>>, Vec<Input<P::Msg>>),
+    /// Frames on their way, except datagrams, which travel in their event.
+    pub(crate) flight: Flight<P::Msg>,
     /// The word for a message, for logs.
     pub label: fn(&P::Msg) -> (&'static str, u32),
 }
@@ -282,6 +345,8 @@ impl<P: Process> World<P> {
             macs: vec![(HostId(u16::MAX), 0)],
             pair: Vec::new(),
             out: Vec::new(),
+            batch: (Vec::new(), Vec::new()),
+            flight: Flight { places: Vec::new(), free: Vec::new() },
             label,
         }
     }
@@ -301,6 +366,7 @@ impl<P: Process> World<P> {
             duplicate,
             mac_ageing: ageing,
             seen: Vec::new(),
+            flooded: 0,
             ports: Vec::new(),
         });
         NetId(self.nets.len() as u16 - 1)
@@ -317,6 +383,8 @@ impl<P: Process> World<P> {
         let s_reachable = self.streams.named(&format!("host/{name}/reachable_time"));
         let s_tick = self.streams.named(&format!("host/{name}/tick"));
         let tick_phase = Span(self.streams.below(s_tick, Span::secs(17).0));
+        let s_phase = self.streams.named(&format!("host/{name}/reachable_phase"));
+        let reachable_phase = Span(self.streams.below(s_phase, super::kernel::REACHABLE_PERIOD.0));
         self.hosts.push(Host {
             name: name.to_owned(),
             power: Power::Off,
@@ -343,7 +411,8 @@ impl<P: Process> World<P> {
             s_wakeup,
             s_reachable,
             tick_phase,
-            tick_reachable: None,
+            reachable_phase,
+            reachable: (0, Span::ZERO),
         });
         HostId(self.hosts.len() as u16 - 1)
     }

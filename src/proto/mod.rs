@@ -43,14 +43,17 @@ pub enum Note {
     Client(client::process::Note),
 }
 
+/// Where keepalived's actions lie before they are translated: empty between inputs, kept for its room.
+type Scratch = Vec<Action<vrrp::msg::Advert, vrrp::note::Note>>;
+
 /// A process of a world.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)]
 pub enum Daemon {
     /// keepalived's parent.
-    Keepalived(vrrp::process::Parent),
+    Keepalived(vrrp::process::Parent, Scratch),
     /// keepalived's VRRP child.
-    Vrrp(Box<vrrp::process::Vrrp>),
+    Vrrp(Box<vrrp::process::Vrrp>, Scratch),
     /// The service.
     HAProxy(haproxy::process::Service),
     /// A client.
@@ -62,16 +65,16 @@ impl Process for Daemon {
     type Note = Note;
     fn on(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, Note>) {
         match self {
-            Daemon::Keepalived(p) => adapt(input, ctx, |i, c| p.on(i, c)),
-            Daemon::Vrrp(p) => adapt(input, ctx, |i, c| p.on(i, c)),
+            Daemon::Keepalived(p, out) => adapt(input, ctx, out, |i, c| p.on(i, c)),
+            Daemon::Vrrp(p, out) => adapt(input, ctx, out, |i, c| p.on(i, c)),
             Daemon::HAProxy(p) => p.on(input, ctx),
             Daemon::Client(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self) {
         match self {
-            Daemon::Keepalived(p) => p.reset(),
-            Daemon::Vrrp(p) => p.reset(),
+            Daemon::Keepalived(p, _) => p.reset(),
+            Daemon::Vrrp(p, _) => p.reset(),
             Daemon::HAProxy(p) => p.reset(),
             Daemon::Client(p) => p.reset(),
         }
@@ -82,6 +85,7 @@ impl Process for Daemon {
 fn adapt(
     input: Input<Msg>,
     ctx: &mut Ctx<'_, Msg, Note>,
+    out: &mut Scratch,
     run: impl FnOnce(Input<vrrp::msg::Advert>, &mut Ctx<'_, vrrp::msg::Advert, vrrp::note::Note>),
 ) {
     let input = match input {
@@ -93,20 +97,18 @@ fn adapt(
         Input::Carrier(net, up) => Input::Carrier(net, up),
         Input::Exec { tag, ok } => Input::Exec { tag, ok },
     };
-    // An empty vector allocates nothing; one that is filled is a role change or an advert, not a heartbeat heard.
-    let mut out = Vec::new();
     let mut inner = Ctx {
         now: ctx.now,
         me: ctx.me,
         host: ctx.host,
         event: ctx.event,
-        out: &mut out,
+        out,
         next_conn: &mut *ctx.next_conn,
         addresses: ctx.addresses,
         carriers: ctx.carriers,
     };
     run(input, &mut inner);
-    ctx.out.extend(out.into_iter().map(|a| match a {
+    ctx.out.extend(out.drain(..).map(|a| match a {
         Action::Send { from, to, net, plane, msg } => {
             Action::Send { from, to, net, plane, msg: Msg::Advert(msg) }
         }

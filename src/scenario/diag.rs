@@ -3,6 +3,9 @@
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use std::ops::Range;
 
+/// The most diagnostics of a file that are printed: nobody reads more, and each is drawn from the whole text.
+const SHOWN: usize = 50;
+
 /// Something wrong in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -41,10 +44,11 @@ impl Report {
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
-        for d in &self.list {
+        for d in self.list.iter().take(SHOWN) {
             let level = if d.warning { Level::WARNING } else { Level::ERROR };
+            let word = if d.warning { "warning" } else { "error" };
             if self.text.is_empty() {
-                out.push_str(&format!("error: {}\n --> {}\n", d.message, self.file));
+                out.push_str(&format!("{word}: {}\n --> {}\n", d.message, self.file));
                 if let Some(help) = &d.help {
                     out.push_str(&format!("help: {help}\n"));
                 }
@@ -65,7 +69,7 @@ impl Report {
             if line_end - line_start > 400 {
                 let line = self.text[..start].matches('\n').count() + 1;
                 let column = self.text[line_start..start].chars().count() + 1;
-                out.push_str(&format!("error: {}\n --> {}:{line}:{column}\n", d.message, self.file));
+                out.push_str(&format!("{word}: {}\n --> {}:{line}:{column}\n", d.message, self.file));
                 if let Some(help) = &d.help {
                     out.push_str(&format!("help: {help}\n"));
                 }
@@ -82,6 +86,9 @@ impl Report {
             }
             out.push_str(&renderer.render(&[group]));
             out.push_str("\n\n");
+        }
+        if self.list.len() > SHOWN {
+            out.push_str(&format!("and {} more in {}\n\n", self.list.len() - SHOWN, self.file));
         }
         out
     }

@@ -3,12 +3,16 @@
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
-use super::types::{At, Condition, Drill, Expect, Fault, Runs, Stack, Target, When};
+use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
-use crate::proto::vrrp::config::{InitialState, Keepalived};
+use crate::proto::vrrp::config::{Check, InitialState, Keepalived};
 
 /// The most hosts of a stack.
 const HOSTS: usize = 200;
+/// The most networks of a stack.
+const NETWORKS: usize = 64;
+/// The most daemons on a host.
+const DAEMONS: usize = 32;
 /// The longest run: 30 days.
 const LONGEST: Span = Span::secs(30 * 86_400);
 
@@ -56,8 +60,38 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         l.error("hosts", format!("{} hosts are more than {HOSTS}", stack.hosts.len()), None);
         return l.list;
     }
+    if stack.networks.len() > NETWORKS {
+        l.error("networks", format!("{} networks are more than {NETWORKS}", stack.networks.len()), None);
+        return l.list;
+    }
+    for (kind, name) in stack
+        .networks
+        .keys()
+        .map(|n| ("networks", n))
+        .chain(stack.hosts.keys().map(|h| ("hosts", h)))
+        .filter(|(_, n)| n.is_empty() || !n.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_'))
+    {
+        let help = "paths such as `lb1.keepalived.priority` are made of them".to_owned();
+        l.error(kind, format!("the name `{name}` is not made of letters, digits, `-` and `_`"), Some(help));
+    }
+    for (name, network) in &stack.networks {
+        let Some(subnet) = network.subnet else { continue };
+        let path = format!("networks.{name}.subnet");
+        // The first and the last address of a subnet are no host's.
+        let room = if subnet.prefix >= 31 { 0 } else { (1u64 << (32 - subnet.prefix)) - 2 };
+        if room < stack.hosts.len() as u64 {
+            l.error(&path, format!("{subnet} has room for {room} of {} hosts", stack.hosts.len()), None);
+        } else if subnet.prefix < 8 || subnet.ip.0 >> 28 >= 0xE {
+            let help = Some("for example \"10.0.0.0/24\"".to_owned());
+            l.error(&path, format!("{subnet} is no subnet that hosts can have addresses of"), help);
+        }
+    }
     let nets: Vec<&str> = stack.networks.keys().map(String::as_str).collect();
     for (name, host) in &stack.hosts {
+        if host.runs.len() > DAEMONS {
+            l.error(&format!("hosts.{name}.runs"), format!("more than {DAEMONS} daemons on a host"), None);
+        }
+        sysctl(&mut l, name, &host.sysctl);
         for net in host.addresses.keys().chain(host.networks.iter().flatten()) {
             if !nets.contains(&net.as_str()) {
                 let help = nearest(net, nets.iter().copied()).map(|n| format!("did you mean `{n}`?"));
@@ -67,7 +101,7 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         if host.networks.as_ref().is_some_and(Vec::is_empty) {
             l.error(&format!("hosts.{name}.networks"), "the host is connected to nothing", None);
         }
-        if host.clock_drift_ppm.abs() > 500_000 {
+        if host.clock_drift_ppm.unsigned_abs() > 500_000 {
             l.error(
                 &format!("hosts.{name}.clock_drift_ppm"),
                 "the drift goes from -500000 to 500000 ppm",
@@ -94,7 +128,7 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         for (i, runs) in host.runs.iter().enumerate() {
             let path = format!("hosts.{name}.runs[{i}]");
             match runs {
-                Runs::Keepalived(k) => keepalived(&mut l, stack, &all, &path, k),
+                Runs::Keepalived(k) => keepalived(&mut l, stack, &all, (&path, name), k),
                 Runs::HAProxy(h) if h.bind == 0 => {
                     l.error(&format!("{path}.bind"), "a port goes from 1 to 65535", None)
                 }
@@ -124,7 +158,7 @@ fn keepalived(
     l: &mut Lint<'_>,
     stack: &Stack,
     all: &[(String, String, crate::net::addr::Cidr)],
-    path: &str,
+    (path, host): (&str, &str),
     k: &Keepalived,
 ) {
     let at = |f: &str| format!("{path}.{f}");
@@ -135,10 +169,12 @@ fn keepalived(
             Some("add `vip: \"10.0.0.100/24\"`".to_owned()),
         );
     }
-    for vip in k.vip.iter().chain(&k.virtual_ipaddress) {
+    for (i, vip) in k.vip.iter().chain(&k.virtual_ipaddress).enumerate() {
+        let first = usize::from(k.vip.is_some());
+        let at = if i < first { at("vip") } else { at(&format!("virtual_ipaddress[{}]", i - first)) };
         if let Some((_, host, _)) = all.iter().find(|(.., a)| a.ip == vip.ip) {
             l.error(
-                &at("vip"),
+                &at,
                 format!("{} is the own address of {host}", vip.ip),
                 Some("a virtual address belongs to no host".to_owned()),
             );
@@ -191,6 +227,59 @@ fn keepalived(
     {
         l.error(&at("state"), "strict allows `state: MASTER` with priority 255 only", None);
     }
+    if k.strict && k.state == InitialState::BACKUP && k.priority == Some(255) {
+        l.error(&at("priority"), "strict allows priority 255 with `state: MASTER` only", None);
+    }
+    for (field, n) in [
+        ("garp_master_repeat", k.garp_master_repeat),
+        ("garp_master_refresh_repeat", k.garp_master_refresh_repeat),
+        ("garp_lower_prio_repeat", k.garp_lower_prio_repeat.unwrap_or(0)),
+    ] {
+        if n > 1000 {
+            l.error(&at(field), format!("{field} goes from 0 to 1000"), None);
+        }
+    }
+    if !k.garp_master_refresh.is_zero() && k.garp_master_refresh < Span::ms(100) {
+        l.error(
+            &at("garp_master_refresh"),
+            "a master repeats gratuitous ARPs at most every 100ms",
+            Some("keepalived: whole seconds; 0s is never".to_owned()),
+        );
+    }
+    if let Some(net) = k.interface.as_ref().filter(|n| !stack.networks.contains_key(*n)) {
+        let help =
+            nearest(net, stack.networks.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+        l.error(&at("interface"), format!("there is no network `{net}`"), help);
+    }
+    let here = processes(stack.hosts.get(host));
+    let scripts = k.track_script.iter().enumerate().filter_map(|(i, s)| match &s.script {
+        Check::Running(p) => Some((at(&format!("track_script[{i}].script")), p)),
+        Check::Answers(_) => None,
+    });
+    for (at, p) in k.track.iter().map(|p| (at("track"), p)).chain(scripts) {
+        if !here.contains(&p.as_str()) {
+            let help = nearest(p, here.iter().copied()).map_or_else(
+                || format!("processes of {host}: {}", here.join(", ")),
+                |n| format!("did you mean `{n}`?"),
+            );
+            l.error(&at, format!("{host} runs no process `{p}`"), Some(help));
+        }
+    }
+    for (name, v) in &k.vrrp_instance {
+        let at = |f: &str| format!("{path}.vrrp_instance.{name}.{f}");
+        if v.priority == Some(0) {
+            l.error(&at("priority"), "priority 0 means \"I am leaving\"; it goes from 1 to 255", None);
+        }
+        if v.virtual_router_id == Some(0) {
+            l.error(&at("virtual_router_id"), "virtual_router_id goes from 1 to 255", None);
+        }
+        if v.advert_int.is_some_and(|d| d < Span::ms(10) || (k.version == 2 && !d.0.is_multiple_of(SEC))) {
+            l.error(&at("advert_int"), "v2: whole seconds from 1s; v3: steps of 10ms from 10ms", None);
+        }
+        if let Some(net) = v.interface.as_ref().filter(|n| !stack.networks.contains_key(*n)) {
+            l.error(&at("interface"), format!("there is no network `{net}`"), None);
+        }
+    }
     for (i, s) in k.track_script.iter().enumerate() {
         let at = |f: &str| format!("{path}.track_script[{i}].{f}");
         if !(-253..=253).contains(&s.weight) {
@@ -230,6 +319,23 @@ fn keepalived(
         if !all.iter().any(|(.., a)| a.ip == *peer) {
             l.warn(&at("unicast_peer"), format!("no host has the address {peer}"));
         }
+    }
+}
+
+/// Bounds that the kernel has too: without them an ARP resolution or a connection could retry without end.
+fn sysctl(l: &mut Lint<'_>, host: &str, s: &Sysctl) {
+    for (field, n, max) in [
+        ("ucast_solicit", s.ucast_solicit, 100),
+        ("mcast_solicit", s.mcast_solicit, 100),
+        ("tcp_syn_retries", s.tcp_syn_retries, 127),
+        ("tcp_retries2", s.tcp_retries2, 255),
+    ] {
+        if n > max {
+            l.error(&format!("hosts.{host}.sysctl.{field}"), format!("{field} goes from 0 to {max}"), None);
+        }
+    }
+    if s.retrans_time < Span::ms(1) {
+        l.error(&format!("hosts.{host}.sysctl.retrans_time"), "retrans_time is 1ms or more", None);
     }
 }
 
@@ -320,6 +426,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Target::Hosts(list) | Target::Others(list) => {
                     list.iter().for_each(|h| unknown(&mut l, &path, h))
                 }
+                Target::Standby(0) => l.error(&path, "standbys count from 1", None),
                 Target::MostAdvanced => {
                     l.error(&path, "no database in this stack: nobody is `MostAdvanced`", None)
                 }
@@ -333,7 +440,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Fault::Resume { process, .. }
         | Fault::Hang { process, .. } = fault
         {
-            let names = processes(stack);
+            let names = processes(stack.hosts.values());
             if !names.contains(&process.as_str()) {
                 let help = nearest(process, names.iter().copied()).map_or_else(
                     || format!("processes of this stack: {}", names.join(", ")),
@@ -341,6 +448,11 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 );
                 l.error(&path, format!("no host runs a process `{process}`"), Some(help));
             }
+        }
+        if let Fault::ClockDrift { ppm, .. } = fault
+            && ppm.unsigned_abs() > 500_000
+        {
+            l.error(&path, "the drift goes from -500000 to 500000 ppm", None);
         }
         if let Fault::LinkDown { network: Some(n), .. } | Fault::LinkUp { network: Some(n), .. } = fault
             && !stack.networks.contains_key(n)
@@ -354,6 +466,21 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         let (Expect::Eventually { state, .. } | Expect::Always { state, .. }) = e else { continue };
         let (Condition::Role(h, _) | Condition::HoldsVip(h) | Condition::NoVip(h)) = state;
         unknown(&mut l, &format!("expect[{i}]"), h);
+        let (start, end) = match e {
+            Expect::Eventually { by, .. } => (Span::ZERO, *by),
+            Expect::Always { from, to, .. } => (*from, to.unwrap_or(drill.until)),
+            _ => continue,
+        };
+        if end > drill.until {
+            let help = Some("raise `until` or look earlier".to_owned());
+            l.error(
+                &format!("expect[{i}]"),
+                format!("{end} is after the end of the run at {}", drill.until),
+                help,
+            );
+        } else if start > end {
+            l.error(&format!("expect[{i}]"), format!("from {start} to {end} is no time at all"), None);
+        }
     }
     l.list
 }
@@ -368,9 +495,9 @@ fn targets(f: &Fault) -> Vec<&Target> {
     }
     t
 }
-fn processes(stack: &Stack) -> Vec<&'static str> {
+fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str> {
     let mut names = Vec::new();
-    for r in stack.hosts.values().flat_map(|h| &h.runs) {
+    for r in hosts.into_iter().flat_map(|h| &h.runs) {
         let of: &[&str] = match r {
             Runs::Keepalived(_) => &["keepalived", "keepalived/vrrp"],
             Runs::HAProxy(_) => &["haproxy", "haproxy-2"],

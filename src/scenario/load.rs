@@ -8,6 +8,7 @@ use super::syntax::{self, Node};
 use super::types::{Drill, Stack};
 use super::{embedded, lint, set};
 use serde::de::DeserializeOwned;
+use std::io::Read;
 use std::path::Path;
 
 /// A drill with its stack, ready to be built.
@@ -43,7 +44,10 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<(T, Node), Re
     })?;
     let mut work = text.to_owned();
     let mut list: Vec<Diagnostic> = Vec::new();
-    let mut cuts = 0;
+    // Fields that were cut, with the struct they belonged to: that they are missing now is no mistake of the file.
+    let mut cut: Vec<(String, std::ops::Range<usize>)> = Vec::new();
+    // Each cut reads the whole file again; a large one gets fewer, so that it stays below a second.
+    let mut left = if text.len() > 100_000 { 5 } else { 50 };
     loop {
         let Ok(tree) = syntax::parse(&work) else { return Err(fail(list)) };
         let plain = syntax::plain(&work, &tree);
@@ -55,15 +59,17 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<(T, Node), Re
         let at = plain.back(offset(&plain.text, error.span.end.line, error.span.end.col));
         let start = plain.back(offset(&plain.text, error.span.start.line, error.span.start.col));
         let (message, help) = words(&error.code);
-        let missing = matches!(error.code, ron::Error::MissingStructField { .. });
         let pieces = syntax::around(&tree, start.min(at));
-        if !(missing && cuts > 0) {
+        let missing = matches!(error.code, ron::Error::MissingStructField { .. });
+        let own_doing = matches!(&error.code, ron::Error::MissingStructField { field, .. }
+            if cut.iter().any(|(name, of)| name == *field && of.start <= start && start <= of.end));
+        if !own_doing {
             let mut span = start.min(at)..at.max(start);
             if let Some(piece) = pieces.first()
-                && (span.is_empty() || span.len() > piece.len())
+                && (span.is_empty() || span.len() > piece.span.len())
                 && !missing
             {
-                span = piece.clone();
+                span = piece.span.clone();
             }
             while !work.is_char_boundary(span.start) {
                 span.start -= 1;
@@ -73,14 +79,13 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<(T, Node), Re
             }
             list.push(Diagnostic { message, span, help, warning: false });
         }
-        cuts += 1;
+        left -= 1;
         // Blanks keep every other place where it was.
-        let Some(piece) = pieces.into_iter().next().filter(|p| p.len() < work.len()) else {
+        let Some(found) = pieces.into_iter().find(|p| p.removable).filter(|_| left > 0) else {
             return Err(fail(list));
         };
-        if cuts > 50 {
-            return Err(fail(list));
-        }
+        cut.extend(found.field);
+        let piece = found.span;
         let mut end = piece.end;
         let rest = &work[end..];
         let comma = rest.trim_start().starts_with(',');
@@ -142,7 +147,9 @@ pub fn load(
     let text = set::apply(&file, &text, &drill_sets).map_err(|r| vec![r])?;
     let (drill, drill_tree): (Drill, Node) = read(&file, &text).map_err(|r| vec![r])?;
     let wanted = other_stack.unwrap_or(&drill.stack);
-    let beside = Path::new(&file).parent().map(|p| p.join(wanted)).filter(|p| p.is_file());
+    // What the drill names stands beside the drill; what the command line names stands where the user is.
+    let beside = Path::new(&file).parent().map(|p| p.join(wanted));
+    let beside = beside.filter(|p| other_stack.is_none() && p.is_file());
     let (stack_name, stack_file, stack_text) = match beside {
         Some(path) => text_of(&path.to_string_lossy(), "stack"),
         None => text_of(wanted, "stack"),
@@ -176,16 +183,24 @@ pub fn load(
 pub fn text_of(name: &str, kind: &str) -> Result<(String, String, String), Report> {
     let path = Path::new(name);
     if name.ends_with(".ron") || path.is_file() {
-        let too_large = std::fs::metadata(path).is_ok_and(|m| m.len() > syntax::SIZE as u64);
-        if too_large {
+        let mut bytes = Vec::new();
+        // One byte more than allowed is enough to know; a device that never ends is not read to its end.
+        std::fs::File::open(path)
+            .and_then(|f| f.take(syntax::SIZE as u64 + 1).read_to_end(&mut bytes))
+            .map_err(|e| {
+                let help = Some("see `firedrill list`".to_owned());
+                Report::whole(name, format!("cannot read {name}: {e}"), help)
+            })?;
+        if bytes.len() > syntax::SIZE {
             return Err(Report::whole(name, "the file is larger than 1 MiB".to_owned(), None));
         }
-        let bytes = std::fs::read(path).map_err(|e| {
-            Report::whole(name, format!("cannot read {name}: {e}"), Some("see `firedrill list`".to_owned()))
-        })?;
-        let text = String::from_utf8(bytes).map_err(|e| {
+        let mut text = String::from_utf8(bytes).map_err(|e| {
             Report::whole(name, format!("not UTF-8 from byte {} on", e.utf8_error().valid_up_to()), None)
         })?;
+        // Some editors begin a file with a byte order mark.
+        if text.starts_with('\u{feff}') {
+            text.remove(0);
+        }
         let stem = path.file_stem().map_or_else(|| name.to_owned(), |s| s.to_string_lossy().into_owned());
         return Ok((stem, name.to_owned(), text));
     }

@@ -299,25 +299,39 @@ fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
     }
 }
 
-/// The removable pieces around a place, innermost first: fields, list elements, map entries.
-pub fn around(root: &Node, at: usize) -> Vec<Range<usize>> {
+/// A piece of the text that stands around a place.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Where it stands.
+    pub span: Range<usize>,
+    /// It can go without giving its neighbours another meaning: a named field, a list element, a map entry. A positional
+    /// argument cannot, because the next one would take its place.
+    pub removable: bool,
+    /// The field's name, and where the struct stands that it belongs to.
+    pub field: Option<(String, Range<usize>)>,
+}
+
+/// The pieces around a place, innermost first: fields, list elements, map entries.
+pub fn around(root: &Node, at: usize) -> Vec<Piece> {
     let mut found = Vec::new();
     let mut node = Some(root);
     while let Some(n) = node {
         let inside = |r: &Range<usize>| r.start <= at && at <= r.end;
-        let next: Option<(Range<usize>, &Node)> = match &n.kind {
-            Kind::Struct(_, args) => {
-                args.iter().find(|a| inside(&a.span)).map(|a| (a.span.clone(), &a.value))
-            }
-            Kind::List(items) => items.iter().find(|i| inside(&i.span)).map(|i| (i.span.clone(), i)),
+        let plain = |span: Range<usize>| Piece { span, removable: true, field: None };
+        let next: Option<(Piece, &Node)> = match &n.kind {
+            Kind::Struct(_, args) => args.iter().find(|a| inside(&a.span)).map(|a| {
+                let field = a.name.clone().map(|name| (name, n.span.clone()));
+                (Piece { span: a.span.clone(), removable: field.is_some(), field }, &a.value)
+            }),
+            Kind::List(items) => items.iter().find(|i| inside(&i.span)).map(|i| (plain(i.span.clone()), i)),
             Kind::Map(pairs) => pairs
                 .iter()
                 .find(|(k, v)| k.span.start <= at && at <= v.span.end)
-                .map(|(k, v)| (k.span.start..v.span.end, v)),
+                .map(|(k, v)| (plain(k.span.start..v.span.end), v)),
             Kind::Str(_) | Kind::Word(_) => None,
         };
-        node = next.map(|(span, child)| {
-            found.push(span);
+        node = next.map(|(piece, child)| {
+            found.push(piece);
             child
         });
     }

@@ -76,7 +76,7 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
     f.render_widget(Paragraph::new(why_lines(p)).wrap(Wrap { trim: false }).block(block("why", look)), why);
     f.render_widget(Paragraph::new(scrubber(p, area.width as usize)), scrub);
     let hint = if p.message.is_empty() {
-        " , . step  H L second  [ ] mark  space play  v violation  i inject  ? keys  q quit"
+        " , . step  H L second  [ ] mark  space play  v broken  i inject  ? keys  q quit"
     } else {
         &p.message
     };
@@ -268,7 +268,7 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
     for pid in &h.procs {
         let proc = world.proc(*pid);
         match &proc.logic {
-            Daemon::Vrrp(v) if proc.life != Life::Dead => {
+            Daemon::Vrrp(v, _) if proc.life != Life::Dead => {
                 for i in v.instances() {
                     lines.push(Line::raw(format!("{:?} prio {}", i.role(), i.effective_priority())));
                     lines.push(Line::raw(i.belief()));
