@@ -59,9 +59,11 @@ fn all_mistakes_of_a_file_are_shown_at_once() {
     let text = DRILL
         .replace("until: \"80s\"", "until: \"80 s0\"")
         .replace("Cut(", "Cuts(")
-        .replace("Witness(", "Witnes(");
+        .replace("Witness(", "Witnes(")
+        .replace("\"lb2\", Backup", "\"lb22\", Backup");
     let said = complaint(text.as_bytes());
-    for part in ["80 s0", "`Cuts`", "`Witnes`"] {
+    // The last is a mistake of meaning: it is seen although `until` cannot be read.
+    for part in ["80 s0", "`Cuts`", "`Witnes`", "there is no host `lb22`"] {
         assert!(said.contains(part), "expected {part:?} in:\n{said}");
     }
 }

@@ -2,8 +2,7 @@
 
 use super::{BAD_INPUT, OK, complain, print};
 use crate::scenario::diag::Report;
-use crate::scenario::types::{Drill, Stack};
-use crate::scenario::{doc, embedded, lint, load};
+use crate::scenario::{doc, embedded, load};
 use clap::Args;
 use std::process::ExitCode;
 
@@ -62,12 +61,9 @@ fn lint_one(f: &str) -> Result<Vec<Report>, Vec<Report>> {
         .find(|l| !l.is_empty() && !l.starts_with("//"))
         .is_some_and(|l| l.starts_with("Stack"));
     if !stack {
-        let _: (Drill, _) = load::read(&file, &text).map_err(|r| vec![r])?;
         return load::load(f, &[], None).map(|l| l.warnings);
     }
-    let (stack, root): (Stack, _) = load::read(&file, &text).map_err(|r| vec![r])?;
-    let list = lint::stack(&stack, &root);
-    let report = Report { file, text, list };
+    let report = load::check_stack(file, text);
     match (report.has_errors(), report.list.is_empty()) {
         (true, _) => Err(vec![report]),
         (_, true) => Ok(Vec::new()),

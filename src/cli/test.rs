@@ -2,7 +2,7 @@
 
 use super::{BAD_INPUT, BROKEN, OK, complain, print};
 use crate::node::log::Level;
-use crate::report::{junit, story};
+use crate::report::{junit, semantic, story};
 use crate::scenario::{embedded, load};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -44,10 +44,18 @@ pub fn golden(name: &str) -> Result<String, Vec<crate::scenario::diag::Report>> 
     Ok(story::story(&l.drill_name, &l.stack_name, &l.drill, &r, story::Style::default()))
 }
 
-/// What changed, line by line.
+/// What changed: in words, then line by line.
 fn difference(old: &str, new: &str) -> String {
     let diff = similar::TextDiff::from_lines(old, new);
-    diff.unified_diff().context_radius(1).header("snapshot", "now").to_string()
+    let lines = diff.unified_diff().context_radius(1).header("snapshot", "now").to_string();
+    match semantic::changes(old, new) {
+        same if same.is_empty() => {
+            format!(
+                "  the story is the same; only its figures at the end or folded heartbeats differ\n{lines}"
+            )
+        }
+        changes => format!("{changes}{lines}"),
+    }
 }
 
 /// Compares every drill with its snapshot.

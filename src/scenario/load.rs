@@ -8,7 +8,7 @@ use super::syntax::{self, Node};
 use super::types::{Drill, Stack};
 use super::{embedded, lint, set};
 use serde::de::DeserializeOwned;
-use std::io::Read;
+use std::io::Read as _;
 use std::path::Path;
 
 /// A drill with its stack, ready to be built.
@@ -35,25 +35,54 @@ fn options() -> ron::Options {
         .with_recursion_limit(syntax::DEPTH * 2)
 }
 
-/// Reads one file of a kind, `Stack(...)` or `Drill(...)`.
+/// What could be made of a file.
+pub struct Read<T> {
+    /// The value. With mistakes in `list`, stand-ins take the place of what could not be read.
+    pub value: Option<T>,
+    /// The file as it was written.
+    pub tree: Node,
+    /// The mistakes.
+    pub list: Vec<Diagnostic>,
+}
+impl<T> Read<T> {
+    /// Adds what lint finds, except where the text itself is wrong: it would speak of a stand-in.
+    fn and(mut self, lint: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let known: Vec<_> = self.list.iter().map(|d| d.span.clone()).collect();
+        let news = |d: &Diagnostic| !known.iter().any(|k| k.start < d.span.end && d.span.start < k.end);
+        self.list.extend(lint.into_iter().filter(news));
+        self.list.sort_by_key(|d| d.span.start);
+        self.list
+    }
+}
+
+/// Reads one file of a kind, `Stack(...)` or `Drill(...)`, or says everything that is wrong with it.
 pub fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<(T, Node), Report> {
-    let fail = |list| Report { file: file.to_owned(), text: text.to_owned(), list };
+    let r = read_all(file, text)?;
+    match r.value {
+        Some(value) if r.list.is_empty() => Ok((value, r.tree)),
+        _ => Err(Report { file: file.to_owned(), text: text.to_owned(), list: r.list }),
+    }
+}
+
+/// Reads as much of a file as can be read. An error is text that is not even RON.
+pub fn read_all<T: DeserializeOwned>(file: &str, text: &str) -> Result<Read<T>, Report> {
     let root = syntax::parse(text).map_err(|e| {
         let help = text.trim().is_empty().then(|| "a scenario begins with `Stack(` or `Drill(`".to_owned());
-        fail(vec![Diagnostic { message: e.message, span: e.span, help, warning: false }])
+        let list = vec![Diagnostic { message: e.message, span: e.span, help, warning: false }];
+        Report { file: file.to_owned(), text: text.to_owned(), list }
     })?;
     let mut work = text.to_owned();
     let mut list: Vec<Diagnostic> = Vec::new();
     // Fields that were cut, with the struct they belonged to: that they are missing now is no mistake of the file.
     let mut cut: Vec<(String, std::ops::Range<usize>)> = Vec::new();
+    let mut stand_ins: Vec<std::ops::Range<usize>> = Vec::new();
     // Each cut reads the whole file again; a large one gets fewer, so that it stays below a second.
     let mut left = if text.len() > 100_000 { 5 } else { 50 };
     loop {
-        let Ok(tree) = syntax::parse(&work) else { return Err(fail(list)) };
+        let Ok(tree) = syntax::parse(&work) else { return Ok(Read { value: None, tree: root, list }) };
         let plain = syntax::plain(&work, &tree);
         let error = match options().from_str::<T>(&plain.text) {
-            Ok(value) if list.is_empty() => return Ok((value, root)),
-            Ok(_) => return Err(fail(list)),
+            Ok(value) => return Ok(Read { value: Some(value), tree: root, list }),
             Err(e) => e,
         };
         let at = plain.back(offset(&plain.text, error.span.end.line, error.span.end.col));
@@ -63,13 +92,16 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<(T, Node), Re
         let missing = matches!(error.code, ron::Error::MissingStructField { .. });
         let own_doing = matches!(&error.code, ron::Error::MissingStructField { field, .. }
             if cut.iter().any(|(name, of)| name == *field && of.start <= start && start <= of.end));
-        if !own_doing {
+        let inner = pieces.first().map(|p| p.span.clone());
+        let tried =
+            inner.as_ref().is_some_and(|p| stand_ins.iter().any(|s| p.start <= s.start && s.end <= p.end));
+        if !own_doing && !tried {
             let mut span = start.min(at)..at.max(start);
-            if let Some(piece) = pieces.first()
-                && (span.is_empty() || span.len() > piece.span.len())
+            if let Some(piece) = &inner
+                && (span.is_empty() || span.len() > piece.len())
                 && !missing
             {
-                span = piece.span.clone();
+                span = piece.clone();
             }
             while !work.is_char_boundary(span.start) {
                 span.start -= 1;
@@ -77,12 +109,34 @@ pub fn read<T: DeserializeOwned>(file: &str, text: &str) -> Result<(T, Node), Re
             while !work.is_char_boundary(span.end) {
                 span.end += 1;
             }
-            list.push(Diagnostic { message, span, help, warning: false });
+            // A struct that lacks a field is met again on the way out of it.
+            let again = list
+                .iter()
+                .any(|d| d.message == message && span.start <= d.span.start && d.span.end <= span.end + 1);
+            if !(missing && again) {
+                list.push(Diagnostic { message, span, help, warning: false });
+            }
         }
         left -= 1;
+        if left == 0 {
+            return Ok(Read { value: None, tree: root, list });
+        }
+        // A duration that cannot be read is one all the same: the rest of the file can be checked with another in its place.
+        if !missing
+            && !tried
+            && let Some(value) = syntax::string_at(&tree, start.min(at))
+            && let word =
+                if work[..value.start].trim_end().ends_with("until:") { "\"30d\"" } else { "\"1s\"" }
+            && value.len() >= word.len()
+        {
+            let blank = " ".repeat(value.len() - word.len());
+            stand_ins.push(value.clone());
+            work.replace_range(value, &format!("{word}{blank}"));
+            continue;
+        }
         // Blanks keep every other place where it was.
-        let Some(found) = pieces.into_iter().find(|p| p.removable).filter(|_| left > 0) else {
-            return Err(fail(list));
+        let Some(found) = pieces.into_iter().find(|p| p.removable) else {
+            return Ok(Read { value: None, tree: root, list });
         };
         cut.extend(found.field);
         let piece = found.span;
@@ -142,41 +196,85 @@ pub fn load(
     other_stack: Option<&str>,
 ) -> Result<Loaded, Vec<Report>> {
     let (drill_name, file, text) = text_of(name, "drill").map_err(|r| vec![r])?;
+    load_text(&drill_name, &file, text, overrides, other_stack)
+}
+
+/// The same for a text that has been read already; `file` is where its stack is looked for, and what messages name.
+pub fn load_text(
+    drill_name: &str,
+    file: &str,
+    text: String,
+    overrides: &[(String, String)],
+    other_stack: Option<&str>,
+) -> Result<Loaded, Vec<Report>> {
+    let (drill_name, file) = (drill_name.to_owned(), file.to_owned());
     let (stack_sets, drill_sets): (Vec<_>, Vec<_>) =
         overrides.iter().cloned().partition(|(path, _)| !path.starts_with("drill."));
     let text = set::apply(&file, &text, &drill_sets).map_err(|r| vec![r])?;
-    let (drill, drill_tree): (Drill, Node) = read(&file, &text).map_err(|r| vec![r])?;
+    let read_drill: Read<Drill> = read_all(&file, &text).map_err(|r| vec![r])?;
+    let Some(drill) = read_drill.value.clone() else {
+        return Err(vec![Report { file, list: read_drill.list, text }]);
+    };
     let wanted = other_stack.unwrap_or(&drill.stack);
     // What the drill names stands beside the drill; what the command line names stands where the user is.
     let beside = Path::new(&file).parent().map(|p| p.join(wanted));
     let beside = beside.filter(|p| other_stack.is_none() && p.is_file());
-    let (stack_name, stack_file, stack_text) = match beside {
+    let found = match beside {
         Some(path) => text_of(&path.to_string_lossy(), "stack"),
         None => text_of(wanted, "stack"),
-    }
-    .map_err(|mut r| {
-        if other_stack.is_none()
-            && let Some(node) = syntax::find(&drill_tree, "stack")
-        {
-            r.file.clone_from(&file);
-            r.text.clone_from(&text);
-            r.list[0].span = node.span.clone();
+    };
+    let (stack_name, stack_file, stack_text) = match found {
+        Ok(found) => found,
+        Err(mut r) => {
+            if other_stack.is_none()
+                && let Some(node) = syntax::find(&read_drill.tree, "stack")
+            {
+                r.list[0].span = node.span.clone();
+                r = Report { file, list: read_drill.and(r.list), text };
+            }
+            return Err(vec![r]);
         }
-        vec![r]
-    })?;
+    };
     let mut sets: Vec<(String, String)> = drill.set.clone().into_iter().collect();
     sets.extend(stack_sets);
-    let stack_text = set::apply(&stack_file, &stack_text, &sets).map_err(|r| vec![r])?;
-    let (stack, stack_tree): (Stack, Node) = read(&stack_file, &stack_text).map_err(|r| vec![r])?;
+    let mine =
+        |read_drill: Read<Drill>, lint| Report { file, list: read_drill.and(lint), text: text.clone() };
+    let of_stack = set::apply(&stack_file, &stack_text, &sets)
+        .and_then(|text| Ok((read_all::<Stack>(&stack_file, &text)?, text)));
+    let (read_stack, stack_text) = match of_stack {
+        Ok(r) => r,
+        Err(r) => {
+            let drill = mine(read_drill, Vec::new());
+            return Err([r, drill].into_iter().filter(|r| !r.list.is_empty()).collect());
+        }
+    };
+    let Some(stack) = read_stack.value.clone() else {
+        let theirs = Report { file: stack_file, list: read_stack.list, text: stack_text };
+        let drill = mine(read_drill, Vec::new());
+        return Err([theirs, drill].into_iter().filter(|r| !r.list.is_empty()).collect());
+    };
+    let of_stack = lint::stack(&stack, &read_stack.tree);
+    let of_drill = lint::drill(&drill, &stack, &read_drill.tree);
     let reports = vec![
-        Report { file: stack_file, list: lint::stack(&stack, &stack_tree), text: stack_text },
-        Report { file, list: lint::drill(&drill, &stack, &drill_tree), text: text.clone() },
+        Report { file: stack_file, list: read_stack.and(of_stack), text: stack_text },
+        mine(read_drill, of_drill),
     ];
     if reports.iter().any(Report::has_errors) {
         return Err(reports.into_iter().filter(|r| !r.list.is_empty()).collect());
     }
     let warnings = reports.into_iter().filter(|r| !r.list.is_empty()).collect();
     Ok(Loaded { drill, stack, drill_name, stack_name, drill_text: text, warnings })
+}
+
+/// Checks a stack by itself.
+pub fn check_stack(file: String, text: String) -> Report {
+    match read_all::<Stack>(&file, &text) {
+        Err(r) => r,
+        Ok(r) => {
+            let lint = r.value.as_ref().map_or_else(Vec::new, |stack| lint::stack(stack, &r.tree));
+            Report { file, list: r.and(lint), text }
+        }
+    }
 }
 
 /// The text of a drill or a stack: its name, its file, its text.

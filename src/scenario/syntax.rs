@@ -311,6 +311,22 @@ pub struct Piece {
     pub field: Option<(String, Range<usize>)>,
 }
 
+/// Where the string stands that begins or ends at a place, or around it.
+pub fn string_at(root: &Node, at: usize) -> Option<Range<usize>> {
+    let inside = |n: &Node| n.span.start <= at && at <= n.span.end;
+    let mut node = root;
+    loop {
+        let next = match &node.kind {
+            Kind::Struct(_, args) => args.iter().map(|a| &a.value).find(|n| inside(n)),
+            Kind::List(items) => items.iter().find(|n| inside(n)),
+            Kind::Map(pairs) => pairs.iter().map(|p| &p.1).find(|n| inside(n)),
+            Kind::Str(_) => return Some(node.span.clone()),
+            Kind::Word(_) => None,
+        };
+        node = next?;
+    }
+}
+
 /// The pieces around a place, innermost first: fields, list elements, map entries.
 pub fn around(root: &Node, at: usize) -> Vec<Piece> {
     let mut found = Vec::new();
