@@ -8,6 +8,7 @@ mod workloads;
 use firedrill::engine::{Chance, Engine, Model, Scheduler, Span, SpanRange, Time};
 use firedrill::net::Plane;
 use firedrill::net::addr::{Cidr, Endpoint, Ip};
+use firedrill::node::disk::End;
 use firedrill::node::log::Level;
 use firedrill::node::process::{Action, Ctx, HostId, Input, Process, Timer};
 use firedrill::node::world::{Ev, World};
@@ -54,7 +55,7 @@ impl Process for Member {
             _ => {}
         }
     }
-    fn reset(&mut self) {}
+    fn reset(&mut self, _: End) {}
 }
 fn address(n: u16) -> Ip {
     Ip(0x0A00_0001 + u32::from(n))

@@ -112,7 +112,8 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         }
         Fault::DiskOk { target } => {
             for h in hosts(world, target) {
-                world.hosts[h.0 as usize].disk = crate::node::world::Disk::default();
+                world.hosts[h.0 as usize].disk.slow = None;
+                world.hosts[h.0 as usize].disk.full = false;
             }
         }
         links => link::apply(world, links, vips, s),

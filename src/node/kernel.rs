@@ -45,6 +45,13 @@ impl<P: Process> World<P> {
                     self.input(pid, Input::Exec { tag, ok }, s);
                 }
             }
+            Ev::Synced(pid, generation, tag) => {
+                let p = &self.procs[pid.0 as usize];
+                if p.generation == generation {
+                    let ok = !self.host(p.host).disk.full;
+                    self.input(pid, Input::Synced { tag, ok }, s);
+                }
+            }
             Ev::Booted(host, life) => self.booted(host, life, s),
             Ev::Start(pid, generation) => {
                 if self.procs[pid.0 as usize].generation == generation {
@@ -598,6 +605,7 @@ impl<P: Process> World<P> {
         let mut out = std::mem::take(&mut self.out);
         let host = self.procs[pid.0 as usize].host;
         let now = self.clock(host, s.now());
+        let wall_clock = self.wall_clock(host, s.now());
         let h = &mut self.hosts[host.0 as usize];
         // A host has few interfaces; most have one.
         let mut carriers = [(NetId(0), false); 8];
@@ -607,6 +615,7 @@ impl<P: Process> World<P> {
         }
         let mut ctx = Ctx {
             now,
+            wall_clock,
             me: pid,
             host,
             event: s.current(),
@@ -689,6 +698,15 @@ impl<P: Process> World<P> {
                 let killed = took > timeout;
                 let generation = self.procs[pid.0 as usize].generation;
                 s.after(took.min(timeout), Ev::Exec(pid, generation, tag, Box::new((probe, killed))));
+            }
+            Action::Sync(tag) => {
+                let h = &self.hosts[host.0 as usize];
+                let (stream, range) = (h.s_disk, h.disk.slow.unwrap_or(h.disk.time));
+                let took = self.streams.span(stream, range);
+                let disk = &mut self.hosts[host.0 as usize].disk;
+                disk.busy_until = disk.busy_until.max(s.now()) + took;
+                let at = disk.busy_until;
+                s.at(at, Ev::Synced(pid, self.procs[pid.0 as usize].generation, tag));
             }
             Action::Exit(_) => self.end(pid, false, s),
             Action::Note(note) => self.tell(s, Some(host), Some(pid), What::Note(note)),

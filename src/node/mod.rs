@@ -3,6 +3,7 @@
 //! [`process`] is the interface that every protocol is written on. [`world`] is the state, [`kernel`] what moves it: power, timers,
 //! datagrams, ARP; [`tcp`] and `stream` are TCP; [`log`] is what a run leaves behind.
 
+pub mod disk;
 pub mod kernel;
 pub mod log;
 pub mod power;

@@ -1,5 +1,6 @@
 //! What happens to hosts and processes from outside: power, freezes, signals, starts and ends.
 
+use super::disk::End;
 use super::log::What;
 use super::process::{HostId, Input, Pid, Process, Signal};
 use super::world::{Ev, Freeze, Life, Power, Sch, World};
@@ -68,7 +69,7 @@ impl<P: Process> World<P> {
         self.changed = true;
         for i in 0..self.hosts[host.0 as usize].procs.len() {
             let pid = self.hosts[host.0 as usize].procs[i];
-            self.forget(pid, s);
+            self.forget(pid, End::PowerLost, s);
         }
     }
     /// The host stands still.
@@ -139,7 +140,6 @@ impl<P: Process> World<P> {
         }
         p.life = Life::Running;
         p.generation += 1;
-        p.logic.reset();
         let host = p.host;
         if s.now() > Time::ZERO {
             self.tell(s, Some(host), Some(pid), What::Started);
@@ -148,7 +148,7 @@ impl<P: Process> World<P> {
         self.input(pid, Input::Start, s);
     }
     /// Forgets a process: timers, inbox, sockets.
-    fn forget(&mut self, pid: Pid, s: &mut Sch<P>) {
+    fn forget(&mut self, pid: Pid, end: End, s: &mut Sch<P>) {
         let p = &mut self.procs[pid.0 as usize];
         p.life = Life::Dead;
         p.generation += 1;
@@ -158,7 +158,7 @@ impl<P: Process> World<P> {
         for id in p.timers.drain(..).flatten() {
             s.free_timer(id);
         }
-        p.logic.reset();
+        p.logic.reset(end);
         let host = p.host;
         self.hosts[host.0 as usize].bound.retain(|b| b.1 != pid);
         self.changed = true;
@@ -170,7 +170,7 @@ impl<P: Process> World<P> {
         }
         let (host, parent) = (self.procs[pid.0 as usize].host, self.procs[pid.0 as usize].parent);
         self.tell(s, Some(host), Some(pid), What::Ended(killed));
-        self.forget(pid, s);
+        self.forget(pid, End::Killed, s);
         self.tcp_owner_gone(host, pid, s);
         let children: Vec<Pid> =
             self.host(host).procs.iter().copied().filter(|c| self.proc(*c).parent == Some(pid)).collect();
@@ -200,7 +200,7 @@ impl<P: Process> World<P> {
         for p in family.iter().rev() {
             if !matches!(self.procs[p.0 as usize].life, Life::Dead | Life::Hung) {
                 self.tell(s, Some(host), Some(*p), What::Ended(true));
-                self.forget(*p, s);
+                self.forget(*p, End::Killed, s);
                 self.tcp_owner_gone(host, *p, s);
             }
         }

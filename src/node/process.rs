@@ -7,6 +7,7 @@
 //! A blocking call (a database query, an HTTP request with a timeout) is written as a state of the role machine: send, set a
 //! timer, and go on in `Input::Tcp`, `Input::Packet` or `Input::Timer`, whichever comes first.
 
+use super::disk::End;
 use crate::engine::{EventId, Span, SpanRange, Time};
 use crate::net::Plane;
 use crate::net::addr::{Cidr, Endpoint, Ip};
@@ -66,6 +67,13 @@ pub enum Input<M> {
         tag: u16,
         /// Its result.
         ok: Option<bool>,
+    },
+    /// The disk answers to [`Action::Sync`]; `ok` is false when it is full.
+    Synced {
+        /// The number given to `Sync`.
+        tag: u16,
+        /// Whether the data is safe.
+        ok: bool,
     },
 }
 
@@ -151,6 +159,8 @@ pub enum Action<M, N> {
     Spawn(Pid),
     /// Run a check script: what, how long it takes, its timeout, and the number under which its result comes back.
     Exec(Probe, SpanRange, Span, u16),
+    /// fsync: `Input::Synced` follows when the disk has done it ([`super::disk::OnDisk`] keeps the value).
+    Sync(u16),
     /// End, with this exit status.
     Exit(u8),
     /// Something worth telling.
@@ -161,6 +171,8 @@ pub enum Action<M, N> {
 pub struct Ctx<'a, M, N> {
     /// The host's monotonic clock.
     pub now: Time,
+    /// The host's wall clock: nanoseconds since the start of the run, plus what it is wrong by (negative before).
+    pub wall_clock: i64,
     /// The process itself.
     pub me: Pid,
     /// Its host.
@@ -221,6 +233,6 @@ pub trait Process: Clone {
     type Note: Clone + std::fmt::Debug;
     /// Handles one input.
     fn on(&mut self, input: Input<Self::Msg>, ctx: &mut Ctx<'_, Self::Msg, Self::Note>);
-    /// The state of the process before it was ever started: what is left of it after a kill, but for the disk.
-    fn reset(&mut self);
+    /// The state of the process before it was started: what an end of this kind leaves of it, which is the disk.
+    fn reset(&mut self, end: End);
 }

@@ -1,5 +1,6 @@
 //! The state of a world: hosts, networks, processes, and the events that move them.
 
+use super::disk::Disk;
 use super::log::{Entry, Label, Level, Log, LostBy, What};
 use super::process::{Action, ConnId, HostId, Input, NetId, Pid, Probe, Process, Timer};
 use super::tcp::{Segment, Table};
@@ -76,6 +77,8 @@ pub enum Ev<M> {
     Tcp(HostId, ConnId),
     /// A check script ends.
     Exec(Pid, u32, u16, Box<(Probe, bool)>),
+    /// The disk has written what a process asked it to keep.
+    Synced(Pid, u32, u16),
     /// A host has booted; the number is the host's power generation.
     Booted(HostId, u32),
     /// A daemon starts.
@@ -106,15 +109,6 @@ pub struct Freeze {
     pub queued: bool,
     /// Its clocks stand still too.
     pub clock_stops: bool,
-}
-
-/// What a disk does.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Disk {
-    /// Every write takes this much longer.
-    pub slow: Option<SpanRange>,
-    /// Writes fail.
-    pub full: bool,
 }
 
 /// An interface.
@@ -177,6 +171,7 @@ pub struct Host<M> {
     pub boot_time: SpanRange,
     /// Arrival of an input to its handling.
     pub wakeup: SpanRange,
+    pub(crate) s_disk: StreamId,
     pub(crate) s_wakeup: StreamId,
     pub(crate) s_reachable: StreamId,
     pub(crate) tick_phase: Span,
@@ -322,13 +317,14 @@ pub struct World<P: Process> {
     pub(crate) pair: Vec<Option<(StreamId, StreamId)>>,
     pub(crate) out: Vec<Action<P::Msg, P::Note>>,
     /// What a process works through, kept for its room: timers, and the rest.
-    pub(crate) batch: (Vec<Input<P::Msg>>, Vec<Input<P::Msg>>),
+    pub(crate) batch: (Inputs<P::Msg>, Inputs<P::Msg>),
     /// Frames on their way, except datagrams, which travel in their event.
     pub(crate) flight: Flight<P::Msg>,
     /// The word for a message, for logs.
     pub label: fn(&P::Msg) -> (&'static str, u32),
 }
 
+type Inputs<M> = Vec<Input<M>>;
 pub(crate) type Sch<P> = Scheduler<Ev<<P as Process>::Msg>>;
 
 impl<P: Process> World<P> {
@@ -380,6 +376,7 @@ impl<P: Process> World<P> {
         wakeup: SpanRange,
     ) -> HostId {
         let s_wakeup = self.streams.named(&format!("host/{name}/wakeup"));
+        let s_disk = self.streams.named(&format!("host/{name}/disk"));
         let s_reachable = self.streams.named(&format!("host/{name}/reachable_time"));
         let s_tick = self.streams.named(&format!("host/{name}/tick"));
         let tick_phase = Span(self.streams.below(s_tick, Span::secs(17).0));
@@ -408,6 +405,7 @@ impl<P: Process> World<P> {
             procs: Vec::new(),
             boot_time,
             wakeup,
+            s_disk,
             s_wakeup,
             s_reachable,
             tick_phase,

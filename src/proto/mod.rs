@@ -4,6 +4,7 @@ pub mod client;
 pub mod haproxy;
 pub mod vrrp;
 
+use crate::node::disk::End;
 use crate::node::process::{Action, Ctx, HostId, Input, Process};
 
 /// What packets of a world say.
@@ -71,7 +72,7 @@ impl Process for Daemon {
             Daemon::Client(p) => p.on(input, ctx),
         }
     }
-    fn reset(&mut self) {
+    fn reset(&mut self, _: End) {
         match self {
             Daemon::Keepalived(p, _) => p.reset(),
             Daemon::Vrrp(p, _) => p.reset(),
@@ -96,9 +97,11 @@ fn adapt(
         Input::Signal(x) => Input::Signal(x),
         Input::Carrier(net, up) => Input::Carrier(net, up),
         Input::Exec { tag, ok } => Input::Exec { tag, ok },
+        Input::Synced { tag, ok } => Input::Synced { tag, ok },
     };
     let mut inner = Ctx {
         now: ctx.now,
+        wall_clock: ctx.wall_clock,
         me: ctx.me,
         host: ctx.host,
         event: ctx.event,
@@ -125,6 +128,7 @@ fn adapt(
         Action::CancelTimer(t) => Action::CancelTimer(t),
         Action::Spawn(p) => Action::Spawn(p),
         Action::Exec(p, r, t, n) => Action::Exec(p, r, t, n),
+        Action::Sync(n) => Action::Sync(n),
         Action::Exit(n) => Action::Exit(n),
     }));
 }

@@ -232,7 +232,7 @@ impl Vrrp {
                 self.recompute(&why, cx);
             }
             Input::Signal(Signal::Term) => self.stop(cx),
-            Input::Signal(_) | Input::Tcp(..) => {}
+            Input::Signal(_) | Input::Tcp(..) | Input::Synced { .. } => {}
         }
     }
     fn net_name(&self, net: NetId) -> String {
