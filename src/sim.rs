@@ -67,6 +67,10 @@ impl Stage {
         Engine { model: self, sched }
     }
     fn outer(&mut self, n: u32, s: &mut Sched) {
+        if n == LOOK {
+            self.world.changed = true;
+            return;
+        }
         if n >= BOOT {
             self.world.boot_now(HostId((n - BOOT) as u16), s);
             return;
@@ -98,6 +102,8 @@ impl Stage {
     }
 }
 const BOOT: u32 = 1 << 30;
+/// The number of the event at which invariants look again.
+pub const LOOK: u32 = u32::MAX;
 
 impl Model for Stage {
     type Event = Ev<Msg>;

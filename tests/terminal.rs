@@ -111,6 +111,7 @@ fn a_resized_terminal_is_drawn_anew() {
     t.shows("q quit");
     t.resize(10, 30);
     t.shows("too small");
+    t.press("?");
     t.resize(24, 80);
     t.shows("space-time");
     t.press("q");

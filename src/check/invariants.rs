@@ -5,16 +5,23 @@ use crate::net::Plane;
 use crate::net::addr::Ip;
 use crate::node::log::What;
 use crate::node::process::HostId;
+use crate::node::world::Ev;
 use crate::scenario::types::Invariant;
-use crate::sim::{Sched, Stage, World};
+use crate::sim::{LOOK, Sched, Stage, World};
 
 /// How long two hosts that hear each other may both hold an address: a hand-over passes through that state.
 pub const GRACE: Span = Span::ms(50);
+
+/// How long a client's cache may point to the wrong host: between the new holder's address and the arrival of its gratuitous ARPs
+/// every takeover passes through that state.
+pub const STALE: Span = Span::ms(50);
 
 /// What the invariants remember.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
     broken: Vec<(Invariant, Time)>,
+    /// A cache points to the wrong host since then, not yet for [`STALE`].
+    stale: Option<Time>,
 }
 impl Watch {
     /// Since when an invariant is broken.
@@ -34,10 +41,22 @@ pub const fn name(i: Invariant) -> &'static str {
 }
 
 /// Looks at every invariant, and writes down which begin and cease to be broken.
-pub fn look(stage: &mut Stage, s: &Sched) {
+pub fn look(stage: &mut Stage, s: &mut Sched) {
     for i in [Invariant::DualVipAnywhere, Invariant::DualVip, Invariant::TwoMasters, Invariant::StaleArp] {
-        let seen = check(&stage.world, i, &stage.vips);
+        let mut seen = check(&stage.world, i, &stage.vips);
         let was = stage.watch.broken(i);
+        if i == Invariant::StaleArp && was.is_none() {
+            match (&seen, stage.watch.stale) {
+                (Some(_), None) => {
+                    stage.watch.stale = Some(s.now());
+                    s.after(STALE, Ev::Outer(LOOK));
+                    continue;
+                }
+                (Some(_), Some(since)) if s.now().since(since) < STALE => continue,
+                (Some(_), Some(since)) => seen = seen.map(|detail| format!("{detail} (since {since})")),
+                (None, _) => stage.watch.stale = None,
+            }
+        }
         match (seen, was) {
             (Some(detail), None) => {
                 stage.watch.broken.push((i, s.now()));

@@ -2,10 +2,9 @@
 
 use super::{BAD_INPUT, OK, Which, print};
 use crate::engine::{Span, Time};
-use crate::node::log::{Level, LostBy, What};
-use crate::report::story::{Style, line};
-use crate::trace::marks::Mark;
-use crate::trace::run::{Run, run as play};
+use crate::node::log::Level;
+use crate::report::why::why;
+use crate::trace::run::run as play;
 use clap::Args;
 use std::process::ExitCode;
 
@@ -17,33 +16,9 @@ pub(super) struct WhyArgs {
     /// The moment, such as `33.023s`: the last mark at or before it (default: the first takeover after the first fault)
     #[arg(long)]
     at: Option<Span>,
-}
-
-/// What was lost on the way to a host between two moments, and to what: absence explained.
-fn absence(r: &Run, m: &Mark, from: Time) -> Vec<String> {
-    let mut counts: Vec<(String, usize)> = Vec::new();
-    for e in r.log.iter().filter(|e| e.at >= from && e.at <= m.at) {
-        let What::Lost(to, label, why) = &e.what else { continue };
-        if Some(*to) != m.host || label.word != "advert" {
-            continue;
-        }
-        let reason = match why {
-            LostBy::Rule(fault) => {
-                let by = r.marks.iter().find(|m| m.event == *fault && m.kind == "fault");
-                by.map_or("a rule of a fault".to_owned(), |f| format!("{} ({})", f.text, f.why))
-            }
-            LostBy::Chance => "random loss of the network".to_owned(),
-            LostBy::HostDown => "the receiver was not awake".to_owned(),
-            LostBy::NoCarrier => "no carrier".to_owned(),
-            LostBy::NotHere(ip) => format!("{ip} is not configured there"),
-        };
-        let text = format!("adverts from {} lost: {reason}", r.host(e.host));
-        match counts.iter_mut().find(|c| c.0 == text) {
-            Some(c) => c.1 += 1,
-            None => counts.push((text, 1)),
-        }
-    }
-    counts.into_iter().map(|(t, n)| format!("{n} x {t}")).collect()
+    /// The event, by its number as `why` and `run --format jsonl` print it
+    #[arg(long, conflicts_with = "at")]
+    event: Option<u64>,
 }
 
 /// Explains a moment.
@@ -55,6 +30,17 @@ pub(super) fn run(a: &WhyArgs) -> ExitCode {
     let r = play(&l.stack, &l.drill, a.which.seed.unwrap_or(l.drill.seed), Level::Full, true);
     let first = r.first_fault().unwrap_or(Time::ZERO);
     // A time as printed has three digits; what happened within that millisecond is meant.
+    if let Some(id) = a.event {
+        let Some(m) = r.marks.iter().find(|m| m.event.0 == id) else {
+            let near = r.marks.iter().rev().find(|m| m.event.0 < id && m.event.0 > 0);
+            let hint = near
+                .map_or(String::new(), |m| format!("; the nearest that did is {} at {}", m.event.0, m.at));
+            eprintln!("error: event {id} left no mark{hint}");
+            return ExitCode::from(BAD_INPUT);
+        };
+        print(&why(&r, m));
+        return ExitCode::from(OK);
+    }
     let chosen = match a.at {
         Some(at) => r.marks.iter().rfind(|m| m.story && m.at.0 <= at.0 + 500_000),
         None => r.marks.iter().find(|m| m.kind == "master" && m.at >= first).or(r.marks.last()),
@@ -63,49 +49,6 @@ pub(super) fn run(a: &WhyArgs) -> ExitCode {
         eprintln!("error: nothing has happened by then");
         return ExitCode::from(BAD_INPUT);
     };
-    let width = m.text.len();
-    let mut out = format!("{}\n", line(m, &r, width, Style::default()));
-    // From what it waited for to what did not come.
-    let heard = r.log.iter().rev().find(|e| {
-        e.at <= m.at
-            && e.event != m.event
-            && e.host == m.host
-            && matches!(&e.what, What::Frame(_, _, label) if label.word == "advert" && label.number > 0)
-    });
-    if m.kind == "master" {
-        match heard {
-            Some(e) => {
-                let from = if let What::Frame(h, ..) = &e.what { r.host(Some(*h)) } else { "" };
-                out.push_str(&format!("  <- the timer was last set by the advert of {from} at {}; nothing has set it again since\n", e.at));
-                for line in absence(&r, m, e.at) {
-                    out.push_str(&format!("  <- {line}\n"));
-                }
-                let sent = r
-                    .adverts
-                    .iter()
-                    .filter(|(h, at)| r.host(Some(*h)) == from && *at > e.at && *at < m.at)
-                    .count();
-                if sent == 0 {
-                    out.push_str(&format!("  <- {from} has sent no advert since {}\n", e.at));
-                }
-            }
-            None => out.push_str("  <- no advert has been heard on this host\n"),
-        }
-    }
-    let mut seen = vec![m.event];
-    let mut cause = m.cause;
-    for _ in 0..8 {
-        let Some(e) = r.marks.iter().find(|x| x.event == cause) else { break };
-        if seen.contains(&e.event) {
-            break;
-        }
-        seen.push(e.event);
-        out.push_str(&format!("  <- scheduled during:{}\n", line(e, &r, e.text.len(), Style::default())));
-        cause = e.cause;
-    }
-    for f in r.marks.iter().filter(|x| x.kind == "fault" && x.at <= m.at).rev().take(2) {
-        out.push_str(&format!("  <- {}\n", line(f, &r, f.text.len(), Style::default()).trim()));
-    }
-    print(&out);
+    print(&why(&r, m));
     ExitCode::from(OK)
 }

@@ -57,6 +57,8 @@ pub fn run(name: &str, stack: &str, r: &Run) -> Value {
             "process": m.pid.and_then(|p| r.processes.get(p.0 as usize)),
             "text": m.text,
             "cause": m.why,
+            "event": m.event.0,
+            "caused_by": m.cause.0,
         })).collect::<Vec<_>>(),
         "metrics": {
             "write_outages": windows(&w),

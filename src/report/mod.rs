@@ -4,3 +4,4 @@ pub mod json;
 pub mod junit;
 pub mod semantic;
 pub mod story;
+pub mod why;

@@ -27,7 +27,7 @@ fn item(line: &str) -> Option<Item> {
     let words: Vec<&str> = line.get(1..)?.split("  ").map(str::trim).filter(|w| !w.is_empty()).collect();
     if let Some(at) = words.first().and_then(|w| time(w)) {
         let deed = if words.len() > 2 { format!("{}: {}", words[1], words[2]) } else { words[1..].join("") };
-        return Some(Item { key: deed, at: Some(at), rest: words.get(3..)?.join("  ") });
+        return Some(Item { key: deed, at: Some(at), rest: words.get(3..).unwrap_or_default().join("  ") });
     }
     let folded = line.trim().starts_with("...");
     if folded || line.trim().is_empty() || line.starts_with("       time") {
@@ -138,6 +138,8 @@ mod tests {
             changes(OLD, &new),
             "  gone        33.024  lb2: becomes MASTER\n  changed  verdict: verdict: FAIL (was: verdict: pass)\n"
         );
+        let flash = OLD.replace("+    33.040", "!    33.030        StaleArp: app1\n+    33.040");
+        assert_eq!(changes(OLD, &flash), "  new         33.030  StaleArp: app1\n", "what concerns no host");
         assert_eq!(changes(OLD, &OLD.replace("15ca", "15cb")), "", "a digest is no story");
     }
 }

@@ -1,11 +1,42 @@
 //! The only file that opens the terminal: it gives it back whatever happens.
 
 use super::gallery::{self, Choice, Gallery};
-use super::model::{Action, Player};
+use super::model::{Action, Ask, Player};
 use super::view::{Look, draw};
-use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::event::{
+    self, DisableMouseCapture, EnableMouseCapture, Event, KeyCode, KeyEventKind, KeyModifiers, MouseEvent,
+    MouseEventKind,
+};
 use std::io;
 use std::time::{Duration, Instant};
+
+/// What a key means while the last line asks for something.
+fn answer(code: KeyCode) -> Option<Action> {
+    Some(match code {
+        KeyCode::Char(c) => Action::Type(c),
+        KeyCode::Backspace => Action::Erase,
+        KeyCode::Enter => Action::Submit,
+        KeyCode::Esc => Action::Back,
+        _ => return None,
+    })
+}
+
+/// What the mouse means: the wheel is time, a click selects a host or a moment.
+fn mouse(m: MouseEvent, size: ratatui::layout::Size) -> Option<Action> {
+    let side = if size.width >= 120 { 34 } else { 24 };
+    match m.kind {
+        MouseEventKind::ScrollDown => Some(Action::Events(1)),
+        MouseEventKind::ScrollUp => Some(Action::Events(-1)),
+        MouseEventKind::Down(_) if m.row + 2 == size.height => {
+            let width = u64::from(size.width.saturating_sub(3).max(1));
+            Some(Action::Permille(u64::from(m.column.saturating_sub(1)) * 1000 / width))
+        }
+        MouseEventKind::Down(_) if m.column < side && m.row >= 2 => {
+            Some(Action::SelectHost(usize::from(m.row - 2)))
+        }
+        _ => None,
+    }
+}
 
 fn action(code: KeyCode, mods: KeyModifiers, menu: bool) -> Option<Action> {
     let shift = mods.contains(KeyModifiers::SHIFT);
@@ -29,6 +60,21 @@ fn action(code: KeyCode, mods: KeyModifiers, menu: bool) -> Option<Action> {
         KeyCode::Tab | KeyCode::Down | KeyCode::Char('j') => Action::Select(true),
         KeyCode::BackTab | KeyCode::Up | KeyCode::Char('k') => Action::Select(false),
         KeyCode::Char('i') => Action::Inject,
+        KeyCode::Char('o') => Action::OtherEnd,
+        KeyCode::Char('c') => Action::OfHost(true),
+        KeyCode::Char('C') => Action::OfHost(false),
+        KeyCode::Char('&') => Action::Only,
+        KeyCode::Char('m') => Action::Bookmark,
+        KeyCode::Char('\'') => Action::ToBookmark,
+        KeyCode::Char('!') => Action::Why,
+        KeyCode::Char('F') => Action::Fork,
+        KeyCode::Char('B') => Action::NextBranch,
+        KeyCode::Char('d') => Action::Diff,
+        KeyCode::Char('y') => Action::Repro,
+        KeyCode::Char('/') => Action::Ask(Ask::Search),
+        KeyCode::Char(':') => Action::Ask(Ask::Goto),
+        KeyCode::Char('n') => Action::Found(true),
+        KeyCode::Char('N') => Action::Found(false),
         KeyCode::Char('r') if mods.contains(KeyModifiers::CONTROL) => Action::Redo,
         KeyCode::Char('u' | 'z') => Action::Undo,
         KeyCode::Char('Z') => Action::Redo,
@@ -44,20 +90,35 @@ fn action(code: KeyCode, mods: KeyModifiers, menu: bool) -> Option<Action> {
 pub fn play(mut player: Player, look: Look) -> io::Result<()> {
     // `try_init` installs a panic hook that gives the terminal back first.
     let mut terminal = ratatui::try_init()?;
+    let panics = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let _ = crossterm::execute!(io::stdout(), DisableMouseCapture);
+        panics(info);
+    }));
     let result = (|| {
+        crossterm::execute!(io::stdout(), EnableMouseCapture)?;
         let mut before = Instant::now();
         loop {
             terminal.draw(|f| draw(f, &player, look))?;
             let wait = if player.playing { Duration::from_millis(33) } else { Duration::from_millis(500) };
-            if event::poll(wait)?
-                && let Event::Key(k) = event::read()?
-                && k.kind == KeyEventKind::Press
-            {
-                let ctrl_c = k.code == KeyCode::Char('c') && k.modifiers.contains(KeyModifiers::CONTROL);
-                if ctrl_c || k.code == KeyCode::Char('q') {
-                    return Ok(());
-                }
-                if let Some(a) = action(k.code, k.modifiers, player.menu) {
+            if event::poll(wait)? {
+                let wanted = match event::read()? {
+                    Event::Key(k) if k.kind == KeyEventKind::Press => {
+                        let ctrl_c =
+                            k.code == KeyCode::Char('c') && k.modifiers.contains(KeyModifiers::CONTROL);
+                        if ctrl_c || (k.code == KeyCode::Char('q') && player.ask.is_none()) {
+                            return Ok(());
+                        }
+                        if player.ask.is_some() {
+                            answer(k.code)
+                        } else {
+                            action(k.code, k.modifiers, player.menu)
+                        }
+                    }
+                    Event::Mouse(m) => mouse(m, terminal.size()?),
+                    _ => None,
+                };
+                if let Some(a) = wanted {
                     player.update(a);
                 }
             }
@@ -66,6 +127,7 @@ pub fn play(mut player: Player, look: Look) -> io::Result<()> {
             before = now;
         }
     })();
+    let _ = crossterm::execute!(io::stdout(), DisableMouseCapture);
     ratatui::restore();
     result
 }

@@ -1,9 +1,13 @@
 //! What the player knows: the run, its keyframes, the moment that is shown, and what keys do to them.
 
 use crate::engine::history::History;
-use crate::engine::{Span, Time};
+use crate::engine::{Chance, Span, SpanRange, Time};
 use crate::fault::injection_time;
+use crate::net::Plane;
 use crate::node::log::{Level, What};
+use crate::node::process::HostId;
+use crate::report::why::why;
+use crate::report::{semantic, story};
 use crate::scenario::build::build;
 use crate::scenario::load::Loaded;
 use crate::scenario::types::{At, Fault, FreezeClock, FreezeMode, Target};
@@ -32,6 +36,40 @@ pub enum Action {
     Speed(bool),
     /// Select the next or the previous host.
     Select(bool),
+    /// Select a host by number (a click).
+    SelectHost(usize),
+    /// Choose the other end of a link, host after host, and then none.
+    OtherEnd,
+    /// To the next or the previous entry of the selected host.
+    OfHost(bool),
+    /// Show only what concerns the selected host, or everything.
+    Only,
+    /// Remember this moment.
+    Bookmark,
+    /// To the next remembered moment.
+    ToBookmark,
+    /// Explain the last event in full.
+    Why,
+    /// Keep this branch and go on in a new one.
+    Fork,
+    /// Show the next branch.
+    NextBranch,
+    /// What is different in this branch.
+    Diff,
+    /// The command that plays this run again.
+    Repro,
+    /// Ask for a word to search or a moment to go to.
+    Ask(Ask),
+    /// A letter of the answer.
+    Type(char),
+    /// The last letter goes.
+    Erase,
+    /// The answer is complete.
+    Submit,
+    /// To the next or the previous entry that has the word.
+    Found(bool),
+    /// To a place of the scrubber, in thousandths of the run (a click).
+    Permille(u64),
     /// Open or close the fault menu.
     Inject,
     /// Choose from the fault menu.
@@ -49,6 +87,34 @@ pub enum Action {
     /// Back one level.
     Back,
 }
+
+/// What the last line asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ask {
+    /// A word to look for.
+    Search,
+    /// A moment, `12.4s` or `50%`.
+    Goto,
+}
+
+/// A run that is kept beside the others.
+#[derive(Clone, Debug)]
+struct Branch {
+    faults: Vec<At>,
+    injected: usize,
+    at: Time,
+}
+
+/// The faults that can be injected on the selected link. The second and the fifth concern what its first end sends.
+pub const LINK_MENU: [&str; 7] = [
+    "cut, both ways",
+    "cut, one way",
+    "lose 30%",
+    "100..300 ms more",
+    "cut heartbeats only",
+    "cut clients only",
+    "heal the link",
+];
 
 /// The faults that can be injected on the selected host.
 pub const MENU: [&str; 8] = [
@@ -89,6 +155,19 @@ pub struct Player {
     pub fold: bool,
     /// Something to say in the last line.
     pub message: String,
+    /// The other end of the selected link; none: the host itself is selected.
+    pub other: Option<usize>,
+    /// Only what concerns the selected host is shown.
+    pub only: bool,
+    /// What the last line asks for, and the answer so far.
+    pub ask: Option<(Ask, String)>,
+    /// A text over the screen: its title and its lines.
+    pub text: Option<(String, Vec<String>)>,
+    /// Remembered moments.
+    pub bookmarks: Vec<Time>,
+    word: String,
+    branches: Vec<Branch>,
+    branch: usize,
     injected: usize,
     undone: Vec<At>,
     total: u64,
@@ -114,6 +193,14 @@ impl Player {
             help: false,
             fold: true,
             message: String::new(),
+            other: None,
+            only: false,
+            ask: None,
+            text: None,
+            bookmarks: Vec::new(),
+            word: String::new(),
+            branches: Vec::new(),
+            branch: 0,
             injected: 0,
             undone: Vec::new(),
             total: 0,
@@ -252,7 +339,85 @@ impl Player {
             Action::Select(next) => {
                 let n = self.now.model.world.hosts.len().max(1);
                 self.selected = (self.selected + if next { 1 } else { n - 1 }) % n;
+                self.other = None;
             }
+            Action::SelectHost(i) => {
+                if i < self.now.model.world.hosts.len() {
+                    self.selected = i;
+                    self.other = None;
+                }
+            }
+            Action::OtherEnd => {
+                let n = self.now.model.world.hosts.len();
+                let from = self.other.map_or(0, |o| o + 1);
+                self.other = (from..n).find(|i| *i != self.selected);
+            }
+            Action::OfHost(forward) => {
+                let here = HostId(self.selected as u16);
+                self.to_entry(forward, |e, _| e.host == Some(here), "no more of this host in that direction");
+            }
+            Action::Only => self.only = !self.only,
+            Action::Bookmark => {
+                self.bookmarks.push(now);
+                self.bookmarks.sort_unstable();
+                self.bookmarks.dedup();
+                self.message = format!("remembered t={now}s; ' goes to it");
+            }
+            Action::ToBookmark => {
+                match self.bookmarks.iter().find(|t| **t > now).or(self.bookmarks.first()).copied() {
+                    Some(t) => self.seek(t),
+                    None => "m remembers a moment first".clone_into(&mut self.message),
+                }
+            }
+            Action::Why => self.explain(),
+            Action::Fork => {
+                self.keep();
+                self.branches.push(self.branches[self.branch].clone());
+                self.branch = self.branches.len() - 1;
+                self.message = format!("branch {}; B goes through them, d compares", self.branch + 1);
+            }
+            Action::NextBranch if self.branches.len() < 2 => {
+                "one branch only; F forks here".clone_into(&mut self.message);
+            }
+            Action::NextBranch => {
+                self.keep();
+                self.branch = (self.branch + 1) % self.branches.len();
+                let b = self.branches[self.branch].clone();
+                self.loaded.drill.faults = b.faults;
+                self.injected = b.injected;
+                self.undone.clear();
+                self.simulate();
+                self.seek(b.at);
+            }
+            Action::Diff => self.difference(),
+            Action::Repro => {
+                self.message = if self.injected == 0 {
+                    format!("firedrill play {} --seed {}", self.loaded.drill_name, self.seed)
+                } else {
+                    "s saves this run with its injections, and says how to play it again".to_owned()
+                };
+            }
+            Action::Ask(what) => self.ask = Some((what, String::new())),
+            Action::Type(c) => {
+                if let Some((_, answer)) = &mut self.ask {
+                    answer.push(c);
+                }
+            }
+            Action::Erase => {
+                if let Some((_, answer)) = &mut self.ask {
+                    answer.pop();
+                }
+            }
+            Action::Submit => match self.ask.take() {
+                Some((Ask::Search, word)) => {
+                    self.word = word.to_lowercase();
+                    self.found(true);
+                }
+                Some((Ask::Goto, text)) => self.go_where(&text),
+                None => {}
+            },
+            Action::Found(forward) => self.found(forward),
+            Action::Permille(p) => self.seek(Time(self.end.0 / 1000 * p.min(1000))),
             Action::Inject => self.menu = !self.menu,
             Action::Choose(n) => self.inject(n),
             Action::Undo => {
@@ -276,7 +441,10 @@ impl Player {
             Action::Save => self.save(),
             Action::Help => self.help = !self.help,
             Action::Fold => self.fold = !self.fold,
-            Action::Back => (self.menu, self.help) = (false, false),
+            Action::Back => {
+                (self.menu, self.help) = (false, false);
+                (self.ask, self.text) = (None, None);
+            }
         }
     }
     fn inject(&mut self, n: usize) {
@@ -284,29 +452,141 @@ impl Player {
         let host = self.now.model.world.hosts[self.selected].name.clone();
         let target = Target::Host(host.clone());
         let process = |p: &str| p.to_owned();
-        let fault = match n {
-            0 => Fault::PowerOff { target },
-            1 => Fault::PowerOn { target },
-            2 => Fault::Freeze {
+        let fault = match (n, self.other) {
+            (_, Some(o)) => match self.on_link(n, target, o) {
+                Some(fault) => fault,
+                None => return,
+            },
+            (0, None) => Fault::PowerOff { target },
+            (1, None) => Fault::PowerOn { target },
+            (2, None) => Fault::Freeze {
                 target,
                 mode: FreezeMode::Lost,
                 clock: FreezeClock::Runs,
-                lasts: Some(crate::engine::SpanRange::exactly(Span::secs(5))),
+                lasts: Some(SpanRange::exactly(Span::secs(5))),
             },
-            3 => Fault::Cut { target, from: Target::Others(vec![host]), plane: None },
-            4 => Fault::Heal { target: None },
-            5 => Fault::Kill { target, process: process("keepalived"), all: true },
-            6 => Fault::Kill { target, process: process("haproxy"), all: false },
-            7 => Fault::LinkDown { target, network: None },
+            (3, None) => Fault::Cut { target, from: Target::Others(vec![host]), plane: None },
+            (4, None) => Fault::Heal { target: None },
+            (5, None) => Fault::Kill { target, process: process("keepalived"), all: true },
+            (6, None) => Fault::Kill { target, process: process("haproxy"), all: false },
+            (7, None) => Fault::LinkDown { target, network: None },
             _ => return,
         };
         let at = injection_time(self.now.sched.now());
         self.message = format!("injected: {}", crate::fault::describe(&fault));
-        self.loaded.drill.faults.push(At::At(crate::engine::SpanRange::exactly(Span(at.0)), fault));
+        self.loaded.drill.faults.push(At::At(SpanRange::exactly(Span(at.0)), fault));
         self.injected += 1;
         self.undone.clear();
         self.simulate();
         self.now.run_until(at);
+    }
+    /// A fault of the link between the selected host and another.
+    fn on_link(&self, n: usize, target: Target, other: usize) -> Option<Fault> {
+        let to = Target::Host(self.now.model.world.hosts[other].name.clone());
+        let cut = |target, from, plane| Fault::Cut { target, from, plane };
+        Some(match n {
+            0 => cut(target, to, None),
+            1 => Fault::CutOneWay { target, to, plane: None },
+            2 => Fault::Loss { target, chance: Chance { ppb: 300_000_000 }, to: Some(to), plane: None },
+            3 => {
+                let by = SpanRange::new(Span::ms(100), Span::ms(300));
+                Fault::Delay { target, by, to: Some(to), plane: None }
+            }
+            4 => cut(target, to, Some(Plane::heartbeat)),
+            5 => cut(target, to, Some(Plane::client)),
+            6 => Fault::Heal { target: Some(target) },
+            _ => return None,
+        })
+    }
+    /// The branch that is shown remembers what it is.
+    fn keep(&mut self) {
+        let at = self.now.sched.now();
+        let here = Branch { faults: self.loaded.drill.faults.clone(), injected: self.injected, at };
+        match self.branches.get_mut(self.branch) {
+            Some(b) => *b = here,
+            None => self.branches.push(here),
+        }
+    }
+    /// Which branch is shown, of how many.
+    pub fn branch(&self) -> Option<(usize, usize)> {
+        (self.branches.len() > 1).then_some((self.branch + 1, self.branches.len()))
+    }
+    /// What happens in this branch and not in the one before it (the drill as written, if there is none).
+    fn difference(&mut self) {
+        let mut other = self.loaded.clone();
+        let before = (self.branch + self.branches.len().max(1) - 1) % self.branches.len().max(1);
+        let title = match self.branches.get(before).filter(|_| before != self.branch) {
+            Some(b) => {
+                other.drill.faults.clone_from(&b.faults);
+                format!("branch {} beside branch {}", self.branch + 1, before + 1)
+            }
+            None => {
+                let own = other.drill.faults.len() - self.injected;
+                other.drill.faults.truncate(own);
+                "this run beside the drill as it was written".to_owned()
+            }
+        };
+        let l = &self.loaded;
+        let theirs = crate::trace::run::run(&other.stack, &other.drill, self.seed, Level::Full, true);
+        let tell =
+            |drill, run| story::story(&l.drill_name, &l.stack_name, drill, run, story::Style::default());
+        let changes = semantic::changes(&tell(&other.drill, &theirs), &tell(&l.drill, &self.run));
+        let lines = if changes.is_empty() { " nothing is different" } else { changes.as_str() };
+        self.text = Some((title, lines.lines().map(str::to_owned).collect()));
+    }
+    fn explain(&mut self) {
+        let now = self.now.sched.now();
+        let mark = self
+            .run
+            .marks
+            .iter()
+            .rfind(|m| m.story && m.event.0 > 0 && m.at <= now && m.kind != "violation_over");
+        let text = mark.map_or(" nothing has happened by now".to_owned(), |m| why(&self.run, m));
+        self.text = Some(("why".to_owned(), text.lines().map(str::to_owned).collect()));
+    }
+    fn go_where(&mut self, text: &str) {
+        let text = text.trim().trim_start_matches("goto").trim();
+        let share = text.strip_suffix('%').and_then(|n| n.trim().parse::<u64>().ok());
+        match (share, text.parse::<Span>()) {
+            (Some(p), _) => self.seek(Time(self.end.0 / 100 * p.min(100))),
+            (_, Ok(at)) => self.seek((Time::ZERO + at).min(self.end)),
+            (_, Err(e)) => self.message = format!("a moment is 12.4s or 50%: {e}"),
+        }
+    }
+    fn found(&mut self, forward: bool) {
+        if self.word.is_empty() {
+            "/ asks for a word first".clone_into(&mut self.message);
+            return;
+        }
+        let word = self.word.clone();
+        let has = |e: &LogEntry, p: &Player| {
+            text_of(p, e).is_some_and(|(_, text, why)| {
+                format!("{} {text} {why}", p.run.host(e.host)).to_lowercase().contains(&word)
+            })
+        };
+        self.to_entry(forward, has, &format!("\"{word}\" is not in that direction"));
+    }
+    /// To the nearest entry that is shown and wanted.
+    fn to_entry(&mut self, forward: bool, wanted: impl Fn(&LogEntry, &Player) -> bool, otherwise: &str) {
+        let here = self.past().len();
+        // What is shown last may belong to the event that is shown: going back begins before that event.
+        let now = self.now.sched.handled();
+        let step = self.steps.partition_point(|(n, _)| *n < now);
+        let before = step.checked_sub(1).map_or(0, |i| self.steps[i].1).min(self.run.log.len());
+        let ok = |i: &usize| {
+            let e = &self.run.log[*i];
+            self.shown(e) && text_of(self, e).is_some() && wanted(e, self)
+        };
+        let found =
+            if forward { (here..self.run.log.len()).find(ok) } else { (0..before.min(here)).rev().find(ok) };
+        match found {
+            Some(i) => {
+                let step = self.steps.partition_point(|(_, logged)| *logged <= i);
+                self.playing = false;
+                self.goto(self.steps[step.min(self.steps.len() - 1)].0);
+            }
+            None => otherwise.clone_into(&mut self.message),
+        }
     }
     fn save(&mut self) {
         let name = format!("{}-live.ron", self.loaded.drill_name.replace('/', "-"));
@@ -327,9 +607,11 @@ impl Player {
     }
     /// Whether an entry is shown in the space-time diagram.
     pub fn shown(&self, e: &LogEntry) -> bool {
+        if self.only && e.host.is_some_and(|h| h.0 as usize != self.selected) {
+            return false;
+        }
         match &e.what {
             What::Frame(_, _, label) | What::Lost(_, label, _) => {
-                use crate::net::Plane;
                 (!self.fold && matches!(label.plane, Plane::heartbeat | Plane::arp))
                     || label.word == "advert" && label.number == 0
             }
@@ -339,5 +621,33 @@ impl Player {
             }
             _ => true,
         }
+    }
+}
+
+/// An entry in words: its letter, what happened, why.
+pub(super) fn text_of(p: &Player, e: &LogEntry) -> Option<(char, String, String)> {
+    let m = crate::trace::marks::mark(e, &p.now.model.world, p.loaded.drill.faults.len());
+    if let Some(m) = m {
+        let c = match m.kind {
+            "fault" => 'x',
+            "healed" => 'h',
+            "master" => '*',
+            "violation" => '!',
+            _ => ' ',
+        };
+        return Some((c, m.text, m.why));
+    }
+    let host = |h: HostId| p.now.model.world.host(h).name.clone();
+    match &e.what {
+        What::Frame(from, _, l) => {
+            Some((' ', format!("<- {} {} {}", host(*from), l.word, l.number), String::new()))
+        }
+        What::Lost(to, l, _) => {
+            Some(('x', format!("{} {} to {} lost", l.word, l.number, host(*to)), String::new()))
+        }
+        What::Frozen => Some((' ', "stands still".to_owned(), String::new())),
+        What::AddressAdded(ip) => Some((' ', format!("+{ip}"), String::new())),
+        What::AddressRemoved(ip) => Some((' ', format!("-{ip}"), String::new())),
+        _ => None,
     }
 }

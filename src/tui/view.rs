@@ -1,9 +1,8 @@
 //! The player's screen: hosts, space-time diagram, inspector, why, scrubber.
 
-use super::model::{MENU, Player};
+use super::model::{Ask, LINK_MENU, MENU, Player, text_of};
 use crate::check::invariants::role;
 use crate::engine::Time;
-use crate::node::log::What;
 use crate::node::process::HostId;
 use crate::node::world::{Life, Power};
 use crate::proto::Daemon;
@@ -75,47 +74,71 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
     );
     f.render_widget(Paragraph::new(why_lines(p)).wrap(Wrap { trim: false }).block(block("why", look)), why);
     f.render_widget(Paragraph::new(scrubber(p, area.width as usize)), scrub);
-    let hint = if p.message.is_empty() {
+    let asked = p.ask.as_ref().map(|(what, answer)| {
+        let word = match what {
+            Ask::Search => "search for",
+            Ask::Goto => "go to (12.4s or 50%)",
+        };
+        format!(" {word}: {answer}_   Enter goes, Esc leaves")
+    });
+    let hint = if let Some(asked) = &asked {
+        asked
+    } else if p.message.is_empty() {
         " , . step  H L second  [ ] mark  space play  v broken  i inject  ? keys  q quit"
     } else {
         &p.message
     };
     f.render_widget(Paragraph::new(hint.to_owned()), keys);
     if p.menu {
+        let other = p.other.and_then(|o| p.now.model.world.hosts.get(o));
+        let menu: &[&str] = if other.is_some() { &LINK_MENU } else { &MENU };
         let lines: Vec<Line<'_>> =
-            MENU.iter().enumerate().map(|(i, m)| Line::raw(format!(" {}  {m}", i + 1))).collect();
-        popup(f, &format!("inject on {name} (Esc closes)"), lines, look);
+            menu.iter().enumerate().map(|(i, m)| Line::raw(format!(" {}  {m}", i + 1))).collect();
+        let what = other.map_or(name.to_owned(), |o| format!("the link {name} -> {}", o.name));
+        popup(f, &format!("inject on {what} (Esc closes)"), lines, look);
+    } else if let Some((title, text)) = &p.text {
+        let lines: Vec<Line<'_>> = text.iter().map(|l| Line::raw(format!(" {l}"))).collect();
+        popup(f, &format!("{title} (Esc closes)"), lines, look);
     } else if p.help {
         popup(f, "keys (? or Esc closes)", HELP.iter().map(|l| Line::raw(*l)).collect(), look);
     }
 }
 
-const HELP: [&str; 16] = [
-    " . l Right    next event          , h Left     previous event",
-    " L            one second on       H            one second back",
-    " ]            next mark           [            previous mark",
-    " v            next violation      V            first violation",
-    " g Home       start               G End        end",
-    " space        play, pause         < >          slower, faster",
-    " Tab          select next host    Shift-Tab    previous host",
-    " i            inject a fault on the selected host",
-    " u z          undo injection      Ctrl-r Z     redo",
-    " s            save the run, injections included, as a drill",
-    " e            fold or unfold heartbeats and ARP",
-    " q            quit",
+const HELP: [&str; 20] = [
+    " . l Right  next event               , h Left    previous event",
+    " L H        a second on, back        c C         next, previous of this host",
+    " ] [        next, previous mark      v V         next, first violation",
+    " g G        start, end               :           go to a moment, 12.4s or 50%",
+    " space      play, pause              < >         slower, faster",
+    " / n N      search, next, previous   &           only the selected host",
+    " m '        remember, go to it       e           unfold heartbeats and ARP",
+    " Tab        next host                o           other end of a link",
+    " i          inject a fault on the selected host or link",
+    " u z        undo injection           Ctrl-r Z    redo",
+    " !          why, the whole chain     y           command for this run",
+    " F B d      fork, next branch, compare it with the one before",
+    " s          save the run, injections included, as a drill",
+    " q          quit          mouse: click a host or the bar; wheel steps",
     "",
     " roles: M master  B backup  F fault  - none;  V holds the address",
-    " marks: f fault  h healed  * master  ! violation",
+    " marks: f fault  h healed  * master  ! violation  m remembered  # now",
+    " lamps: VIP one holder  MASTER one master  ARP clients know the holder;",
+    "        XX is broken now",
     " the next event is always announced before it happens",
 ];
 
 fn popup(f: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, look: Look) {
     let a = f.area();
     let widest = lines.iter().map(Line::width).chain([title.len() + 2]).max().unwrap_or(0);
-    let (w, h) = ((widest as u16 + 3).min(a.width), (lines.len() as u16 + 2).min(a.height));
+    let w = (widest as u16 + 3).min(a.width);
+    let text = Paragraph::new(lines).wrap(Wrap { trim: false });
+    let inside = usize::from(w.saturating_sub(2).max(1));
+    // A line that is too long goes on in the next.
+    let rows = text.line_count(inside as u16);
+    let h = (rows as u16 + 2).min(a.height);
     let rect = Rect { x: (a.width - w) / 2, y: (a.height - h) / 2, width: w, height: h };
     f.render_widget(Clear, rect);
-    f.render_widget(Paragraph::new(lines).block(block(title, look)), rect);
+    f.render_widget(text.block(block(title, look)), rect);
 }
 
 fn status_line(p: &Player, look: Look) -> Line<'static> {
@@ -130,11 +153,10 @@ fn status_line(p: &Player, look: Look) -> Line<'static> {
     let w = &p.now.model.watch;
     Line::from(vec![
         Span::raw(format!(
-            "{}  t={}s  {}/{}  {}x{}  ",
+            "{}{}  t={}s  {}{}x  ",
             p.loaded.drill_name,
+            p.branch().map_or(String::new(), |(n, of)| format!("  FORK {n}/{of}")),
             p.now.sched.now(),
-            p.now.sched.handled(),
-            p.total(),
             if p.playing { "PLAY " } else { "" },
             if p.speed >= 1000 {
                 format!("{}", p.speed / 1000)
@@ -145,6 +167,7 @@ fn status_line(p: &Player, look: Look) -> Line<'static> {
         lamp("VIP", w.broken(I::DualVip).is_some()),
         lamp("MASTER", w.broken(I::TwoMasters).is_some()),
         lamp("ARP", w.broken(I::StaleArp).is_some()),
+        Span::raw(format!(" event {}/{}", p.now.sched.handled(), p.total())),
     ])
 }
 
@@ -192,7 +215,13 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             }
             None => format!("{}{}", if holds { "V " } else { "  " }, state),
         };
-        let here = if i == p.selected { ">" } else { " " };
+        let here = if i == p.selected {
+            ">"
+        } else if p.other == Some(i) {
+            "="
+        } else {
+            " "
+        };
         let style = match (state, letter) {
             ("off" | "frozen" | "cut", _) => paint(look, Color::Red),
             (_, "M") => paint(look, Color::Green),
@@ -201,33 +230,6 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
         lines.push(Line::styled(format!("{here}{:<6} {letter} {rest}", h.name), style));
     }
     lines
-}
-
-fn text_of(p: &Player, e: &LogEntry) -> Option<(char, String, String)> {
-    let m = crate::trace::marks::mark(e, &p.now.model.world, p.loaded.drill.faults.len());
-    if let Some(m) = m {
-        let c = match m.kind {
-            "fault" => 'x',
-            "healed" => 'h',
-            "master" => '*',
-            "violation" => '!',
-            _ => ' ',
-        };
-        return Some((c, m.text, m.why));
-    }
-    let host = |h: HostId| p.now.model.world.host(h).name.clone();
-    match &e.what {
-        What::Frame(from, _, l) => {
-            Some((' ', format!("<- {} {} {}", host(*from), l.word, l.number), String::new()))
-        }
-        What::Lost(to, l, _) => {
-            Some(('x', format!("{} {} to {} lost", l.word, l.number, host(*to)), String::new()))
-        }
-        What::Frozen => Some((' ', "stands still".to_owned(), String::new())),
-        What::AddressAdded(ip) => Some((' ', format!("+{ip}"), String::new())),
-        What::AddressRemoved(ip) => Some((' ', format!("-{ip}"), String::new())),
-        _ => None,
-    }
 }
 
 fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
@@ -342,16 +344,18 @@ fn scrubber(p: &Player, width: usize) -> String {
     let width = width.saturating_sub(2).max(10);
     let place = |t: Time| ((u128::from(t.0) * (width as u128 - 1)) / u128::from(end)) as usize;
     let mut bar: Vec<char> = vec!['-'; width];
-    for m in &p.run.marks {
-        let c = match m.kind {
-            "fault" => 'f',
-            "healed" => 'h',
-            "master" => '*',
-            "violation" => '!',
-            _ => continue,
-        };
-        let i = place(m.at).min(width - 1);
-        if bar[i] == '-' || c == 'f' {
+    // Of marks that fall into one place the weightiest is shown.
+    let weight = |c: char| " -m*!hf".find(c).unwrap_or(0);
+    let marks = p.run.marks.iter().filter_map(|m| match m.kind {
+        "fault" => Some((m.at, 'f')),
+        "healed" => Some((m.at, 'h')),
+        "master" => Some((m.at, '*')),
+        "violation" => Some((m.at, '!')),
+        _ => None,
+    });
+    for (at, c) in marks.chain(p.bookmarks.iter().map(|at| (*at, 'm'))) {
+        let i = place(at).min(width - 1);
+        if weight(c) > weight(bar[i]) {
             bar[i] = c;
         }
     }
