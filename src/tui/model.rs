@@ -354,7 +354,11 @@ impl Player {
             }
             Action::OfHost(forward) => {
                 let here = HostId(self.selected as u16);
-                self.to_entry(forward, |e, _| e.host == Some(here), "no more of this host in that direction");
+                self.go_to_entry(
+                    forward,
+                    |e, _| e.host == Some(here),
+                    "no more of this host in that direction",
+                );
             }
             Action::Only => self.only = !self.only,
             Action::Bookmark => {
@@ -564,10 +568,10 @@ impl Player {
                 format!("{} {text} {why}", p.run.host(e.host)).to_lowercase().contains(&word)
             })
         };
-        self.to_entry(forward, has, &format!("\"{word}\" is not in that direction"));
+        self.go_to_entry(forward, has, &format!("\"{word}\" is not in that direction"));
     }
     /// To the nearest entry that is shown and wanted.
-    fn to_entry(&mut self, forward: bool, wanted: impl Fn(&LogEntry, &Player) -> bool, otherwise: &str) {
+    fn go_to_entry(&mut self, forward: bool, wanted: impl Fn(&LogEntry, &Player) -> bool, otherwise: &str) {
         let here = self.past().len();
         // What is shown last may belong to the event that is shown: going back begins before that event.
         let now = self.now.sched.handled();
