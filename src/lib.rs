@@ -7,6 +7,7 @@ pub mod check;
 pub mod cli;
 pub mod engine;
 pub mod fault;
+pub mod lang;
 pub mod net;
 pub mod node;
 pub mod proto;

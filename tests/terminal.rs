@@ -20,6 +20,7 @@ impl Terminal {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_firedrill"));
         command.args(args);
         command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C");
         let child = pair.slave.spawn_command(command).unwrap();
         let parser = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
         let (mut output, screen) = (pair.master.try_clone_reader().unwrap(), Arc::clone(&parser));
@@ -127,5 +128,27 @@ fn ctrl_c_gives_the_terminal_back() {
     let mut t = Terminal::start(&[], 24, 80);
     t.shows("Enter play");
     t.press("\u{3}");
+    t.gave_back();
+}
+
+#[test]
+fn a_chinese_screen_is_aligned() {
+    let mut t = Terminal::start(&["--lang", "zh", "play", "keepalived/master-power-off"], 24, 80);
+    t.shows("时空图");
+    t.press(":");
+    t.shows("跳到（12.4s 或 50%）");
+    t.press("33.03s\r");
+    t.shows("因为 lb2 的免费 ARP");
+    t.shows("下一个：38.024 lb2: 5 个免费 ARP");
+    t.press("?");
+    t.shows("撤销注入");
+    // Every frame line ends in the last column, whatever the width of its characters.
+    let screen = t.screen();
+    let framed: Vec<&str> = screen.lines().filter(|l| l.starts_with('│')).collect();
+    assert!(framed.len() > 15, "{screen}");
+    for line in framed {
+        assert_eq!(unicode_width::UnicodeWidthStr::width(line.trim_end()), 80, "{line}");
+    }
+    t.press("q");
     t.gave_back();
 }

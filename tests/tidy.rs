@@ -6,6 +6,7 @@ use firedrill::scenario::{embedded, load};
 use std::path::{Path, PathBuf};
 
 const FLOORS: &[(&str, u8)] = &[
+    ("lang", 0),
     ("engine", 1),
     ("net", 2),
     ("node", 3),

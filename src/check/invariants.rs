@@ -6,6 +6,7 @@ use crate::net::addr::Ip;
 use crate::node::log::What;
 use crate::node::process::HostId;
 use crate::node::world::Ev;
+use crate::say;
 use crate::scenario::types::Invariant;
 use crate::sim::{LOOK, Sched, Stage, World};
 
@@ -53,7 +54,9 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
                     continue;
                 }
                 (Some(_), Some(since)) if s.now().since(since) < STALE => continue,
-                (Some(_), Some(since)) => seen = seen.map(|detail| format!("{detail} (since {since})")),
+                (Some(_), Some(since)) => {
+                    seen = seen.map(|detail| say!("check-since", detail = detail, since = since))
+                }
                 (None, _) => stage.watch.stale = None,
             }
         }
@@ -75,22 +78,22 @@ fn check(world: &World, i: Invariant, vips: &[Ip]) -> Option<String> {
     vips.iter().find_map(|vip| {
         let holders: Vec<HostId> = world.holders(*vip).collect();
         let names = |hosts: &[HostId]| {
-            hosts.iter().map(|h| world.host(*h).name.as_str()).collect::<Vec<_>>().join(" and ")
+            hosts.iter().map(|h| world.host(*h).name.as_str()).collect::<Vec<_>>().join(&say!("and"))
         };
         match i {
             Invariant::DualVipAnywhere => {
-                (holders.len() > 1).then(|| format!("{} both hold {vip}", names(&holders)))
+                (holders.len() > 1).then(|| say!("check-both-hold", names = names(&holders), vip = vip))
             }
             Invariant::DualVip => {
                 let hears = |a: HostId, b: HostId| world.hears(a, b, Plane::heartbeat);
                 holders.iter().enumerate().find_map(|(n, a)| {
                     let b = holders[n + 1..].iter().find(|b| hears(*a, **b) && hears(**b, *a))?;
-                    Some(format!("{} both hold {vip} and hear each other", names(&[*a, *b])))
+                    Some(say!("check-both-hear", names = names(&[*a, *b]), vip = vip))
                 })
             }
             Invariant::TwoMasters => {
                 let masters = masters(world);
-                (masters.len() > 1).then(|| format!("{} are both MASTER", names(&masters)))
+                (masters.len() > 1).then(|| say!("check-masters", names = names(&masters)))
             }
             Invariant::StaleArp => {
                 let alive: Vec<HostId> =
@@ -105,12 +108,8 @@ fn check(world: &World, i: Invariant, vips: &[Ip]) -> Option<String> {
                         !matches!(e.state, crate::net::arp::Nud::Failed | crate::net::arp::Nud::Incomplete);
                     let reachable = alive.iter().any(|h| world.hears(HostId(c as u16), *h, Plane::client));
                     (usable && reachable && !alive.contains(&at)).then(|| {
-                        format!(
-                            "{} sends for {vip} to {}, but {} holds it",
-                            host.name,
-                            world.host(at).name,
-                            names(&alive)
-                        )
+                        let (to, holder) = (&world.host(at).name, names(&alive));
+                        say!("check-stale", client = host.name, vip = vip, to = to, holder = holder)
                     })
                 })
             }

@@ -15,7 +15,10 @@ pub(super) fn about(text: &str) -> String {
 pub(super) fn list() -> ExitCode {
     let mut out = String::from("drills (firedrill run NAME)\n");
     for name in embedded::drills() {
-        out.push_str(&format!("  {name:<40} {}\n", about(embedded::drill(&name).unwrap_or_default())));
+        out.push_str(&format!(
+            "  {name:<40} {}\n",
+            crate::lang::about(&name, &about(embedded::drill(&name).unwrap_or_default()))
+        ));
     }
     out.push_str("\nstacks (--stack NAME)\n");
     for name in embedded::stacks() {

@@ -8,6 +8,7 @@ pub use test::golden;
 mod validate;
 mod why;
 
+use crate::lang::Lang;
 use crate::scenario::diag::Report;
 use crate::scenario::load::{Loaded, load};
 use clap::{Args, Parser, Subcommand};
@@ -31,6 +32,9 @@ pub const INCONCLUSIVE: u8 = 3;
     propagate_version = true
 )]
 struct Cli {
+    /// The language of stories and screens, `en` or `zh` (default: the locale; JSON and snapshots are English)
+    #[arg(long, global = true, value_name = "LANG", value_parser = language)]
+    lang: Option<Lang>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -114,9 +118,19 @@ pub fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
+fn language(tag: &str) -> Result<Lang, String> {
+    Lang::of(tag).ok_or_else(|| format!("there is no language `{tag}`: en or zh"))
+}
+
 /// Runs the command.
 pub fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    // What machines read does not change with the locale.
+    let machines = matches!(&cli.command, Some(Command::Test(_) | Command::Validate(_)))
+        || matches!(&cli.command, Some(Command::Run(a)) if a.machines());
+    let locale = || sys_locale::get_locale().and_then(|l| Lang::of(&l));
+    crate::lang::choose(if machines { Lang::En } else { cli.lang.or_else(locale).unwrap_or(Lang::En) });
+    match cli.command {
         Some(Command::Run(a)) => run::run(&a),
         Some(Command::Play(a)) => play::run(&a),
         Some(Command::Why(a)) => why::run(&a),

@@ -47,7 +47,8 @@ pub(super) fn gallery() -> ExitCode {
     let mut names = embedded::drills();
     // Drills to learn from first, then the ones that repeat a measurement.
     names.sort_by_key(|n| (n.starts_with("validation/"), n.clone()));
-    let about = |n: &String| super::list::about(embedded::drill(n).unwrap_or_default());
+    let about =
+        |n: &String| crate::lang::about(n, &super::list::about(embedded::drill(n).unwrap_or_default()));
     let mut gallery = Gallery::new(names.iter().map(|n| (n.clone(), about(n))).collect());
     let look = Look { colour: colour(&std::io::stdout()), ascii: false };
     loop {

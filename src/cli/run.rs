@@ -30,6 +30,13 @@ pub(super) struct RunArgs {
     format: Format,
 }
 
+impl RunArgs {
+    /// Whether a machine reads the result.
+    pub(super) fn machines(&self) -> bool {
+        !matches!(self.format, Format::Text)
+    }
+}
+
 /// The exit code of a verdict.
 pub(super) fn code(verdict: Judgement) -> ExitCode {
     ExitCode::from(match verdict {
@@ -63,7 +70,7 @@ pub(super) fn run(a: &RunArgs) -> ExitCode {
                 let at =
                     r.marks.iter().find(|m| m.kind == "master" && r.first_fault().is_some_and(|f| m.at > f));
                 let at = at.map_or(String::new(), |m| format!(" --at {}s", m.at));
-                print(&format!("next: firedrill why {name}{at}\n"));
+                print(&(crate::say!("story-next", name = name, at = at) + "\n"));
             }
         }
         Format::Json => print(&format!("{:#}\n", json::run(&l.drill_name, &l.stack_name, &r))),

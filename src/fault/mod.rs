@@ -10,6 +10,7 @@ use crate::node::log::What;
 use crate::node::process::{HostId, Pid, Signal};
 use crate::node::world::{Ev, Life, Power};
 use crate::proto::Msg;
+use crate::say;
 use crate::scenario::types::{Fault, FreezeClock, FreezeMode};
 use crate::sim::{Sched, World};
 
@@ -175,48 +176,60 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
 pub fn describe(fault: &Fault) -> String {
     use Fault as F;
     let t = target_of(fault).map(target::words).unwrap_or_default();
-    let plane = |p: &Option<crate::net::Plane>| p.map_or(String::new(), |p| format!(", {p:?} plane only"));
+    let plane = |p: &Option<crate::net::Plane>| {
+        p.map_or(String::new(), |p| say!("fault-plane", plane = format!("{p:?}")))
+    };
     match fault {
-        F::PowerOff { .. } => format!("power lost: {t}"),
-        F::PowerOn { .. } => format!("power back: {t}"),
-        F::Crash { .. } => format!("kernel panic: {t}"),
-        F::Reboot { .. } => format!("reboot: {t}"),
-        F::Freeze { mode, clock, lasts, .. } => format!(
-            "host stands still: {t}{} (packets meanwhile {}, clocks {})",
-            lasts.map_or(String::new(), |d| format!(" for {d}")),
-            if *mode == FreezeMode::Lost { "lost" } else { "queued" },
-            if *clock == FreezeClock::Runs { "run on" } else { "stand still" }
-        ),
-        F::Thaw { .. } => format!("host goes on: {t}"),
-        F::Stop { process, .. } => format!("SIGTERM to {process}: {t}"),
-        F::Start { process, .. } => format!("{process} started: {t}"),
-        F::Kill { process, all, .. } => {
-            format!("SIGKILL to {process}{}: {t}", if *all { " and its children" } else { "" })
+        F::PowerOff { .. } => say!("fault-power-off", t = t),
+        F::PowerOn { .. } => say!("fault-power-on", t = t),
+        F::Crash { .. } => say!("fault-crash", t = t),
+        F::Reboot { .. } => say!("fault-reboot", t = t),
+        F::Freeze { mode, clock, lasts, .. } => {
+            let lost = *mode == FreezeMode::Lost;
+            let runs = *clock == FreezeClock::Runs;
+            say!(
+                "fault-freeze",
+                t = t,
+                lasts = lasts.map_or(String::new(), |d| say!("fault-freeze-for", time = d)),
+                packets = say!(if lost { "fault-packets-lost" } else { "fault-packets-queued" }),
+                clocks = say!(if runs { "fault-clocks-run" } else { "fault-clocks-stop" })
+            )
         }
-        F::Pause { process, .. } => format!("SIGSTOP to {process}: {t}"),
-        F::Resume { process, .. } => format!("SIGCONT to {process}: {t}"),
-        F::Hang { process, .. } => format!("{process} hangs in the kernel: {t}"),
-        F::Cut { from, plane: p, .. } => format!("cut {t} | {}{}", target::words(from), plane(p)),
-        F::CutOneWay { to, plane: p, .. } => format!("cut {t} -> {}{}", target::words(to), plane(p)),
-        F::Heal { .. } if t.is_empty() => "all links healed".to_owned(),
-        F::Heal { .. } => format!("links healed: {t}"),
-        F::Loss { chance, to, plane: p, .. } => format!(
-            "{chance} of the frames lost: {t} -> {}{}",
-            to.as_ref().map_or("everyone".to_owned(), target::words),
-            plane(p)
-        ),
-        F::DropNext { count, plane, .. } => format!("next {count} {plane:?} frames lost: {t}"),
-        F::Delay { by, .. } => format!("frames {by} later: {t}"),
-        F::Duplicate { chance, .. } => format!("{chance} of the frames twice: {t}"),
-        F::Reorder { chance, by, .. } => format!("{chance} of the frames held back {by}: {t}"),
-        F::LoseGarps { .. } => format!("gratuitous ARPs lost: {t}"),
-        F::LinkDown { .. } => format!("carrier lost: {t}"),
-        F::LinkUp { .. } => format!("carrier back: {t}"),
-        F::ClockStep { by, .. } => format!("wall clock steps by {by}: {t}"),
-        F::ClockDrift { ppm, .. } => format!("clocks drift {ppm} ppm: {t}"),
-        F::DiskSlow { by, .. } => format!("disk writes take {by}: {t}"),
-        F::DiskFull { .. } => format!("disk full: {t}"),
-        F::DiskOk { .. } => format!("disk well again: {t}"),
+        F::Thaw { .. } => say!("fault-thaw", t = t),
+        F::Stop { process, .. } => say!("fault-stop", process = process, t = t),
+        F::Start { process, .. } => say!("fault-start", process = process, t = t),
+        F::Kill { process, all, .. } => {
+            say!(if *all { "fault-kill-all" } else { "fault-kill" }, process = process, t = t)
+        }
+        F::Pause { process, .. } => say!("fault-pause", process = process, t = t),
+        F::Resume { process, .. } => say!("fault-resume", process = process, t = t),
+        F::Hang { process, .. } => say!("fault-hang", process = process, t = t),
+        F::Cut { from, plane: p, .. } => {
+            say!("fault-cut", t = t, from = target::words(from), plane = plane(p))
+        }
+        F::CutOneWay { to, plane: p, .. } => {
+            say!("fault-cut-one-way", t = t, to = target::words(to), plane = plane(p))
+        }
+        F::Heal { .. } if t.is_empty() => say!("fault-heal-all"),
+        F::Heal { .. } => say!("fault-heal", t = t),
+        F::Loss { chance, to, plane: p, .. } => {
+            let to = to.as_ref().map_or_else(|| say!("target-everyone"), target::words);
+            say!("fault-loss", chance = chance, t = t, to = to, plane = plane(p))
+        }
+        F::DropNext { count, plane, .. } => {
+            say!("fault-drop-next", count = count, plane = format!("{plane:?}"), t = t)
+        }
+        F::Delay { by, .. } => say!("fault-delay", by = by, t = t),
+        F::Duplicate { chance, .. } => say!("fault-duplicate", chance = chance, t = t),
+        F::Reorder { chance, by, .. } => say!("fault-reorder", chance = chance, by = by, t = t),
+        F::LoseGarps { .. } => say!("fault-lose-garps", t = t),
+        F::LinkDown { .. } => say!("fault-link-down", t = t),
+        F::LinkUp { .. } => say!("fault-link-up", t = t),
+        F::ClockStep { by, .. } => say!("fault-clock-step", by = by, t = t),
+        F::ClockDrift { ppm, .. } => say!("fault-clock-drift", ppm = ppm, t = t),
+        F::DiskSlow { by, .. } => say!("fault-disk-slow", by = by, t = t),
+        F::DiskFull { .. } => say!("fault-disk-full", t = t),
+        F::DiskOk { .. } => say!("fault-disk-ok", t = t),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::net::addr::Ip;
 use crate::node::process::HostId;
 use crate::proto::Daemon;
+use crate::say;
 use crate::scenario::types::Target;
 use crate::sim::World;
 
@@ -65,13 +66,13 @@ pub(super) fn words(target: &Target) -> String {
     match target {
         Target::Host(h) => h.clone(),
         Target::Hosts(h) => h.join(", "),
-        Target::Others(h) => format!("all but {}", h.join(", ")),
-        Target::VipHolder => "the holder of the address".to_owned(),
-        Target::Standby(n) => format!("standby {n}"),
-        Target::Everyone => "everyone".to_owned(),
-        Target::Clients => "the clients".to_owned(),
-        Target::Primary => "the primary".to_owned(),
-        Target::Leader => "the leader".to_owned(),
-        Target::MostAdvanced => "the most advanced standby".to_owned(),
+        Target::Others(h) => say!("target-others", hosts = h.join(", ")),
+        Target::VipHolder => say!("target-vip-holder"),
+        Target::Standby(n) => say!("target-standby", n = n),
+        Target::Everyone => say!("target-everyone"),
+        Target::Clients => say!("target-clients"),
+        Target::Primary => say!("target-primary"),
+        Target::Leader => say!("target-leader"),
+        Target::MostAdvanced => say!("target-most-advanced"),
     }
 }

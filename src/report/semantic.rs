@@ -50,7 +50,7 @@ fn item(line: &str) -> Option<Item> {
 
 fn seconds(ms: i64) -> String {
     let text = format!("{}.{:03}", ms.abs() / 1000, ms.abs() % 1000);
-    format!("{text} s {}", if ms < 0 { "earlier" } else { "later" })
+    crate::say!(if ms < 0 { "diff-earlier" } else { "diff-later" }, time = text)
 }
 
 /// The changes, one to a line; empty if the stories say the same (the digest may still differ).

@@ -1,6 +1,7 @@
 //! The story of a run: time, host, what happened, why. Heartbeats are folded.
 
 use crate::engine::Time;
+use crate::say;
 use crate::scenario::types::Drill;
 use crate::trace::marks::Mark;
 use crate::trace::run::Run;
@@ -38,9 +39,15 @@ fn colour(kind: &str) -> &'static str {
     }
 }
 
-fn pad(text: &str, width: usize) -> String {
+/// The text at the left end of a column, wide characters counted as what they take.
+pub(crate) fn pad(text: &str, width: usize) -> String {
     let w = text.width();
     format!("{text}{}", " ".repeat(width.saturating_sub(w)))
+}
+
+/// The text at the right end of a column.
+fn left(text: &str, width: usize) -> String {
+    format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
 }
 
 /// One line of the story (more, where the reason wraps).
@@ -65,13 +72,20 @@ pub fn line(m: &Mark, run: &Run, what_width: usize, style: Style) -> String {
 /// The whole story.
 pub fn story(name: &str, stack: &str, drill: &Drill, run: &Run, style: Style) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{name}   stack {stack}   seed {}", run.seed);
-    let _ = writeln!(out, "{}\n", drill.about);
+    let _ = writeln!(out, "{}", say!("story-head", name = name, stack = stack, seed = run.seed));
+    let _ = writeln!(out, "{}\n", crate::lang::about(name, &drill.about));
     let told: Vec<&Mark> = run.marks.iter().filter(|m| m.story).collect();
     let what_width = told.iter().map(|m| m.text.width()).filter(|w| *w <= 46).max().unwrap_or(20);
     let hosts = run.hosts.iter().map(|h| h.width()).max().unwrap_or(4).max(4);
-    let _ =
-        writeln!(out, "  {:>9}  {}  {}why", "time", pad("host", hosts), pad("what happened", what_width + 2));
+    let hosts = hosts.max(say!("story-host").width());
+    let _ = writeln!(
+        out,
+        "  {}  {}  {}{}",
+        left(&say!("story-time"), 9),
+        pad(&say!("story-host"), hosts),
+        pad(&say!("story-what"), what_width + 2),
+        say!("story-why")
+    );
     let mut before = Time::ZERO;
     for m in &told {
         let folded = folded(run, before, m.at);
@@ -88,18 +102,20 @@ pub fn story(name: &str, stack: &str, drill: &Drill, run: &Run, style: Style) ->
     out.push_str(&summary(run));
     for j in &run.verdict.each {
         let word = match j.verdict {
-            Judgement::Pass => "pass",
-            Judgement::Fail => "FAIL",
-            Judgement::Inconclusive => "????",
+            Judgement::Pass => say!("story-pass"),
+            Judgement::Fail => say!("story-fail"),
+            Judgement::Inconclusive => say!("story-open"),
         };
         let _ = writeln!(out, "{word}  {}: {}", j.name, j.detail);
     }
     let verdict = match run.verdict.whole {
-        Judgement::Pass => "pass",
-        Judgement::Fail => "FAIL",
-        Judgement::Inconclusive => "inconclusive",
+        Judgement::Pass => say!("story-pass"),
+        Judgement::Fail => say!("story-fail"),
+        Judgement::Inconclusive => say!("story-inconclusive"),
     };
-    let _ = writeln!(out, "verdict: {verdict}   events {}   digest {:016x}", run.events, run.digest);
+    let digest = format!("{:016x}", run.digest);
+    let _ =
+        writeln!(out, "{}", say!("story-verdict", verdict = verdict, events = run.events, digest = digest));
     out
 }
 
@@ -118,8 +134,8 @@ fn folded(run: &Run, from: Time, to: Time) -> Option<String> {
     }
     senders.sort_unstable();
     let parts: Vec<String> =
-        senders.iter().map(|(h, n)| format!("{n} of {}", run.hosts[*h as usize])).collect();
-    Some(format!("... adverts folded: {}", parts.join(", ")))
+        senders.iter().map(|(h, n)| say!("story-folded-of", n = n, host = run.hosts[*h as usize])).collect();
+    Some(say!("story-folded", parts = parts.join(&say!("story-comma"))))
 }
 
 /// What clients saw, in one line.
@@ -128,9 +144,10 @@ pub fn summary(run: &Run) -> String {
     let longest = |o: &[crate::trace::outage::Outage]| o.iter().map(|o| o.length()).max().unwrap_or_default();
     let (ok, all) = run.requests.counts(true);
     let both = if w == r {
-        format!("outage {} s (reads and writes, {} in all)", Time(longest(&w).0), w.len())
+        say!("story-outage", time = Time(longest(&w).0), n = w.len())
     } else {
-        format!("outage of writes {} s, of reads {} s", Time(longest(&w).0), Time(longest(&r).0))
+        say!("story-outages", w = Time(longest(&w).0), r = Time(longest(&r).0))
     };
-    format!("{both}   two holders {} ms   requests {ok} of {all}\n", run.broken_ms("DualVipAnywhere"))
+    let dual = run.broken_ms("DualVipAnywhere");
+    say!("story-summary", outage = both, dual = dual, ok = ok, all = all) + "\n"
 }

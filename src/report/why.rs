@@ -3,12 +3,14 @@
 use crate::engine::Time;
 use crate::node::log::{LostBy, What};
 use crate::report::story::{Style, line};
+use crate::say;
 use crate::trace::marks::Mark;
 use crate::trace::run::Run;
+use unicode_width::UnicodeWidthStr;
 
 /// What was lost on the way to a host between two moments, and to what: absence explained.
 fn absence(r: &Run, m: &Mark, from: Time) -> Vec<String> {
-    let mut counts: Vec<(String, usize)> = Vec::new();
+    let mut counts: Vec<(String, String, usize)> = Vec::new();
     for e in r.log.iter().filter(|e| e.at >= from && e.at <= m.at) {
         let What::Lost(to, label, why) = &e.what else { continue };
         if Some(*to) != m.host || label.word != "advert" {
@@ -17,27 +19,30 @@ fn absence(r: &Run, m: &Mark, from: Time) -> Vec<String> {
         let reason = match why {
             LostBy::Rule(fault) => {
                 let by = r.marks.iter().find(|m| m.event == *fault && m.kind == "fault");
-                by.map_or("a rule of a fault".to_owned(), |f| format!("{} ({})", f.text, f.why))
+                by.map_or(say!("why-rule"), |f| format!("{} ({})", f.text, f.why))
             }
-            LostBy::Chance => "random loss of the network".to_owned(),
-            LostBy::HostDown => "the receiver was not awake".to_owned(),
-            LostBy::NoCarrier => "no carrier".to_owned(),
-            LostBy::NotHere(ip) => format!("{ip} is not configured there"),
+            LostBy::Chance => say!("why-chance"),
+            LostBy::HostDown => say!("why-asleep"),
+            LostBy::NoCarrier => say!("why-carrier"),
+            LostBy::NotHere(ip) => say!("why-not-here", ip = ip),
         };
-        let text = format!("adverts from {} lost: {reason}", r.host(e.host));
-        match counts.iter_mut().find(|c| c.0 == text) {
-            Some(c) => c.1 += 1,
-            None => counts.push((text, 1)),
+        let from = r.host(e.host).to_owned();
+        match counts.iter_mut().find(|c| c.0 == from && c.1 == reason) {
+            Some(c) => c.2 += 1,
+            None => counts.push((from, reason, 1)),
         }
     }
-    counts.into_iter().map(|(t, n)| format!("{n} x {t}")).collect()
+    counts
+        .into_iter()
+        .map(|(from, reason, n)| say!("why-lost", n = n, from = from, reason = reason))
+        .collect()
 }
 
 /// Explains a mark, one line to a cause. The run has to have been logged in full.
 pub fn why(r: &Run, m: &Mark) -> String {
-    let width = m.text.len();
+    let width = m.text.width();
     let mut out = format!("{}\n", line(m, r, width, Style::default()));
-    out.push_str(&format!("  event {}, scheduled during event {}\n", m.event.0, m.cause.0));
+    out.push_str(&format!("  {}\n", say!("why-event", id = m.event.0, cause = m.cause.0)));
     // From what it waited for to what did not come.
     let heard = r.log.iter().rev().find(|e| {
         e.at <= m.at
@@ -49,7 +54,7 @@ pub fn why(r: &Run, m: &Mark) -> String {
         match heard {
             Some(e) => {
                 let from = if let What::Frame(h, ..) = &e.what { r.host(Some(*h)) } else { "" };
-                out.push_str(&format!("  <- the timer was last set by the advert of {from} at {}; nothing has set it again since\n", e.at));
+                out.push_str(&format!("  <- {}\n", say!("why-timer", from = from, at = e.at)));
                 for line in absence(r, m, e.at) {
                     out.push_str(&format!("  <- {line}\n"));
                 }
@@ -59,10 +64,10 @@ pub fn why(r: &Run, m: &Mark) -> String {
                     .filter(|(h, at)| r.host(Some(*h)) == from && *at > e.at && *at < m.at)
                     .count();
                 if sent == 0 {
-                    out.push_str(&format!("  <- {from} has sent no advert since {}\n", e.at));
+                    out.push_str(&format!("  <- {}\n", say!("why-silent", from = from, at = e.at)));
                 }
             }
-            None => out.push_str("  <- no advert has been heard on this host\n"),
+            None => out.push_str(&format!("  <- {}\n", say!("why-never"))),
         }
     }
     let mut seen = vec![m.event];
@@ -73,11 +78,15 @@ pub fn why(r: &Run, m: &Mark) -> String {
             break;
         }
         seen.push(e.event);
-        out.push_str(&format!("  <- scheduled during:{}\n", line(e, r, e.text.len(), Style::default())));
+        out.push_str(&format!(
+            "  <- {}{}\n",
+            say!("why-during"),
+            line(e, r, e.text.width(), Style::default())
+        ));
         cause = e.cause;
     }
     for f in r.marks.iter().filter(|x| x.kind == "fault" && x.at <= m.at).rev().take(2) {
-        out.push_str(&format!("  <- {}\n", line(f, r, f.text.len(), Style::default()).trim()));
+        out.push_str(&format!("  <- {}\n", line(f, r, f.text.width(), Style::default()).trim()));
     }
     out
 }

@@ -4,6 +4,7 @@ use crate::engine::{EventId, Time};
 use crate::node::log::What;
 use crate::node::process::{HostId, Pid};
 use crate::proto::Note;
+use crate::say;
 use crate::sim::{LogEntry, World, mark_of};
 
 /// A mark.
@@ -32,7 +33,7 @@ pub struct Mark {
 /// The mark that an entry of the log is, if it is one.
 pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
     let host = |h: HostId| world.host(h).name.as_str();
-    let mac = |m| world.mac_host(m).map_or("nobody", host);
+    let mac = |m| world.mac_host(m).map_or_else(|| say!("mark-nobody"), |h| host(h).to_owned());
     let (kind, text, why) = match &e.what {
         What::Note(Note::Vrrp(n)) => {
             let kind = n.mark()?;
@@ -40,27 +41,25 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
             (kind, text, why)
         }
         What::Fault(n, text) | What::Healed(n, text) => {
-            (mark_of(&e.what)?, text.clone(), format!("fault {n} of {faults}"))
+            (mark_of(&e.what)?, text.clone(), say!("mark-fault-of", n = n, of = faults))
         }
-        What::Booted => ("booted", "host is up, its daemons start".to_owned(), "power came back".to_owned()),
-        What::Started => ("started", "starts".to_owned(), String::new()),
-        What::Ended(true) => ("killed", "killed".to_owned(), "SIGKILL".to_owned()),
-        What::Ended(false) => ("ended", "ends".to_owned(), "in order".to_owned()),
-        What::Thawed(d) => ("thawed", "goes on".to_owned(), format!("stood still for {} s", Time(d.0))),
+        What::Booted => ("booted", say!("mark-booted"), say!("mark-booted-why")),
+        What::Started => ("started", say!("mark-started"), String::new()),
+        What::Ended(true) => ("killed", say!("mark-killed"), "SIGKILL".to_owned()),
+        What::Ended(false) => ("ended", say!("mark-ends"), say!("mark-ends-why")),
+        What::Thawed(d) => ("thawed", say!("mark-thawed"), say!("mark-thawed-why", time = Time(d.0))),
         What::ArpMoved(ip, from, to, gratuitous) => (
             "arp_moved",
-            format!("ARP: {ip} moves from {} to {}", mac(*from), mac(*to)),
+            say!("mark-arp-moved", ip = ip, from = mac(*from), to = mac(*to)),
             if *gratuitous {
-                format!("gratuitous ARP of {}", mac(*to))
+                say!("mark-arp-gratuitous", to = mac(*to))
             } else {
-                format!("ARP answer of {}", mac(*to))
+                say!("mark-arp-answer", to = mac(*to))
             },
         ),
-        What::ArpFailed(ip) => {
-            ("arp_failed", format!("ARP: nobody answers for {ip}"), "the last probe had no answer".to_owned())
-        }
+        What::ArpFailed(ip) => ("arp_failed", say!("mark-arp-failed", ip = ip), say!("mark-arp-failed-why")),
         What::Violation(name, detail) => ("violation", format!("{name}: {detail}"), String::new()),
-        What::ViolationOver(name) => ("violation_over", format!("{name} is over"), String::new()),
+        What::ViolationOver(name) => ("violation_over", say!("mark-over", name = name), String::new()),
         _ => return None,
     };
     let story = !matches!(kind, "vip_up" | "vip_down" | "started")

@@ -197,11 +197,11 @@ impl Collector {
                 cause: crate::engine::EventId(0),
                 story: true,
             };
-            let first = make(w.from, "client_first_error", "first failed request".to_owned(), String::new());
+            let first = make(w.from, "client_first_error", crate::say!("mark-first-failed"), String::new());
             self.run.marks.push(first);
             if w.over {
-                let why = format!("outage {} s", Time(w.length().0));
-                self.run.marks.push(make(w.to, "client_resumed", "first success".to_owned(), why));
+                let why = crate::say!("mark-outage", time = Time(w.length().0));
+                self.run.marks.push(make(w.to, "client_resumed", crate::say!("mark-first-success"), why));
             }
         }
         self.run.marks.sort_by_key(|m| m.at);

@@ -4,6 +4,7 @@ use super::run::Run;
 use crate::check::invariants::{GRACE, name, role};
 use crate::engine::{Span, Time};
 use crate::proto::vrrp::machine;
+use crate::say;
 use crate::scenario::types::{Condition, Drill, Expect, Role};
 use crate::sim::Sim;
 
@@ -95,21 +96,17 @@ impl Judge {
                 let grace = if dual { GRACE } else { Span::ZERO };
                 let bad =
                     run.violations.iter().find(|v| v.invariant == name(*inv) && v.to.since(v.from) > grace);
-                let detail = bad.map_or("it never happened".to_owned(), |v| {
-                    format!("{} to {}: {}", v.from, v.to, v.detail)
-                });
-                (format!("never {}", name(*inv)), bad.is_none(), detail)
+                let detail = window(bad);
+                (say!("verdict-never", name = name(*inv)), bad.is_none(), detail)
             }
             Expect::Sometimes(inv) => {
                 let seen = run.violations.iter().find(|v| v.invariant == name(*inv));
-                let detail = seen.map_or("it never happened".to_owned(), |v| {
-                    format!("{} to {}: {}", v.from, v.to, v.detail)
-                });
-                (format!("sometimes {}", name(*inv)), seen.is_some(), detail)
+                let detail = window(seen);
+                (say!("verdict-sometimes", name = name(*inv)), seen.is_some(), detail)
             }
-            Expect::RequestsResume { within } => resumes(run, "requests", &[true, false], *within),
-            Expect::WritesResume { within } => resumes(run, "writes", &[true], *within),
-            Expect::ReadsResume { within } => resumes(run, "reads", &[false], *within),
+            Expect::RequestsResume { within } => resumes(run, "verdict-requests", &[true, false], *within),
+            Expect::WritesResume { within } => resumes(run, "verdict-writes", &[true], *within),
+            Expect::ReadsResume { within } => resumes(run, "verdict-reads", &[false], *within),
             Expect::Outage { between } => {
                 let longest = run
                     .outages(true)
@@ -119,36 +116,52 @@ impl Judge {
                     .max()
                     .unwrap_or_default();
                 let ok = longest >= between.min && longest <= between.max;
-                (format!("longest outage {between}"), ok, format!("it was {} s", Time(longest.0)))
+                (
+                    say!("verdict-longest", between = between),
+                    ok,
+                    say!("verdict-it-was", time = Time(longest.0)),
+                )
             }
             Expect::Eventually { state, by } => {
-                let detail = self.met[i].map_or("it did not".to_owned(), |t| format!("since {t}"));
-                (format!("{} by {by}", words(state)), self.met[i].is_some(), detail)
+                let detail =
+                    self.met[i].map_or_else(|| say!("verdict-did-not"), |t| say!("verdict-since", at = t));
+                (say!("verdict-by", state = words(state), by = by), self.met[i].is_some(), detail)
             }
             Expect::Always { state, from, .. } => {
-                let detail = self.missed[i].map_or("it did".to_owned(), |t| format!("not at {t}"));
-                (format!("{} from {from} on", words(state)), self.missed[i].is_none(), detail)
+                let detail =
+                    self.missed[i].map_or_else(|| say!("verdict-did"), |t| say!("verdict-not-at", at = t));
+                (say!("verdict-from-on", state = words(state), from = from), self.missed[i].is_none(), detail)
             }
             Expect::Witness(w) => {
                 let seen = run.witnessed.contains(w);
                 let verdict = if seen { Judgement::Pass } else { Judgement::Inconclusive };
-                let detail =
-                    if seen { "it happened" } else { "it never happened: the run proves nothing" }.to_owned();
-                return Judged { name: format!("witness: {w:?}").to_lowercase(), verdict, detail };
+                let detail = say!(if seen { "verdict-happened" } else { "verdict-proves-nothing" });
+                return Judged {
+                    name: say!("verdict-witness", name = format!("{w:?}").to_lowercase()),
+                    verdict,
+                    detail,
+                };
             }
         };
         Judged { name, verdict: if ok { Judgement::Pass } else { Judgement::Fail }, detail }
     }
 }
 
+fn window(v: Option<&super::run::Violation>) -> String {
+    v.map_or_else(
+        || say!("verdict-never-happened"),
+        |v| say!("verdict-window", from = v.from, to = v.to, detail = v.detail),
+    )
+}
 fn resumes(run: &Run, what: &str, writes: &[bool], within: Span) -> (String, bool, String) {
     let all: Vec<_> = writes.iter().flat_map(|w| run.outages(*w)).collect();
     let worst = all.iter().max_by_key(|o| o.length());
     let ok = all.iter().all(|o| o.length() <= within);
-    let detail = worst.map_or("no outage".to_owned(), |o| {
-        format!("longest outage {} s, from {}", Time(o.length().0), o.from)
-    });
-    (format!("{what} resume within {within}"), ok, detail)
+    let detail = worst.map_or_else(
+        || say!("verdict-no-outage"),
+        |o| say!("verdict-longest-from", time = Time(o.length().0), from = o.from),
+    );
+    (say!(what, within = within), ok, detail)
 }
 
 /// Whether a condition holds just now.
@@ -173,8 +186,8 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
 
 fn words(c: &Condition) -> String {
     match c {
-        Condition::Role(h, r) => format!("{h} is {r:?}"),
-        Condition::HoldsVip(h) => format!("{h} holds the address"),
-        Condition::NoVip(h) => format!("{h} does not hold the address"),
+        Condition::Role(h, r) => say!("verdict-role", host = h, role = format!("{r:?}")),
+        Condition::HoldsVip(h) => say!("verdict-holds", host = h),
+        Condition::NoVip(h) => say!("verdict-not-holds", host = h),
     }
 }

@@ -1,6 +1,7 @@
 //! What bare `firedrill` opens on a terminal: every drill with its question, and Enter to play it.
 
 use super::view::{Look, block};
+use crate::say;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Modifier, Style};
@@ -74,8 +75,12 @@ pub fn draw(f: &mut Frame<'_>, g: &Gallery, look: Look) {
     ])
     .areas(f.area());
     let shown = g.shown();
-    let count = format!("firedrill: {} of {} drills", shown.len(), g.drills.len());
-    let narrowed = if g.filter.is_empty() { String::new() } else { format!("   only: {}_", g.filter) };
+    let count = say!("gallery-count", shown = shown.len(), all = g.drills.len());
+    let narrowed = if g.filter.is_empty() {
+        String::new()
+    } else {
+        format!("   {}", say!("gallery-only", filter = g.filter))
+    };
     f.render_widget(Paragraph::new(format!(" {count}{narrowed}")), head);
     let rows = list.height.saturating_sub(2) as usize;
     // The selected line stays on the screen, with what surrounds it.
@@ -91,9 +96,12 @@ pub fn draw(f: &mut Frame<'_>, g: &Gallery, look: Look) {
             Line::styled(format!("{} {name:<40} {text}", if here { ">" } else { " " }), style)
         })
         .collect();
-    let lines = if lines.is_empty() { vec![Line::raw("  no drill has these words")] } else { lines };
-    f.render_widget(Paragraph::new(lines).block(block("drills", look)), list);
+    let lines = if lines.is_empty() { vec![Line::raw(format!("  {}", say!("gallery-none")))] } else { lines };
+    f.render_widget(Paragraph::new(lines).block(block(&say!("gallery-drills"), look)), list);
     let text = shown.get(g.selected).map_or("", |d| d.1.as_str());
-    f.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }).block(block("about", look)), about);
-    f.render_widget(Paragraph::new(" Up Down choose  Enter play  letters narrow the list  Esc quit"), keys);
+    f.render_widget(
+        Paragraph::new(text).wrap(Wrap { trim: true }).block(block(&say!("gallery-about"), look)),
+        about,
+    );
+    f.render_widget(Paragraph::new(format!(" {}", say!("gallery-keys"))), keys);
 }

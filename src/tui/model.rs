@@ -8,6 +8,7 @@ use crate::node::log::{Level, What};
 use crate::node::process::HostId;
 use crate::report::why::why;
 use crate::report::{semantic, story};
+use crate::say;
 use crate::scenario::build::build;
 use crate::scenario::load::Loaded;
 use crate::scenario::types::{At, Fault, FreezeClock, FreezeMode, Target};
@@ -105,28 +106,11 @@ struct Branch {
     at: Time,
 }
 
-/// The faults that can be injected on the selected link. The second and the fifth concern what its first end sends.
-pub const LINK_MENU: [&str; 7] = [
-    "cut, both ways",
-    "cut, one way",
-    "lose 30%",
-    "100..300 ms more",
-    "cut heartbeats only",
-    "cut clients only",
-    "heal the link",
-];
+/// The number of faults that can be injected on the selected link (`link-1` and so on). The second and the fifth concern what its first end sends.
+pub const LINK_MENU: usize = 7;
 
-/// The faults that can be injected on the selected host.
-pub const MENU: [&str; 8] = [
-    "power off",
-    "power on",
-    "freeze 5 s (packets lost)",
-    "cut off from everyone",
-    "heal all links",
-    "kill -9 keepalived (all)",
-    "kill -9 haproxy",
-    "carrier lost",
-];
+/// The number of faults that can be injected on the selected host (`menu-1` and so on).
+pub const MENU: usize = 8;
 
 /// The player.
 pub struct Player {
@@ -303,7 +287,7 @@ impl Player {
                 let t = *t;
                 self.seek(t);
             }
-            None => "no such mark in that direction".clone_into(&mut self.message),
+            None => self.message = say!("msg-no-mark"),
         }
     }
     /// Does what a key asks for.
@@ -354,23 +338,19 @@ impl Player {
             }
             Action::OfHost(forward) => {
                 let here = HostId(self.selected as u16);
-                self.go_to_entry(
-                    forward,
-                    |e, _| e.host == Some(here),
-                    "no more of this host in that direction",
-                );
+                self.go_to_entry(forward, |e, _| e.host == Some(here), &say!("msg-no-more-host"));
             }
             Action::Only => self.only = !self.only,
             Action::Bookmark => {
                 self.bookmarks.push(now);
                 self.bookmarks.sort_unstable();
                 self.bookmarks.dedup();
-                self.message = format!("remembered t={now}s; ' goes to it");
+                self.message = say!("msg-remembered", at = now);
             }
             Action::ToBookmark => {
                 match self.bookmarks.iter().find(|t| **t > now).or(self.bookmarks.first()).copied() {
                     Some(t) => self.seek(t),
-                    None => "m remembers a moment first".clone_into(&mut self.message),
+                    None => self.message = say!("msg-remember-first"),
                 }
             }
             Action::Why => self.explain(),
@@ -378,10 +358,10 @@ impl Player {
                 self.keep();
                 self.branches.push(self.branches[self.branch].clone());
                 self.branch = self.branches.len() - 1;
-                self.message = format!("branch {}; B goes through them, d compares", self.branch + 1);
+                self.message = say!("msg-branch", n = self.branch + 1);
             }
             Action::NextBranch if self.branches.len() < 2 => {
-                "one branch only; F forks here".clone_into(&mut self.message);
+                self.message = say!("msg-one-branch");
             }
             Action::NextBranch => {
                 self.keep();
@@ -398,7 +378,7 @@ impl Player {
                 self.message = if self.injected == 0 {
                     format!("firedrill play {} --seed {}", self.loaded.drill_name, self.seed)
                 } else {
-                    "s saves this run with its injections, and says how to play it again".to_owned()
+                    say!("msg-save-first")
                 };
             }
             Action::Ask(what) => self.ask = Some((what, String::new())),
@@ -426,12 +406,12 @@ impl Player {
             Action::Choose(n) => self.inject(n),
             Action::Undo => {
                 if self.injected == 0 {
-                    "nothing to undo".clone_into(&mut self.message);
+                    self.message = say!("msg-no-undo");
                 } else if let Some(at) = self.loaded.drill.faults.pop() {
                     self.injected -= 1;
                     self.undone.push(at);
                     self.simulate();
-                    "injection taken back".clone_into(&mut self.message);
+                    self.message = say!("msg-undone");
                 }
             }
             Action::Redo => match self.undone.pop() {
@@ -440,7 +420,7 @@ impl Player {
                     self.injected += 1;
                     self.simulate();
                 }
-                None => "nothing to do again".clone_into(&mut self.message),
+                None => self.message = say!("msg-no-redo"),
             },
             Action::Save => self.save(),
             Action::Help => self.help = !self.help,
@@ -477,7 +457,7 @@ impl Player {
             _ => return,
         };
         let at = injection_time(self.now.sched.now());
-        self.message = format!("injected: {}", crate::fault::describe(&fault));
+        self.message = say!("msg-injected", what = crate::fault::describe(&fault));
         self.loaded.drill.faults.push(At::At(SpanRange::exactly(Span(at.0)), fault));
         self.injected += 1;
         self.undone.clear();
@@ -522,12 +502,12 @@ impl Player {
         let title = match self.branches.get(before).filter(|_| before != self.branch) {
             Some(b) => {
                 other.drill.faults.clone_from(&b.faults);
-                format!("branch {} beside branch {}", self.branch + 1, before + 1)
+                say!("msg-branches", a = self.branch + 1, b = before + 1)
             }
             None => {
                 let own = other.drill.faults.len() - self.injected;
                 other.drill.faults.truncate(own);
-                "this run beside the drill as it was written".to_owned()
+                say!("msg-as-written")
             }
         };
         let l = &self.loaded;
@@ -535,7 +515,8 @@ impl Player {
         let tell =
             |drill, run| story::story(&l.drill_name, &l.stack_name, drill, run, story::Style::default());
         let changes = semantic::changes(&tell(&other.drill, &theirs), &tell(&l.drill, &self.run));
-        let lines = if changes.is_empty() { " nothing is different" } else { changes.as_str() };
+        let same = format!(" {}", say!("msg-same"));
+        let lines = if changes.is_empty() { &same } else { &changes };
         self.text = Some((title, lines.lines().map(str::to_owned).collect()));
     }
     fn explain(&mut self) {
@@ -545,8 +526,8 @@ impl Player {
             .marks
             .iter()
             .rfind(|m| m.story && m.event.0 > 0 && m.at <= now && m.kind != "violation_over");
-        let text = mark.map_or(" nothing has happened by now".to_owned(), |m| why(&self.run, m));
-        self.text = Some(("why".to_owned(), text.lines().map(str::to_owned).collect()));
+        let text = mark.map_or_else(|| format!(" {}", say!("msg-nothing-yet")), |m| why(&self.run, m));
+        self.text = Some((say!("ui-why"), text.lines().map(str::to_owned).collect()));
     }
     fn go_where(&mut self, text: &str) {
         let text = text.trim().trim_start_matches("goto").trim();
@@ -554,12 +535,12 @@ impl Player {
         match (share, text.parse::<Span>()) {
             (Some(p), _) => self.seek(Time(self.end.0 / 100 * p.min(100))),
             (_, Ok(at)) => self.seek((Time::ZERO + at).min(self.end)),
-            (_, Err(e)) => self.message = format!("a moment is 12.4s or 50%: {e}"),
+            (_, Err(e)) => self.message = say!("msg-moment", error = e),
         }
     }
     fn found(&mut self, forward: bool) {
         if self.word.is_empty() {
-            "/ asks for a word first".clone_into(&mut self.message);
+            self.message = say!("msg-word-first");
             return;
         }
         let word = self.word.clone();
@@ -568,7 +549,7 @@ impl Player {
                 format!("{} {text} {why}", p.run.host(e.host)).to_lowercase().contains(&word)
             })
         };
-        self.go_to_entry(forward, has, &format!("\"{word}\" is not in that direction"));
+        self.go_to_entry(forward, has, &say!("msg-not-found", word = word));
     }
     /// To the nearest entry that is shown and wanted.
     fn go_to_entry(&mut self, forward: bool, wanted: impl Fn(&LogEntry, &Player) -> bool, otherwise: &str) {
@@ -605,8 +586,8 @@ impl Player {
                 .map_err(|e| e.to_string())
         });
         self.message = match result {
-            Ok(()) => format!("saved as {name}: firedrill play {name}"),
-            Err(e) => format!("cannot save {name}: {e}"),
+            Ok(()) => say!("msg-saved", file = name),
+            Err(e) => say!("msg-cannot-save", file = name, error = e),
         };
     }
     /// Whether an entry is shown in the space-time diagram.
@@ -647,9 +628,9 @@ pub(super) fn text_of(p: &Player, e: &LogEntry) -> Option<(char, String, String)
             Some((' ', format!("<- {} {} {}", host(*from), l.word, l.number), String::new()))
         }
         What::Lost(to, l, _) => {
-            Some(('x', format!("{} {} to {} lost", l.word, l.number, host(*to)), String::new()))
+            Some(('x', say!("ui-lost", word = l.word, number = l.number, to = host(*to)), String::new()))
         }
-        What::Frozen => Some((' ', "stands still".to_owned(), String::new())),
+        What::Frozen => Some((' ', say!("ui-stands-still"), String::new())),
         What::AddressAdded(ip) => Some((' ', format!("+{ip}"), String::new())),
         What::AddressRemoved(ip) => Some((' ', format!("-{ip}"), String::new())),
         _ => None,

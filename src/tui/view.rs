@@ -7,12 +7,15 @@ use crate::node::process::HostId;
 use crate::node::world::{Life, Power};
 use crate::proto::Daemon;
 use crate::proto::vrrp::machine::Role;
+use crate::report::story::pad;
+use crate::say;
 use crate::sim::LogEntry;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
+use unicode_width::UnicodeWidthStr;
 
 /// How the screen is drawn.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,7 +26,7 @@ pub struct Look {
     pub ascii: bool,
 }
 
-pub(super) fn block(title: &str, look: Look) -> Block<'_> {
+pub(super) fn block(title: &str, look: Look) -> Block<'static> {
     let set = if look.ascii {
         ratatui::symbols::border::Set {
             top_left: "+",
@@ -48,7 +51,7 @@ fn paint(look: Look, colour: Color) -> Style {
 pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
     let area = f.area();
     if area.width < 40 || area.height < 12 {
-        f.render_widget(Paragraph::new("the terminal is too small: 80x24 is enough; q quits"), area);
+        f.render_widget(Paragraph::new(say!("ui-too-small")), area);
         return;
     }
     let why_height = if area.height >= 36 { 9 } else { 6 };
@@ -65,71 +68,64 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
         Layout::horizontal([Constraint::Length(side), Constraint::Min(20), Constraint::Length(side)])
             .areas(middle);
     f.render_widget(Paragraph::new(status_line(p, look)), status);
-    f.render_widget(Paragraph::new(host_lines(p, look)).block(block("hosts", look)), hosts);
-    f.render_widget(Paragraph::new(time_lines(p, time, look)).block(block("space-time", look)), time);
+    f.render_widget(Paragraph::new(host_lines(p, look)).block(block(&say!("ui-hosts"), look)), hosts);
+    f.render_widget(Paragraph::new(time_lines(p, time, look)).block(block(&say!("ui-time"), look)), time);
     let name = p.now.model.world.hosts.get(p.selected).map_or("", |h| h.name.as_str());
     f.render_widget(
         Paragraph::new(inspect(p, look)).wrap(Wrap { trim: false }).block(block(name, look)),
         inspector,
     );
-    f.render_widget(Paragraph::new(why_lines(p)).wrap(Wrap { trim: false }).block(block("why", look)), why);
+    f.render_widget(
+        Paragraph::new(why_lines(p)).wrap(Wrap { trim: false }).block(block(&say!("ui-why"), look)),
+        why,
+    );
     f.render_widget(Paragraph::new(scrubber(p, area.width as usize)), scrub);
     let asked = p.ask.as_ref().map(|(what, answer)| {
         let word = match what {
-            Ask::Search => "search for",
-            Ask::Goto => "go to (12.4s or 50%)",
+            Ask::Search => say!("ui-search"),
+            Ask::Goto => say!("ui-goto"),
         };
-        format!(" {word}: {answer}_   Enter goes, Esc leaves")
+        format!(" {}", say!("ui-asked", what = word, answer = answer))
     });
+    let usual = format!(" {}", say!("ui-hint"));
     let hint = if let Some(asked) = &asked {
         asked
     } else if p.message.is_empty() {
-        " , . step  H L second  [ ] mark  space play  v broken  i inject  ? keys  q quit"
+        &usual
     } else {
         &p.message
     };
     f.render_widget(Paragraph::new(hint.to_owned()), keys);
     if p.menu {
         let other = p.other.and_then(|o| p.now.model.world.hosts.get(o));
-        let menu: &[&str] = if other.is_some() { &LINK_MENU } else { &MENU };
-        let lines: Vec<Line<'_>> =
-            menu.iter().enumerate().map(|(i, m)| Line::raw(format!(" {}  {m}", i + 1))).collect();
-        let what = other.map_or(name.to_owned(), |o| format!("the link {name} -> {}", o.name));
-        popup(f, &format!("inject on {what} (Esc closes)"), lines, look);
+        let (menu, n) = if other.is_some() { ("link", LINK_MENU) } else { ("menu", MENU) };
+        let line = |i| Line::raw(format!(" {i}  {}", say!(&format!("{menu}-{i}"))));
+        let what = other.map_or(name.to_owned(), |o| say!("ui-link", from = name, to = o.name));
+        popup(f, &say!("ui-inject", what = what), (1..=n).map(line).collect(), look);
     } else if let Some((title, text)) = &p.text {
         let lines: Vec<Line<'_>> = text.iter().map(|l| Line::raw(format!(" {l}"))).collect();
-        popup(f, &format!("{title} (Esc closes)"), lines, look);
+        popup(f, &say!("ui-closes", title = title), lines, look);
     } else if p.help {
-        popup(f, "keys (? or Esc closes)", HELP.iter().map(|l| Line::raw(*l)).collect(), look);
+        let line = |i: usize| {
+            let key = format!("help-{i}");
+            // The fifteenth is empty: keys above, what the screen means below.
+            if i == 15 { Line::raw("") } else { Line::raw(format!(" {}", say!(&key))) }
+        };
+        popup(f, &say!("ui-keys"), (1..=HELP).map(line).collect(), look);
     }
 }
 
-const HELP: [&str; 20] = [
-    " . l Right  next event               , h Left    previous event",
-    " L H        a second on, back        c C         next, previous of this host",
-    " ] [        next, previous mark      v V         next, first violation",
-    " g G        start, end               :           go to a moment, 12.4s or 50%",
-    " space      play, pause              < >         slower, faster",
-    " / n N      search, next, previous   &           only the selected host",
-    " m '        remember, go to it       e           unfold heartbeats and ARP",
-    " Tab        next host                o           other end of a link",
-    " i          inject a fault on the selected host or link",
-    " u z        undo injection           Ctrl-r Z    redo",
-    " !          why, the whole chain     y           command for this run",
-    " F B d      fork, next branch, compare it with the one before",
-    " s          save the run, injections included, as a drill",
-    " q          quit          mouse: click a host or the bar; wheel steps",
-    "",
-    " roles: M master  B backup  F fault  - none;  V holds the address",
-    " marks: f fault  h healed  * master  ! violation  m remembered  # now",
-    " lamps: VIP one holder  MASTER one master  ARP clients know the holder;",
-    "        XX is broken now",
-    " the next event is always announced before it happens",
-];
+/// The number of lines of the help (`help-1` and so on).
+const HELP: usize = 20;
+
+/// A text at the right end of a column.
+fn right(text: &str, width: usize) -> String {
+    format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
+}
 
 fn popup(f: &mut Frame<'_>, title: &str, lines: Vec<Line<'_>>, look: Look) {
     let a = f.area();
-    let widest = lines.iter().map(Line::width).chain([title.len() + 2]).max().unwrap_or(0);
+    let widest = lines.iter().map(Line::width).chain([title.width() + 2]).max().unwrap_or(0);
     let w = (widest as u16 + 3).min(a.width);
     let text = Paragraph::new(lines).wrap(Wrap { trim: false });
     let inside = usize::from(w.saturating_sub(2).max(1));
@@ -184,15 +180,15 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
         };
         let holds = p.now.model.vips.iter().any(|v| world.holders(*v).any(|x| x == id));
         let state = match (h.power, h.freeze) {
-            (Power::Off, _) => "off",
-            (Power::Booting, _) => "booting",
-            (_, Some(_)) => "frozen",
+            (Power::Off, _) => "ui-off",
+            (Power::Booting, _) => "ui-booting",
+            (_, Some(_)) => "ui-frozen",
             _ if world
                 .rules
                 .iter()
                 .any(|r| r.from.has(id.0) && matches!(r.effect, crate::net::rules::Effect::Drop)) =>
             {
-                "cut"
+                "ui-cut"
             }
             _ => "",
         };
@@ -206,14 +202,15 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
                 let to = to
                     .and_then(|(_, e)| world.mac_host(e.mac))
                     .map_or("?".to_owned(), |x| world.host(x).name.clone());
-                let wait =
-                    c.waiting().1.map_or(String::new(), |t| format!(" waits {}", p.now.sched.now().since(t)));
-                format!(
-                    "-> {to}{}",
-                    if wait.contains("ms") || wait.contains("us") { String::new() } else { wait }
-                )
+                let wait = c.waiting().1.map(|t| p.now.sched.now().since(t));
+                let long = wait.filter(|w| *w >= crate::engine::Span::secs(1));
+                format!("-> {to}{}", long.map_or(String::new(), |w| say!("ui-waits", time = w)))
             }
-            None => format!("{}{}", if holds { "V " } else { "  " }, state),
+            None => format!(
+                "{}{}",
+                if holds { "V " } else { "  " },
+                if state.is_empty() { String::new() } else { say!(state) }
+            ),
         };
         let here = if i == p.selected {
             ">"
@@ -223,11 +220,11 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             " "
         };
         let style = match (state, letter) {
-            ("off" | "frozen" | "cut", _) => paint(look, Color::Red),
+            ("ui-off" | "ui-frozen" | "ui-cut", _) => paint(look, Color::Red),
             (_, "M") => paint(look, Color::Green),
             _ => Style::new(),
         };
-        lines.push(Line::styled(format!("{here}{:<6} {letter} {rest}", h.name), style));
+        lines.push(Line::styled(format!("{here}{} {letter} {rest}", pad(&h.name, 6)), style));
     }
     lines
 }
@@ -237,9 +234,9 @@ fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
     let hosts = &p.run.hosts;
     let column = ((area.width as usize).saturating_sub(12) / hosts.len().max(1)).clamp(3, 24);
     let bar = if look.ascii { "|" } else { "│" };
-    let mut head = format!("{:>8} ", "time");
+    let mut head = format!("{} ", right(&say!("story-time"), 8));
     for h in hosts {
-        head.push_str(&format!("{h:<column$}"));
+        head.push_str(&pad(h, column));
     }
     let mut lines = vec![Line::styled(head, Style::new().add_modifier(Modifier::BOLD))];
     let past: Vec<&LogEntry> =
@@ -266,36 +263,40 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
     let world = &p.now.model.world;
     let Some(h) = world.hosts.get(p.selected) else { return Vec::new() };
     let now = p.now.sched.now();
-    let mut lines = vec![Line::styled("thinks", Style::new().add_modifier(Modifier::BOLD))];
+    let mut lines = vec![Line::styled(say!("ui-thinks"), Style::new().add_modifier(Modifier::BOLD))];
     for pid in &h.procs {
         let proc = world.proc(*pid);
         match &proc.logic {
             Daemon::Vrrp(v, _) if proc.life != Life::Dead => {
                 for i in v.instances() {
-                    lines.push(Line::raw(format!("{:?} prio {}", i.role(), i.effective_priority())));
+                    lines.push(Line::raw(say!(
+                        "ui-prio",
+                        role = format!("{:?}", i.role()),
+                        priority = i.effective_priority()
+                    )));
                     lines.push(Line::raw(i.belief()));
                     if let Some(at) = i.down_at() {
-                        lines.push(Line::raw(format!("gives up on it in {}s", Time(at.since(now).0))));
+                        lines.push(Line::raw(say!("ui-gives-up", time = Time(at.since(now).0))));
                     }
                 }
             }
             Daemon::Client(c) => {
                 let n = c.waiting().0;
-                lines.push(Line::raw(format!("asks {}", c.target())));
-                lines.push(Line::raw(format!("{n} unanswered")));
+                lines.push(Line::raw(say!("ui-asks", to = c.target())));
+                lines.push(Line::raw(say!("ui-unanswered", n = n)));
             }
             _ => {}
         }
     }
     if lines.len() == 1 {
-        lines.push(Line::raw("nothing: no daemon runs"));
+        lines.push(Line::raw(say!("ui-nothing")));
     }
-    lines.push(Line::styled("truth", Style::new().add_modifier(Modifier::BOLD)));
+    lines.push(Line::styled(say!("ui-truth"), Style::new().add_modifier(Modifier::BOLD)));
     for vip in &p.now.model.vips {
         let names: Vec<&str> = world.holders(*vip).map(|x| world.host(x).name.as_str()).collect();
-        let text = if names.is_empty() { "nobody".to_owned() } else { names.join(" and ") };
+        let text = if names.is_empty() { say!("ui-nobody") } else { names.join(&say!("and")) };
         let style = if names.len() > 1 { paint(look, Color::Red) } else { Style::new() };
-        lines.push(Line::styled(format!("{vip} on {text}"), style));
+        lines.push(Line::styled(say!("ui-on", vip = vip, who = text), style));
     }
     lines.push(Line::raw(format!("{:?}{}", h.power, if h.freeze.is_some() { ", frozen" } else { "" })));
     for pid in &h.procs {
@@ -324,7 +325,7 @@ fn why_lines(p: &Player) -> Vec<Line<'static>> {
     if let Some((e, (_, text, why))) = last {
         lines.push(Line::raw(format!("{} {}{text}", e.at, place(p, e))));
         if !why.is_empty() {
-            lines.push(Line::raw(format!("because {why}")));
+            lines.push(Line::raw(say!("ui-because", why = why)));
         }
     }
     let from = p.past().len();
@@ -333,8 +334,10 @@ fn why_lines(p: &Player) -> Vec<Line<'static>> {
         .filter(|e| p.shown(e))
         .find_map(|e| Some((e, text_of(p, e)?)));
     lines.push(match next {
-        Some((e, (_, text, _))) => Line::raw(format!("next: {} {}{text}", e.at, place(p, e))),
-        None => Line::raw("next: nothing more until the end"),
+        Some((e, (_, text, _))) => {
+            Line::raw(say!("ui-next", what = format!("{} {}{text}", e.at, place(p, e))))
+        }
+        None => Line::raw(say!("ui-no-more")),
     });
     lines
 }

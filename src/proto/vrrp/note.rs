@@ -2,6 +2,7 @@
 
 use crate::engine::{Span, Time};
 use crate::net::addr::{Cidr, Ip};
+use crate::say;
 
 /// A fact.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,7 +39,7 @@ pub enum Note {
     PreemptDelay { instance: String, delay: Span, theirs: u8 },
     /// A lower advert came to a master.
     LowerHeard { from: Ip, theirs: u8, answered: bool },
-    /// Gratuitous ARPs left.
+    /// Gratuitous ARPs left; `why` is the key of the message that says so.
     Garps { count: u32, why: &'static str },
     /// A script began to fail or succeed.
     Script { script: String, ok: bool, after: u32 },
@@ -91,96 +92,86 @@ impl Note {
     }
     /// What happened and why, in words.
     pub fn text(&self) -> (String, String) {
+        let none = String::new;
         match self {
-            Note::AdvertSent { priority } => (format!("advert, priority {priority}"), String::new()),
+            Note::AdvertSent { priority } => (say!("vrrp-advert", priority = priority), none()),
             Note::Master {
                 vip, last, zero, interval, adverts, skew, priority, refused, was_down, ..
             } => {
-                let what = vip
-                    .map_or("BACKUP -> MASTER".to_owned(), |v| format!("BACKUP -> MASTER, takes {}", v.ip));
-                let wait = format!("{adverts} x {interval} + skew {} (priority {priority})", s3(*skew));
+                let what = vip.map_or_else(|| say!("vrrp-master"), |v| say!("vrrp-master-takes", vip = v.ip));
+                let skew = s3(*skew);
+                let wait = say!(
+                    "vrrp-wait",
+                    adverts = adverts,
+                    interval = interval,
+                    skew = skew,
+                    priority = priority
+                );
                 let why = if !was_down {
-                    "priority 255 owns the address: no waiting".to_owned()
+                    say!("vrrp-owner")
                 } else if *zero {
-                    format!(
-                        "priority 0 heard: the master left; only the skew to wait, {} (priority {priority})",
-                        s3(*skew)
-                    )
+                    say!("vrrp-zero", skew = skew, priority = priority)
                 } else if let Some(theirs) = refused {
-                    format!(
-                        "the master's priority {theirs} is lower than {priority}: its adverts do not count; {wait}"
-                    )
+                    say!("vrrp-refused", theirs = theirs, priority = priority, wait = wait)
                 } else if let Some(last) = last {
-                    format!("last advert heard at {last}; {wait}")
+                    say!("vrrp-last", last = last, wait = wait)
                 } else {
-                    format!("no advert heard since the start; {wait}")
+                    say!("vrrp-none", wait = wait)
                 };
                 (what, why)
             }
             Note::Backup { why, priority, wait, .. } => match why {
-                BackupWhy::Started => (
-                    "starts as BACKUP".to_owned(),
-                    format!("waits {} for a master first (priority {priority})", s3(*wait)),
-                ),
-                BackupWhy::Recovered => (
-                    "FAULT -> BACKUP".to_owned(),
-                    format!("everything tracked is well again; waits {} for a master", s3(*wait)),
-                ),
+                BackupWhy::Started => {
+                    (say!("vrrp-starts"), say!("vrrp-starts-why", wait = s3(*wait), priority = priority))
+                }
+                BackupWhy::Recovered => {
+                    (say!("vrrp-recovered"), say!("vrrp-recovered-why", wait = s3(*wait)))
+                }
                 BackupWhy::HigherPriority { from, theirs } => (
-                    "MASTER -> BACKUP".to_owned(),
-                    format!("{from} advertises priority {theirs}, higher than {priority}"),
+                    say!("vrrp-backup"),
+                    say!("vrrp-higher", from = from, theirs = theirs, priority = priority),
                 ),
-                BackupWhy::HigherAddress { from } => (
-                    "MASTER -> BACKUP".to_owned(),
-                    format!("{from} has the same priority {priority} and the higher address"),
-                ),
-                BackupWhy::Group => (
-                    "MASTER -> BACKUP".to_owned(),
-                    "another member of the sync group became BACKUP".to_owned(),
-                ),
+                BackupWhy::HigherAddress { from } => {
+                    (say!("vrrp-backup"), say!("vrrp-address", from = from, priority = priority))
+                }
+                BackupWhy::Group => (say!("vrrp-backup"), say!("vrrp-group")),
             },
             Note::Fault { why, was_master, .. } => {
-                let sent = if *was_master { "MASTER -> FAULT, sends priority 0" } else { "-> FAULT" };
-                (sent.to_owned(), why.clone())
+                (say!(if *was_master { "vrrp-fault-master" } else { "vrrp-fault" }), why.clone())
             }
-            Note::GroupWaits { instance } => (
-                format!("{instance} would be MASTER, but waits"),
-                "its sync group is not ready as a whole".to_owned(),
-            ),
-            Note::VipUp { vip } => (format!("{vip} configured"), "MASTER holds the address".to_owned()),
-            Note::VipDown { vip, left_over: true } => {
-                (format!("{vip} removed"), "left over from an earlier keepalived".to_owned())
+            Note::GroupWaits { instance } => {
+                (say!("vrrp-group-waits", instance = instance), say!("vrrp-group-waits-why"))
             }
-            Note::VipDown { vip, .. } => (format!("{vip} removed"), "no longer MASTER".to_owned()),
-            Note::Priority { from, to, why, .. } => (format!("priority {from} -> {to}"), why.clone()),
-            Note::PreemptDelay { delay, theirs, .. } => (
-                "preempt_delay begins".to_owned(),
-                format!("a master of lower priority {theirs} was heard; its adverts count for {delay} more"),
-            ),
-            Note::LowerHeard { from, theirs, answered } => (
-                format!("hears a second master, {from}"),
-                format!(
-                    "priority {theirs} is lower: {}",
-                    if *answered { "answers with an advert" } else { "ignored" }
-                ),
-            ),
-            Note::Garps { count, why } => (format!("{count} gratuitous ARPs"), (*why).to_owned()),
-            Note::Script { script, ok: false, after } => {
-                (format!("check {script} failed"), format!("{after} failures in a row (fall {after})"))
+            Note::VipUp { vip } => (say!("vrrp-vip-up", vip = vip), say!("vrrp-vip-up-why")),
+            Note::VipDown { vip, left_over } => {
+                let why = if *left_over { "vrrp-vip-left" } else { "vrrp-vip-down-why" };
+                (say!("vrrp-vip-down", vip = vip), say!(why))
             }
-            Note::Script { script, after, .. } => {
-                (format!("check {script} is well"), format!("{after} successes in a row (rise {after})"))
+            Note::Priority { from, to, why, .. } => {
+                (say!("vrrp-priority", from = from, to = to), why.clone())
             }
-            Note::BadAdvert { from, why } => (format!("drops an advert of {from}"), why.clone()),
-            Note::ChildDied => ("the VRRP child died".to_owned(), "SIGCHLD at the parent".to_owned()),
-            Note::Respawned => ("starts the VRRP child again".to_owned(), "the parent's duty".to_owned()),
-            Note::Stopping { was_master } => (
-                "keepalived stops".to_owned(),
-                if *was_master {
-                    "SIGTERM: sends priority 0, so that the backup need not wait".to_owned()
+            Note::PreemptDelay { delay, theirs, .. } => {
+                (say!("vrrp-preempt"), say!("vrrp-preempt-why", theirs = theirs, delay = delay))
+            }
+            Note::LowerHeard { from, theirs, answered } => {
+                let why = if *answered { "vrrp-lower-answers" } else { "vrrp-lower-ignored" };
+                (say!("vrrp-lower", from = from), say!(why, theirs = theirs))
+            }
+            Note::Garps { count, why } => (say!("vrrp-garps", count = count), say!(*why)),
+            Note::Script { script, ok, after } => {
+                let (what, why) = if *ok {
+                    ("vrrp-script-ok", "vrrp-script-ok-why")
                 } else {
-                    "SIGTERM".to_owned()
-                },
+                    ("vrrp-script-bad", "vrrp-script-bad-why")
+                };
+                (say!(what, script = script), say!(why, after = after))
+            }
+            Note::BadAdvert { from, why } => (say!("vrrp-bad-advert", from = from), why.clone()),
+            Note::ChildDied => (say!("vrrp-child"), say!("vrrp-child-why")),
+            Note::Respawned => (say!("vrrp-respawn"), say!("vrrp-respawn-why")),
+            Note::Stopping { was_master } => (
+                say!("vrrp-stops"),
+                if *was_master { say!("vrrp-stops-master") } else { "SIGTERM".to_owned() },
             ),
         }
     }

@@ -13,6 +13,7 @@ use crate::engine::{Span, Time};
 use crate::net::Plane;
 use crate::net::addr::{Cidr, Endpoint, Ip, VRRP_GROUP};
 use crate::node::process::{Action, Ctx, Input, NetId, Pid, Probe, Signal, Timer};
+use crate::say;
 
 type Cx<'a> = Ctx<'a, Advert, Note>;
 
@@ -97,10 +98,10 @@ impl Instance {
     /// What it believes, in words.
     pub fn belief(&self) -> String {
         match (self.role, self.master) {
-            (Role::Master, _) => "I am the master".to_owned(),
-            (Role::Fault, _) => "I cannot be master".to_owned(),
-            (_, Some((ip, p))) => format!("{ip} is master (priority {p})"),
-            (_, None) => "no master heard yet".to_owned(),
+            (Role::Master, _) => say!("ui-i-am-master"),
+            (Role::Fault, _) => say!("ui-cannot"),
+            (_, Some((ip, p))) => say!("ui-is-master", ip = ip, priority = p),
+            (_, None) => say!("ui-no-master"),
         }
     }
 }
@@ -224,11 +225,7 @@ impl Vrrp {
             Input::Packet { from, msg, .. } => self.advert(from.ip, msg, cx),
             Input::Exec { tag, ok } => self.script_ended(tag as usize, ok == Some(true), cx),
             Input::Carrier(net, up) => {
-                let why = format!(
-                    "the interface on {} {}",
-                    self.net_name(net),
-                    if up { "is up" } else { "is down" }
-                );
+                let why = say!(if up { "vrrp-link-up" } else { "vrrp-link-down" }, net = self.net_name(net));
                 self.recompute(&why, cx);
             }
             Input::Signal(Signal::Term) => self.stop(cx),
@@ -332,7 +329,7 @@ impl Vrrp {
             Check::Answers(p) => format!("port {p}"),
         };
         cx.note(Note::Script { script: script.clone(), ok, after: needed });
-        let why = format!("check {script} {}", if ok { "is well" } else { "failed" });
+        let why = say!(if ok { "vrrp-script-ok" } else { "vrrp-script-bad" }, script = script);
         self.recompute(&why, cx);
     }
     fn effective(&self, i: usize, cx: &Cx<'_>) -> u8 {
@@ -364,10 +361,10 @@ impl Vrrp {
                 Check::Running(p) => p.clone(),
                 Check::Answers(p) => format!("port {p}"),
             };
-            return Some(format!("check {what} failed (weight 0)"));
+            return Some(say!("vrrp-weight-0", script = what));
         }
         let down = inst.interfaces.iter().find(|(net, w)| *w == 0 && !cx.carrier(*net))?;
-        Some(format!("the interface on {} is down", self.net_name(down.0)))
+        Some(say!("vrrp-link-down", net = self.net_name(down.0)))
     }
     /// Something tracked has changed.
     fn recompute(&mut self, why: &str, cx: &mut Cx<'_>) {
@@ -460,7 +457,7 @@ impl Vrrp {
             for kind in 0..TIMERS {
                 cx.cancel_timer(Timer(j as u16 * TIMERS + kind));
             }
-            let why = if j == i { why.clone() } else { format!("sync group: {why}") };
+            let why = if j == i { why.clone() } else { say!("vrrp-sync-group", why = why) };
             cx.note(Note::Fault { instance: inst.name.clone(), why, was_master: was == Role::Master });
         }
     }
@@ -513,7 +510,7 @@ impl Vrrp {
         let count = if c.min_garp || c.strict { 1 } else { c.garp_master_repeat };
         let (delay, refresh) = (c.garp_master_delay, c.garp_master_refresh);
         let second = !(c.min_garp || c.strict || delay.is_zero());
-        self.garps(i, count, "became MASTER (garp_master_repeat)", cx);
+        self.garps(i, count, "garp-master", cx);
         if second {
             cx.set_timer(Timer(i as u16 * TIMERS + GARP), delay);
         }
@@ -550,21 +547,21 @@ impl Vrrp {
             (DOWN, Role::Backup) => self.want_master(i, true, cx),
             (GARP, Role::Master) => {
                 let count = self.config.garp_master_repeat;
-                self.garps(i, count, "once more after garp_master_delay", cx);
+                self.garps(i, count, "garp-delay", cx);
             }
             (LOWER_GARP, Role::Master) => {
                 let now = cx.now;
                 let due = self.instances[i].lower_due.iter().filter(|d| **d <= now).count() as u32;
                 self.instances[i].lower_due.retain(|d| *d > now);
                 let count = self.lower_repeat().times(due);
-                self.garps(i, count, "once more after garp_lower_prio_delay", cx);
+                self.garps(i, count, "garp-lower-delay", cx);
                 if let Some(next) = self.instances[i].lower_due.first() {
                     cx.set_timer(Timer(i as u16 * TIMERS + LOWER_GARP), next.since(now));
                 }
             }
             (REFRESH, Role::Master) => {
                 let count = self.config.garp_master_refresh_repeat;
-                self.garps(i, count, "garp_master_refresh", cx);
+                self.garps(i, count, "garp-refresh", cx);
                 cx.set_timer(Timer(i as u16 * TIMERS + REFRESH), self.config.garp_master_refresh);
             }
             _ => {}
@@ -583,9 +580,9 @@ impl Vrrp {
         }
         let mine = self.instances[i].interval;
         let bad = if a.version != self.config.version {
-            Some(format!("it is version {}, not {}", a.version, self.config.version))
+            Some(say!("vrrp-bad-version", theirs = a.version, mine = self.config.version))
         } else if a.version == 2 && a.advert_int != mine {
-            Some(format!("its interval is {}, not {mine} (v2 requires the same)", a.advert_int))
+            Some(say!("vrrp-bad-interval", theirs = a.advert_int, mine = mine))
         } else {
             None
         };
@@ -676,7 +673,7 @@ impl Vrrp {
             self.again(i, cx);
         }
         let count = self.lower_repeat().0;
-        self.garps(i, count, "a lower-priority master was heard (garp_lower_prio_repeat)", cx);
+        self.garps(i, count, "garp-lower", cx);
         let delay = self.config.garp_lower_prio_delay.unwrap_or(self.config.garp_master_delay);
         if count > 0 && !delay.is_zero() && !self.config.min_garp {
             let at = cx.now + delay;
