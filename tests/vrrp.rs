@@ -439,3 +439,30 @@ fn vrp_20_a_frozen_master_keeps_its_address_and_never_notices() {
         }
     }
 }
+
+/// Spec A3: of two owners the one with the higher address waits for two of its own adverts and 1.2 intervals, and then gives in.
+#[test]
+fn the_higher_of_two_owners_lowers_itself() {
+    let owner = [("lb1.keepalived.priority", "255"), ("lb2.keepalived.priority", "255")];
+    for r in runs(&drill("keepalived-pair", r#"until: "20s""#, &owner), 20) {
+        assert_eq!(mark(&r, "master", "lb1", Time::ZERO), Some(Time::ZERO), "an owner does not wait");
+        assert_eq!(mark(&r, "master", "lb2", Time::ZERO), Some(Time::ZERO));
+        let lowered = mark(&r, "priority", "lb2", Time::ZERO).expect("lb2 has the higher address");
+        // It hears lb1 at 0, sends at 1 and 2 s, waits to 3.2 s; the next advert of lb1 is that of 4 s.
+        assert_eq!(lowered.0 / 10_000_000, 400, "{lowered}");
+        assert_eq!(mark(&r, "backup", "lb2", lowered), Some(lowered));
+        assert_eq!(mark(&r, "backup", "lb1", Time::ZERO), None, "the lower address stays");
+    }
+}
+
+#[test]
+fn a_reboot_says_goodbye_and_comes_back() {
+    let l = drill("keepalived-pair", r#"until: "80s", faults: [At("30s", Reboot("lb1"))]"#, &[]);
+    for r in runs(&l, 20) {
+        // Priority 0 on SIGTERM: lb2 waits its skew only, 0.609 s.
+        let took = mark(&r, "master", "lb2", fault(&r, 1)).unwrap().since(fault(&r, 1));
+        assert!((609..=612).contains(&took.as_ms()), "{took}");
+        // 2 s to the end of the kernel, 30 s to the daemons.
+        assert_eq!(mark(&r, "booted", "lb1", fault(&r, 1)).unwrap().to_string(), "62.000");
+    }
+}

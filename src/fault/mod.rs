@@ -58,8 +58,8 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
                     let pid = world.host(h).procs[i];
                     world.signal(pid, Signal::Term, s);
                 }
-                world.power_off(h, s);
-                world.power_on(h, s);
+                let (time, life) = (world.host(h).shutdown_time, world.host(h).life);
+                s.after(time, Ev::Shutdown(h, life));
             }
         }
         Fault::Freeze { target, mode, clock, lasts } => {

@@ -271,3 +271,4 @@ vrrp-bad-interval = its interval is {$theirs}, not {$mine} (v2 requires the same
 garp-lower-delay = once more after garp_lower_prio_delay
 garp-refresh = garp_master_refresh
 garp-lower = a lower-priority master was heard (garp_lower_prio_repeat)
+vrrp-two-owners = {$from} owns the address as well (255), has the lower address and goes on

@@ -285,3 +285,4 @@ vrrp-bad-interval = 它的间隔是 {$theirs}，不是 {$mine}（v2 要求相同
 garp-lower-delay = garp_lower_prio_delay 之后再发一次
 garp-refresh = garp_master_refresh
 garp-lower = 听到优先级较低的 MASTER（garp_lower_prio_repeat）
+vrrp-two-owners = {$from} 也是地址所有者（255），地址较小且继续通告

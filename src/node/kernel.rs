@@ -52,6 +52,12 @@ impl<P: Process> World<P> {
                     self.input(pid, Input::Synced { tag, ok }, s);
                 }
             }
+            Ev::Shutdown(host, life) => {
+                if self.host(host).life == life && self.host(host).power == Power::On {
+                    self.power_off(host, s);
+                    self.power_on(host, s);
+                }
+            }
             Ev::Booted(host, life) => self.booted(host, life, s),
             Ev::Start(pid, generation) => {
                 if self.procs[pid.0 as usize].generation == generation {

@@ -79,6 +79,8 @@ pub enum Ev<M> {
     Exec(Pid, u32, u16, Box<(Probe, bool)>),
     /// The disk has written what a process asked it to keep.
     Synced(Pid, u32, u16),
+    /// A host that reboots goes down; the number is the host's power generation.
+    Shutdown(HostId, u32),
     /// A host has booted; the number is the host's power generation.
     Booted(HostId, u32),
     /// A daemon starts.
@@ -169,6 +171,8 @@ pub struct Host<M> {
     pub procs: Vec<Pid>,
     /// Power-on to daemons.
     pub boot_time: SpanRange,
+    /// From SIGTERM to the end of the kernel, in a reboot.
+    pub shutdown_time: Span,
     /// Arrival of an input to its handling.
     pub wakeup: SpanRange,
     pub(crate) s_disk: StreamId,
@@ -404,6 +408,7 @@ impl<P: Process> World<P> {
             bound: Vec::new(),
             procs: Vec::new(),
             boot_time,
+            shutdown_time: Span::secs(2),
             wakeup,
             s_disk,
             s_wakeup,

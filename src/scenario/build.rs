@@ -76,6 +76,7 @@ fn add_host(world: &mut World, name: &str, host: &Host) -> HostId {
     let id = world.add_host(name, k.neigh(), host.boot_time.unwrap_or(BOOT_TIME), host.wakeup);
     let h = &mut world.hosts[id.0 as usize];
     h.clock_offset = i64::try_from(host.clock_offset.0).unwrap_or(i64::MAX);
+    h.shutdown_time = host.shutdown_time.unwrap_or(h.shutdown_time);
     h.drift_ppm = host.clock_drift_ppm;
     h.tcp_syn_retries = k.tcp_syn_retries;
     h.tcp_retries2 = k.tcp_retries2;

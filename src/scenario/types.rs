@@ -63,6 +63,8 @@ pub struct Host {
     pub networks: Option<Vec<String>>,
     /// Power-on to the start of the daemons. Default 30 s.
     pub boot_time: Option<SpanRange>,
+    /// From the SIGTERM of a reboot to the end of the kernel (systemd stopping its units). Default 2s.
+    pub shutdown_time: Option<Span>,
     /// Wall clock minus true time at the start. Default 0 s.
     pub clock_offset: Span,
     /// How much faster the clock runs than true time, in parts per million (negative: slower), -500 to 500. Default 0.
@@ -225,7 +227,7 @@ pub enum Fault {
     PowerOn { target: Target },
     /// The kernel panics: as power loss, but the host stays down until `PowerOn`.
     Crash { target: Target },
-    /// An orderly reboot: SIGTERM to all, shutdown, boot.
+    /// An orderly reboot: SIGTERM to all daemons, `shutdown_time` later the kernel ends and the host boots.
     Reboot { target: Target },
     /// The whole host stands still. `mode` says what happens to packets meanwhile, `clock` whether its clocks run on.
     Freeze {

@@ -56,7 +56,21 @@ pub struct Instance {
     lower_due: Vec<Time>,
     waits: bool,
     sent: u64,
+    rival: Option<Rival>,
 }
+
+/// Another host that owns the same address (priority 255), as the one with the higher address sees it.
+#[derive(Clone, Copy, Debug)]
+struct Rival {
+    /// Own adverts since it was heard first.
+    sent: u8,
+    /// Its interval.
+    interval: Span,
+    /// An advert of it from then on means that it goes on.
+    until: Option<Time>,
+}
+/// The priority of an owner.
+const OWNER: u8 = 255;
 
 impl Instance {
     /// Its name.
@@ -211,6 +225,7 @@ impl Vrrp {
             lower_due: Vec::new(),
             waits: false,
             sent: 0,
+            rival: None,
         });
     }
 
@@ -427,6 +442,7 @@ impl Vrrp {
         let inst = &mut self.instances[i];
         inst.waits = false;
         inst.zero = false;
+        inst.rival = None;
         inst.refused = None;
         inst.delay_until = None;
         if matches!(why, BackupWhy::Started | BackupWhy::Recovered) {
@@ -641,6 +657,11 @@ impl Vrrp {
             self.again(i, cx);
             return;
         }
+        let both = mine == OWNER && a.priority == OWNER;
+        if both && !self.yields(i, from, a, cx) {
+            return;
+        }
+        let mine = self.instances[i].priority;
         if a.priority > mine || (a.priority == mine && a.source > own) {
             let inst = &mut self.instances[i];
             (inst.master, inst.last) = (Some((a.source, a.priority)), Some(cx.now));
@@ -685,12 +706,40 @@ impl Vrrp {
         }
     }
 
+    /// Two owners: the one with the higher address sends two more adverts and waits 1.2 times the longer interval; if the other goes
+    /// on, it lowers itself to 254. The one with the lower address stays.
+    fn yields(&mut self, i: usize, from: Ip, a: Advert, cx: &mut Cx<'_>) -> bool {
+        let inst = &mut self.instances[i];
+        if a.source > inst.own {
+            return false;
+        }
+        let rival = inst.rival.get_or_insert(Rival { sent: 0, interval: a.advert_int, until: None });
+        if rival.until.is_none_or(|until| cx.now < until) {
+            return false;
+        }
+        (inst.rival, inst.base, inst.priority) = (None, OWNER - 1, OWNER - 1);
+        let instance = inst.name.clone();
+        cx.note(Note::Priority {
+            instance,
+            from: OWNER,
+            to: OWNER - 1,
+            why: say!("vrrp-two-owners", from = from),
+        });
+        true
+    }
+
     // ---- effects ---------------------------------------------------------------------------------------------------
 
     fn send(&mut self, i: usize, priority: u8, cx: &mut Cx<'_>) {
         let version = self.config.version;
         let inst = &mut self.instances[i];
         inst.sent += 1;
+        if let Some(r) = inst.rival.as_mut().filter(|r| r.until.is_none()) {
+            r.sent += 1;
+            if r.sent == 2 {
+                r.until = Some(cx.now + inst.interval.max(r.interval).ratio(6, 5));
+            }
+        }
         let msg = Advert { version, vrid: inst.vrid, priority, advert_int: inst.interval, source: inst.own };
         let (from, net) = (Endpoint::new(inst.own, PORT), Some(inst.net));
         if inst.peers.is_empty() {
