@@ -37,7 +37,9 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
     if let Some(t) = target
         && !matches!(t, crate::scenario::types::Target::Host(_))
     {
-        text = format!("{text} = {}", named(world, t));
+        // The names stand where the role stands: a cut has two sides.
+        let words = target::words(t);
+        text = text.replacen(&words, &format!("{words} = {}", named(world, t)), 1);
     }
     let what = if healed { What::Healed(number, text) } else { What::Fault(number, text) };
     world.tell(s, at, None, what);

@@ -272,3 +272,4 @@ garp-lower-delay = once more after garp_lower_prio_delay
 garp-refresh = garp_master_refresh
 garp-lower = a lower-priority master was heard (garp_lower_prio_repeat)
 vrrp-two-owners = {$from} owns the address as well (255), has the lower address and goes on
+why-frames-lost = {$n} x frames from {$from} to {$to} lost: {$reason}

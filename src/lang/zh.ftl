@@ -286,3 +286,4 @@ garp-lower-delay = garp_lower_prio_delay 之后再发一次
 garp-refresh = garp_master_refresh
 garp-lower = 听到优先级较低的 MASTER（garp_lower_prio_repeat）
 vrrp-two-owners = {$from} 也是地址所有者（255），地址较小且继续通告
+why-frames-lost = {$from} 发给 {$to} 的帧丢失 {$n} 个：{$reason}
