@@ -152,3 +152,16 @@ fn a_chinese_screen_is_aligned() {
     t.press("q");
     t.gave_back();
 }
+
+#[test]
+fn ascii_reaches_the_gallery_and_the_drill_that_it_opens() {
+    let mut t = Terminal::start(&["--ascii"], 24, 80);
+    t.shows("+ drills ---");
+    t.press("power-off\r");
+    t.shows("+ space-time ---");
+    assert!(t.screen().is_ascii(), "{}", t.screen());
+    t.press("q");
+    t.shows("+ drills ---");
+    t.press("\u{3}");
+    t.gave_back();
+}

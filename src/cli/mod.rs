@@ -35,6 +35,9 @@ struct Cli {
     /// The language of stories and screens, `en` or `zh` (default: the locale; JSON and snapshots are English)
     #[arg(long, global = true, value_name = "LANG", value_parser = language)]
     lang: Option<Lang>,
+    /// Draw screens in plain ASCII, without line characters
+    #[arg(long, global = true)]
+    ascii: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -132,13 +135,13 @@ pub fn main() -> ExitCode {
     crate::lang::choose(if machines { Lang::En } else { cli.lang.or_else(locale).unwrap_or(Lang::En) });
     match cli.command {
         Some(Command::Run(a)) => run::run(&a),
-        Some(Command::Play(a)) => play::run(&a),
+        Some(Command::Play(a)) => play::run(&a, cli.ascii),
         Some(Command::Why(a)) => why::run(&a),
         Some(Command::Test(a)) => test::run(&a),
         Some(Command::Validate(a)) => validate::run(&a),
         Some(Command::Lint(a)) => list::lint(&a),
         Some(Command::List) => list::list(),
-        None => play::gallery(),
+        None => play::gallery(cli.ascii),
         Some(Command::New(a)) => list::new(&a),
         Some(Command::Doc(a)) => list::doc(&a),
     }

@@ -14,13 +14,10 @@ use std::process::ExitCode;
 pub(super) struct PlayArgs {
     #[command(flatten)]
     which: Which,
-    /// Plain ASCII, no box drawing
-    #[arg(long)]
-    ascii: bool,
 }
 
 /// Plays.
-pub(super) fn run(a: &PlayArgs) -> ExitCode {
+pub(super) fn run(a: &PlayArgs, ascii: bool) -> ExitCode {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return super::run::text(&a.which);
     }
@@ -29,7 +26,7 @@ pub(super) fn run(a: &PlayArgs) -> ExitCode {
         Err(code) => return code,
     };
     let seed = a.which.seed.unwrap_or(l.drill.seed);
-    let look = Look { colour: colour(&std::io::stdout()), ascii: a.ascii };
+    let look = Look { colour: colour(&std::io::stdout()), ascii };
     match crate::tui::app::play(Player::new(l, seed), look) {
         Ok(()) => ExitCode::from(OK),
         Err(e) => {
@@ -40,7 +37,7 @@ pub(super) fn run(a: &PlayArgs) -> ExitCode {
 }
 
 /// The gallery on a terminal, the list elsewhere. After a drill the gallery comes back.
-pub(super) fn gallery() -> ExitCode {
+pub(super) fn gallery(ascii: bool) -> ExitCode {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         return super::list::list();
     }
@@ -50,7 +47,7 @@ pub(super) fn gallery() -> ExitCode {
     let about =
         |n: &String| crate::lang::about(n, &super::list::about(embedded::drill(n).unwrap_or_default()));
     let mut gallery = Gallery::new(names.iter().map(|n| (n.clone(), about(n))).collect());
-    let look = Look { colour: colour(&std::io::stdout()), ascii: false };
+    let look = Look { colour: colour(&std::io::stdout()), ascii };
     loop {
         let drill = match crate::tui::app::choose(&mut gallery, look) {
             Ok(Some(drill)) => drill,
@@ -63,7 +60,7 @@ pub(super) fn gallery() -> ExitCode {
             }
         };
         let which = Which { drill, seed: None, stack: None, set: Vec::new() };
-        let code = run(&PlayArgs { which, ascii: false });
+        let code = run(&PlayArgs { which }, ascii);
         if code != ExitCode::from(OK) {
             return code;
         }
