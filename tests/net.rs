@@ -217,3 +217,36 @@ fn net_18_an_address_does_not_cross_subnets() {
     assert!(before.iter().all(|(_, n)| matches!(n.outcome, Outcome::Ok(_))));
     assert!(!after.is_empty() && after.iter().all(|(_, n)| !matches!(n.outcome, Outcome::Ok(_))));
 }
+
+/// Linux draws the reachable time of an interface anew every 300 s (`neigh_periodic_work`); all its entries share it meanwhile.
+#[test]
+fn a_reachable_time_lasts_300_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = r#"protocol: Udp, requests: Every("100ms")"#;
+    std::fs::write(dir.path().join("stack.ron"), PAIR.replace("CLIENT", client)).unwrap();
+    let drill = dir.path().join("drill.ron");
+    std::fs::write(&drill, r#"Drill(about: "a test", stack: "stack.ron", until: "3000s")"#).unwrap();
+    let l = load(drill.to_str().unwrap(), &[], None).unwrap_or_else(|r| panic!("{}", r[0].render(false)));
+    let mut sim = firedrill::scenario::build::build(&l.stack, &l.drill, 1, Level::Off);
+    let app = sim.model.world.find_host("app1").unwrap();
+    let (mut since, mut times) = (None, Vec::new());
+    for tenth in 100..30_000 {
+        sim.run_until(Time(tenth * 100 * MS));
+        let host = sim.model.world.host(app);
+        let entry = host.neigh.iter().find(|(_, e)| e.ip.to_string() == "10.0.0.100").unwrap();
+        match (entry.1.state == firedrill::net::arp::Nud::Reachable, since) {
+            (true, None) => since = Some(tenth),
+            (false, Some(from)) => {
+                times.push((tenth - from) / 10);
+                since = None;
+            }
+            _ => {}
+        }
+    }
+    // The first had begun before it was looked at.
+    let times = &times[1..];
+    // Within 300 s an entry is confirmed several times and stays for the same time, but for the second that the timer wheel adds.
+    let changes = times.windows(2).filter(|w| w[0].abs_diff(w[1]) > 3).count();
+    assert!(times.len() > 50 && times.iter().all(|s| (15..=48).contains(s)), "{times:?}");
+    assert!((7..=10).contains(&changes), "10 or 11 periods, {changes} changes: {times:?}");
+}
