@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod haproxy;
+pub mod raft;
 pub mod vrrp;
 
 use crate::node::disk::End;

@@ -1,0 +1,561 @@
+//! One member: a pure state machine over messages and timers.
+
+use super::msg::{Ballot, Entry, Hard, Member, Message};
+use super::{Library, Rules, quorum};
+use crate::engine::{Span, Time};
+use std::sync::Arc;
+
+/// What a member is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize)]
+pub enum Role {
+    /// It follows a leader or waits for one.
+    Follower,
+    /// It asks whether it could win.
+    PreCandidate,
+    /// It asks for votes.
+    Candidate,
+    /// It leads.
+    Leader,
+}
+
+/// What a member asks its owner for, to be carried out after what is in [`Raft::hard`] is on disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Out<C> {
+    /// Send.
+    Send(Member, Message<C>),
+    /// Set a timer of this number ([`Raft::TIMERS`] of them), replacing what it was set to.
+    Timer(u16, Span),
+    /// Forget it.
+    Cancel(u16),
+    /// The entries up to this index are committed.
+    Committed(u32),
+    /// It leads from now on.
+    Elected,
+    /// It leads no longer.
+    SteppedDown,
+}
+
+/// What a member may use while it handles an input.
+pub struct Io<'a, C> {
+    /// The time of the host's monotonic clock.
+    pub now: Time,
+    /// A whole number below the bound, all equally likely.
+    pub draw: &'a mut dyn FnMut(u64) -> u64,
+    /// What it asks for.
+    pub out: &'a mut Vec<Out<C>>,
+}
+impl<C> Io<'_, C> {
+    /// A length in `[base, 2 base)`.
+    fn one_to_two(&mut self, base: Span) -> Span {
+        Span(base.0 + (self.draw)(base.0))
+    }
+}
+
+/// What a leader knows of another member.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    next: u32,
+    matched: u32,
+    /// Its last answer.
+    contact: Time,
+    /// It has answered since the last check of the quorum.
+    active: bool,
+    /// Its vote in the election at hand.
+    vote: Option<bool>,
+}
+
+/// A member of a cluster.
+#[derive(Clone, Debug)]
+pub struct Raft<C> {
+    rules: Rules,
+    me: Member,
+    /// What is on disk; `dirty` tells that it has changed.
+    pub hard: Hard<C>,
+    /// [`Raft::hard`] has changed since the owner last cleared this.
+    pub dirty: bool,
+    role: Role,
+    leader: Option<Member>,
+    commit: u32,
+    peers: Vec<Peer>,
+    /// etcd: ticks since the last contact, and the number at which an election starts.
+    elapsed: u32,
+    timeout: u32,
+    last_contact: Time,
+    transferee: Option<Member>,
+}
+
+/// The tick (etcd), the follower's and the candidate's timer (HashiCorp).
+const T_ELECTION: u16 = 0;
+/// The leader's lease (HashiCorp).
+const T_LEASE: u16 = 1;
+/// The next message to each peer (HashiCorp).
+const T_PEER: u16 = 2;
+/// HashiCorp's `minCheckInterval` of the lease.
+const MIN_CHECK: Span = Span::ms(10);
+/// As many entries go into one message.
+const BATCH: usize = 64;
+
+impl<C: Clone> Raft<C> {
+    /// Timers are numbered below this, for up to seven members.
+    pub const TIMERS: u16 = T_PEER + 7;
+
+    /// Member `me` of `members` (1 to 7) that finds `hard` on its disk.
+    pub fn new(rules: Rules, me: Member, members: usize, hard: Hard<C>) -> Self {
+        let peer = Peer { next: 1, matched: 0, contact: Time::ZERO, active: false, vote: None };
+        Raft {
+            rules,
+            me,
+            hard,
+            dirty: false,
+            role: Role::Follower,
+            leader: None,
+            commit: 0,
+            peers: vec![peer; members],
+            elapsed: 0,
+            timeout: 0,
+            last_contact: Time::ZERO,
+            transferee: None,
+        }
+    }
+    /// What it is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+    /// Whom it believes to lead.
+    pub fn leader(&self) -> Option<Member> {
+        self.leader
+    }
+    /// Its term.
+    pub fn term(&self) -> u32 {
+        self.hard.term
+    }
+    /// What it knows to be committed.
+    pub fn commit(&self) -> u32 {
+        self.commit
+    }
+    /// The members, itself included.
+    pub fn members(&self) -> impl Iterator<Item = Member> + use<C> {
+        (0..self.peers.len() as u8).map(Member)
+    }
+    /// The command at an index, counted from 1.
+    pub fn command(&self, index: u32) -> Option<&C> {
+        self.hard.log.get((index as usize).checked_sub(1)?)?.command.as_ref()
+    }
+    /// When a leader last heard from this member.
+    pub fn contact(&self, member: Member) -> Time {
+        self.peers.get(member.0 as usize).map_or(Time::ZERO, |p| p.contact)
+    }
+
+    /// The process starts.
+    pub fn start(&mut self, io: &mut Io<'_, C>) {
+        self.last_contact = io.now;
+        self.reset_timeout(io);
+        match self.rules.library {
+            // The tick runs freely: where the process started decides its phase.
+            Library::Etcd { heartbeat, .. } => {
+                let phase = Span((io.draw)(heartbeat.0));
+                io.out.push(Out::Timer(T_ELECTION, phase));
+            }
+            Library::Hashicorp { heartbeat, .. } => {
+                let wait = io.one_to_two(heartbeat);
+                io.out.push(Out::Timer(T_ELECTION, wait));
+            }
+        }
+    }
+
+    /// A timer ran out.
+    pub fn timer(&mut self, timer: u16, io: &mut Io<'_, C>) {
+        match (self.rules.library, timer) {
+            (Library::Etcd { heartbeat, check_quorum, .. }, T_ELECTION) => {
+                io.out.push(Out::Timer(T_ELECTION, heartbeat));
+                self.tick(check_quorum, io);
+            }
+            (Library::Hashicorp { heartbeat, .. }, T_ELECTION) => match self.role {
+                Role::Leader => {}
+                Role::Follower if io.now.since(self.last_contact) < heartbeat => {
+                    let wait = io.one_to_two(heartbeat);
+                    io.out.push(Out::Timer(T_ELECTION, wait));
+                }
+                _ => {
+                    self.leader = None;
+                    self.campaign(false, io);
+                }
+            },
+            (Library::Hashicorp { leader_lease, .. }, T_LEASE) => self.check_lease(leader_lease, io),
+            (Library::Hashicorp { .. }, n) if self.role == Role::Leader => {
+                self.append_to(Member((n - T_PEER) as u8), io);
+            }
+            _ => {}
+        }
+    }
+
+    /// Appends a command; its index, or `None` if this member does not lead.
+    pub fn propose(&mut self, command: C, io: &mut Io<'_, C>) -> Option<u32> {
+        if self.role != Role::Leader {
+            return None;
+        }
+        self.append(Some(command), io);
+        Some(self.hard.log.len() as u32)
+    }
+
+    /// Hands the leadership over to a member, as soon as its log is whole.
+    pub fn transfer(&mut self, to: Member, io: &mut Io<'_, C>) {
+        if self.role == Role::Leader && to != self.me && (to.0 as usize) < self.peers.len() {
+            self.transferee = Some(to);
+            self.append_to(to, io);
+            self.hand_over(io);
+        }
+    }
+    fn hand_over(&mut self, io: &mut Io<'_, C>) {
+        if let Some(to) = self.transferee
+            && self.peers[to.0 as usize].matched as usize == self.hard.log.len()
+        {
+            self.transferee = None;
+            io.out.push(Out::Send(to, Message::TimeoutNow { term: self.hard.term }));
+        }
+    }
+
+    fn last(&self) -> (u32, u32) {
+        (self.hard.log.len() as u32, self.hard.log.last().map_or(0, |e| e.term))
+    }
+    fn term_at(&self, index: u32) -> Option<u32> {
+        match index {
+            0 => Some(0),
+            n => self.hard.log.get(n as usize - 1).map(|e| e.term),
+        }
+    }
+    fn others(&self) -> impl Iterator<Item = Member> + use<C> {
+        let me = self.me;
+        self.members().filter(move |m| *m != me)
+    }
+    fn reset_timeout(&mut self, io: &mut Io<'_, C>) {
+        self.elapsed = 0;
+        if let Library::Etcd { heartbeat, election, .. } = self.rules.library {
+            let ticks = (election.0 / heartbeat.0.max(1)).max(1);
+            self.timeout = (ticks + (io.draw)(ticks)) as u32;
+        }
+    }
+    fn election_ticks(&self) -> u32 {
+        match self.rules.library {
+            Library::Etcd { heartbeat, election, .. } => (election.0 / heartbeat.0.max(1)).max(1) as u32,
+            Library::Hashicorp { .. } => 0,
+        }
+    }
+
+    /// etcd: one heartbeat interval has gone by.
+    fn tick(&mut self, check_quorum: bool, io: &mut Io<'_, C>) {
+        self.elapsed += 1;
+        if self.role != Role::Leader {
+            if self.elapsed >= self.timeout {
+                self.campaign(false, io);
+            }
+            return;
+        }
+        if self.elapsed >= self.election_ticks() {
+            self.elapsed = 0;
+            self.transferee = None;
+            let heard = 1 + self.others().filter(|m| self.peers[m.0 as usize].active).count();
+            if check_quorum && heard < quorum(self.peers.len()) {
+                self.follow(self.hard.term, None, io);
+                return;
+            }
+            self.peers.iter_mut().for_each(|p| p.active = false);
+        }
+        for m in self.others() {
+            self.append_to(m, io);
+        }
+    }
+
+    /// HashiCorp: steps down when a quorum has not answered for the length of the lease.
+    fn check_lease(&mut self, lease: Span, io: &mut Io<'_, C>) {
+        if self.role != Role::Leader {
+            return;
+        }
+        let ages = self.others().map(|m| io.now.since(self.peers[m.0 as usize].contact));
+        let fresh: Vec<Span> = ages.filter(|age| *age <= lease).collect();
+        if 1 + fresh.len() < quorum(self.peers.len()) {
+            self.follow(self.hard.term, None, io);
+            return;
+        }
+        let oldest = fresh.iter().copied().max().unwrap_or(Span::ZERO);
+        io.out.push(Out::Timer(T_LEASE, Span(lease.0.saturating_sub(oldest.0)).max(MIN_CHECK)));
+    }
+
+    fn follow(&mut self, term: u32, leader: Option<Member>, io: &mut Io<'_, C>) {
+        let was = std::mem::replace(&mut self.role, Role::Follower);
+        if term > self.hard.term {
+            self.hard.term = term;
+            self.hard.vote = None;
+            self.dirty = true;
+        }
+        self.leader = leader;
+        self.transferee = None;
+        self.reset_timeout(io);
+        if let Library::Hashicorp { heartbeat, .. } = self.rules.library
+            && was != Role::Follower
+        {
+            let wait = io.one_to_two(heartbeat);
+            io.out.push(Out::Timer(T_ELECTION, wait));
+            io.out.push(Out::Cancel(T_LEASE));
+            for m in self.others() {
+                io.out.push(Out::Cancel(T_PEER + u16::from(m.0)));
+            }
+        }
+        if was == Role::Leader {
+            io.out.push(Out::SteppedDown);
+        }
+    }
+
+    /// Asks for votes; without asking first whether it would get them if the leader told it to.
+    fn campaign(&mut self, told: bool, io: &mut Io<'_, C>) {
+        let pre = self.rules.pre_vote && !told;
+        self.stand(
+            if pre {
+                Ballot::Pre
+            } else if told {
+                Ballot::Transfer
+            } else {
+                Ballot::Real
+            },
+            io,
+        );
+    }
+    fn stand(&mut self, ballot: Ballot, io: &mut Io<'_, C>) {
+        let mut term = self.hard.term + 1;
+        if ballot == Ballot::Pre {
+            self.role = Role::PreCandidate;
+        } else {
+            self.role = Role::Candidate;
+            self.hard.term = term;
+            self.hard.vote = Some(self.me);
+            self.dirty = true;
+            term = self.hard.term;
+        }
+        self.leader = None;
+        self.reset_timeout(io);
+        if let Library::Hashicorp { election, .. } = self.rules.library {
+            let wait = io.one_to_two(election);
+            io.out.push(Out::Timer(T_ELECTION, wait));
+        }
+        for p in &mut self.peers {
+            p.vote = None;
+        }
+        self.peers[self.me.0 as usize].vote = Some(true);
+        let (last_index, last_term) = self.last();
+        for m in self.others() {
+            io.out.push(Out::Send(m, Message::Vote { term, last_index, last_term, ballot }));
+        }
+        self.count(io);
+    }
+    fn count(&mut self, io: &mut Io<'_, C>) {
+        let votes = |yes| self.peers.iter().filter(|p| p.vote == Some(yes)).count();
+        let (yes, no) = (votes(true), votes(false));
+        let needed = quorum(self.peers.len());
+        match self.role {
+            Role::PreCandidate if yes >= needed => self.stand(Ballot::Real, io),
+            Role::Candidate if yes >= needed => self.lead(io),
+            // etcd: a lost election ends at once; HashiCorp's candidate waits for its timer.
+            Role::PreCandidate | Role::Candidate
+                if no >= needed && matches!(self.rules.library, Library::Etcd { .. }) =>
+            {
+                self.follow(self.hard.term, None, io);
+            }
+            _ => {}
+        }
+    }
+    fn lead(&mut self, io: &mut Io<'_, C>) {
+        self.role = Role::Leader;
+        self.leader = Some(self.me);
+        self.elapsed = 0;
+        let next = self.hard.log.len() as u32 + 1;
+        for p in &mut self.peers {
+            *p = Peer { next, matched: 0, contact: io.now, active: true, vote: None };
+        }
+        if let Library::Hashicorp { leader_lease, .. } = self.rules.library {
+            io.out.push(Out::Cancel(T_ELECTION));
+            io.out.push(Out::Timer(T_LEASE, leader_lease));
+        }
+        io.out.push(Out::Elected);
+        self.append(None, io);
+    }
+
+    fn append(&mut self, command: Option<C>, io: &mut Io<'_, C>) {
+        self.hard.log.push(Entry { term: self.hard.term, command });
+        self.dirty = true;
+        for m in self.others() {
+            self.append_to(m, io);
+        }
+        self.advance(io);
+    }
+    fn append_to(&self, to: Member, io: &mut Io<'_, C>) {
+        let Some(peer) = self.peers.get(to.0 as usize) else { return };
+        let prev = peer.next.saturating_sub(1);
+        let rest = self.hard.log.get(prev as usize..).unwrap_or(&[]);
+        let entries = (!rest.is_empty()).then(|| Arc::new(rest[..rest.len().min(BATCH)].to_vec()));
+        let prev_term = self.term_at(prev).unwrap_or(0);
+        let message = Message::Append { term: self.hard.term, prev, prev_term, commit: self.commit, entries };
+        io.out.push(Out::Send(to, message));
+        if let Library::Hashicorp { commit, .. } = self.rules.library {
+            let wait = io.one_to_two(commit);
+            io.out.push(Out::Timer(T_PEER + u16::from(to.0), wait));
+        }
+    }
+    /// Commits what a quorum has, if the last of it is of the leader's own term.
+    fn advance(&mut self, io: &mut Io<'_, C>) {
+        let whole = self.hard.log.len() as u32;
+        let held =
+            |index: u32| 1 + self.others().filter(|m| self.peers[m.0 as usize].matched >= index).count();
+        let candidates = (self.commit + 1..=whole).rev();
+        let reached = candidates
+            .take_while(|i| self.term_at(*i) == Some(self.hard.term))
+            .find(|i| held(*i) >= quorum(self.peers.len()));
+        if let Some(index) = reached {
+            self.commit = index;
+            io.out.push(Out::Committed(index));
+            if matches!(self.rules.library, Library::Etcd { .. }) {
+                for m in self.others() {
+                    self.append_to(m, io);
+                }
+            }
+        }
+    }
+
+    /// A message arrived.
+    pub fn message(&mut self, from: Member, message: Message<C>, io: &mut Io<'_, C>) {
+        if from.0 as usize >= self.peers.len() || from == self.me {
+            return;
+        }
+        match message {
+            Message::Vote { term, last_index, last_term, ballot } => {
+                self.asked(from, term, (last_term, last_index), ballot, io);
+            }
+            Message::VoteReply { term, granted, pre } => {
+                // A granted pre-vote speaks of a term that does not exist yet.
+                if term > self.hard.term && !(pre && granted) {
+                    self.follow(term, None, io);
+                } else if self.role == if pre { Role::PreCandidate } else { Role::Candidate }
+                    && (pre || term == self.hard.term)
+                {
+                    self.peers[from.0 as usize].vote = Some(granted);
+                    self.count(io);
+                }
+            }
+            Message::Append { term, prev, prev_term, commit, entries } => {
+                if term < self.hard.term {
+                    // The old leader hears of the new term, and steps down.
+                    let reply = Message::AppendReply { term: self.hard.term, ok: false, matched: 0 };
+                    io.out.push(Out::Send(from, reply));
+                    return;
+                }
+                if term > self.hard.term || self.role != Role::Follower || self.leader != Some(from) {
+                    self.follow(term, Some(from), io);
+                }
+                self.elapsed = 0;
+                self.last_contact = io.now;
+                let (ok, matched) = self.store(prev, prev_term, entries.as_deref());
+                io.out.push(Out::Send(from, Message::AppendReply { term: self.hard.term, ok, matched }));
+                let known = commit.min(matched);
+                if ok && known > self.commit {
+                    self.commit = known;
+                    io.out.push(Out::Committed(known));
+                }
+            }
+            Message::AppendReply { term, ok, matched } => self.appended(from, term, ok, matched, io),
+            Message::TimeoutNow { term } => {
+                if term == self.hard.term && self.role == Role::Follower {
+                    self.campaign(true, io);
+                }
+            }
+        }
+    }
+
+    /// Whether it votes for a candidate whose log ends with `last` (term, index).
+    fn asked(&mut self, from: Member, term: u32, last: (u32, u32), ballot: Ballot, io: &mut Io<'_, C>) {
+        let pre = ballot == Ballot::Pre;
+        let (own_index, own_term) = self.last();
+        let whole = last >= (own_term, own_index);
+        let refuse = |term| Out::Send(from, Message::VoteReply { term, granted: false, pre });
+        match self.rules.library {
+            Library::Etcd { check_quorum, .. } => {
+                // Who hears a leader does not even answer.
+                let hears = self.leader.is_some() && self.elapsed < self.election_ticks();
+                if term > self.hard.term && check_quorum && hears && ballot != Ballot::Transfer {
+                    return;
+                }
+            }
+            Library::Hashicorp { .. } => {
+                if self.leader.is_some_and(|l| l != from) && ballot != Ballot::Transfer {
+                    io.out.push(refuse(self.hard.term));
+                    return;
+                }
+            }
+        }
+        if term < self.hard.term || (pre && (term == self.hard.term || !whole)) {
+            io.out.push(refuse(self.hard.term));
+            return;
+        }
+        if pre {
+            io.out.push(Out::Send(from, Message::VoteReply { term, granted: true, pre }));
+            return;
+        }
+        if term > self.hard.term {
+            self.follow(term, None, io);
+        }
+        let granted = whole && self.hard.vote.is_none_or(|v| v == from) && self.leader.is_none();
+        if granted {
+            self.dirty |= self.hard.vote.is_none();
+            self.hard.vote = Some(from);
+            self.elapsed = 0;
+            self.last_contact = io.now;
+        }
+        io.out.push(Out::Send(from, Message::VoteReply { term: self.hard.term, granted, pre }));
+    }
+
+    /// Puts entries behind `prev`, if that is where they belong: whether it was, and up to where the logs agree (or may).
+    fn store(&mut self, prev: u32, prev_term: u32, entries: Option<&Vec<Entry<C>>>) -> (bool, u32) {
+        if self.term_at(prev) != Some(prev_term) {
+            return (false, prev.saturating_sub(1).min(self.hard.log.len() as u32));
+        }
+        let entries = entries.map_or(&[][..], |e| &e[..]);
+        for (i, e) in entries.iter().enumerate() {
+            let at = prev as usize + i;
+            if self.hard.log.get(at).is_some_and(|own| own.term == e.term) {
+                continue;
+            }
+            self.hard.log.truncate(at);
+            self.hard.log.push(e.clone());
+            self.dirty = true;
+        }
+        (true, prev + entries.len() as u32)
+    }
+
+    fn appended(&mut self, from: Member, term: u32, ok: bool, matched: u32, io: &mut Io<'_, C>) {
+        if term > self.hard.term {
+            self.follow(term, None, io);
+            return;
+        }
+        if self.role != Role::Leader || term < self.hard.term {
+            return;
+        }
+        let whole = self.hard.log.len() as u32;
+        let peer = &mut self.peers[from.0 as usize];
+        peer.active = true;
+        peer.contact = io.now;
+        if !ok {
+            peer.next = (matched + 1).min(peer.next).max(peer.matched + 1);
+            self.append_to(from, io);
+            return;
+        }
+        let news = matched > peer.matched;
+        peer.matched = peer.matched.max(matched);
+        peer.next = peer.next.max(peer.matched + 1);
+        let more = news && peer.next <= whole;
+        if news {
+            self.advance(io);
+            self.hand_over(io);
+        }
+        if more {
+            self.append_to(from, io);
+        }
+    }
+}
