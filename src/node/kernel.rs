@@ -627,6 +627,7 @@ impl<P: Process> World<P> {
             event: s.current(),
             out: &mut out,
             next_conn: &mut h.next_conn,
+            luck: (&mut self.streams, self.procs[pid.0 as usize].luck),
             addresses: &h.addresses,
             carriers: &carriers[..n],
         };

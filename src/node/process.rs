@@ -8,6 +8,7 @@
 //! timer, and go on in `Input::Tcp`, `Input::Packet` or `Input::Timer`, whichever comes first.
 
 use super::disk::End;
+use crate::engine::random::{StreamId, Streams};
 use crate::engine::{EventId, Span, SpanRange, Time};
 use crate::net::Plane;
 use crate::net::addr::{Cidr, Endpoint, Ip};
@@ -183,6 +184,8 @@ pub struct Ctx<'a, M, N> {
     pub out: &'a mut Vec<Action<M, N>>,
     /// The next number for a connection.
     pub(crate) next_conn: &'a mut u32,
+    /// Where [`Ctx::below`] draws from: a stream of the process's own.
+    pub(crate) luck: (&'a mut Streams, StreamId),
     pub(crate) addresses: &'a [(NetId, Cidr)],
     pub(crate) carriers: &'a [(NetId, bool)],
 }
@@ -210,6 +213,11 @@ impl<M, N> Ctx<'_, M, N> {
         *self.next_conn = self.next_conn.wrapping_add(1);
         self.act(Action::Connect(id, to, plane, options));
         id
+    }
+    /// A whole number in `0..bound`, all equally likely, out of the process's own stream.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        let (streams, stream) = &mut self.luck;
+        streams.below(*stream, bound)
     }
     /// Runs a check script.
     pub fn exec(&mut self, probe: Probe, run_time: SpanRange, timeout: Span, tag: u16) {

@@ -212,6 +212,8 @@ pub struct Proc<P: Process> {
     pub generation: u32,
     /// The state machine.
     pub logic: P,
+    /// What it draws from.
+    pub(crate) luck: StreamId,
     /// Started at boot (a child is started by its parent).
     pub autostart: bool,
     /// Inputs that wait.
@@ -430,6 +432,7 @@ impl<P: Process> World<P> {
     /// Adds a process to a host.
     pub fn add_proc(&mut self, host: HostId, name: &str, parent: Option<Pid>, logic: P) -> Pid {
         let pid = Pid(self.procs.len() as u16);
+        let luck = self.streams.named(&format!("draws of {} {name}", self.hosts[host.0 as usize].name));
         self.procs.push(Proc {
             name: name.to_owned(),
             host,
@@ -437,6 +440,7 @@ impl<P: Process> World<P> {
             life: Life::Dead,
             generation: 0,
             logic,
+            luck,
             autostart: parent.is_none(),
             inbox: VecDeque::new(),
             timers: Vec::new(),

@@ -1,6 +1,7 @@
 //! Floor 4: the registry of protocols. Adding one is a folder and a row in each of the three enums here.
 
 pub mod client;
+pub mod etcd;
 pub mod haproxy;
 pub mod raft;
 pub mod vrrp;
@@ -108,6 +109,7 @@ fn adapt(
         event: ctx.event,
         out,
         next_conn: &mut *ctx.next_conn,
+        luck: (&mut *ctx.luck.0, ctx.luck.1),
         addresses: ctx.addresses,
         carriers: ctx.carriers,
     };

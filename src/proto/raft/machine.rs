@@ -105,11 +105,11 @@ impl<C: Clone> Raft<C> {
         Raft {
             rules,
             me,
-            hard,
             dirty: false,
             role: Role::Follower,
             leader: None,
-            commit: 0,
+            commit: hard.commit.min(hard.log.len() as u32),
+            hard,
             peers: vec![peer; members],
             elapsed: 0,
             timeout: 0,
@@ -150,6 +150,9 @@ impl<C: Clone> Raft<C> {
     pub fn start(&mut self, io: &mut Io<'_, C>) {
         self.last_contact = io.now;
         self.reset_timeout(io);
+        if self.commit > 0 {
+            io.out.push(Out::Committed(self.commit));
+        }
         match self.rules.library {
             // The tick runs freely: where the process started decides its phase.
             Library::Etcd { heartbeat, .. } => {
@@ -410,14 +413,21 @@ impl<C: Clone> Raft<C> {
             .take_while(|i| self.term_at(*i) == Some(self.hard.term))
             .find(|i| held(*i) >= quorum(self.peers.len()));
         if let Some(index) = reached {
-            self.commit = index;
-            io.out.push(Out::Committed(index));
+            self.committed(index, io);
             if matches!(self.rules.library, Library::Etcd { .. }) {
                 for m in self.others() {
                     self.append_to(m, io);
                 }
             }
         }
+    }
+
+    fn committed(&mut self, index: u32, io: &mut Io<'_, C>) {
+        self.commit = index;
+        if matches!(self.rules.library, Library::Etcd { .. }) {
+            self.hard.commit = index;
+        }
+        io.out.push(Out::Committed(index));
     }
 
     /// A message arrived.
@@ -456,8 +466,7 @@ impl<C: Clone> Raft<C> {
                 io.out.push(Out::Send(from, Message::AppendReply { term: self.hard.term, ok, matched }));
                 let known = commit.min(matched);
                 if ok && known > self.commit {
-                    self.commit = known;
-                    io.out.push(Out::Committed(known));
+                    self.committed(known, io);
                 }
             }
             Message::AppendReply { term, ok, matched } => self.appended(from, term, ok, matched, io),

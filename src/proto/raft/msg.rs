@@ -24,10 +24,12 @@ pub struct Hard<C> {
     pub vote: Option<Member>,
     /// The log; the entry of index `i` stands at `i - 1`.
     pub log: Vec<Entry<C>>,
+    /// etcd keeps what it knows to be committed, and applies it at its start; HashiCorp's library waits for a leader.
+    pub commit: u32,
 }
 impl<C> Default for Hard<C> {
     fn default() -> Self {
-        Hard { term: 0, vote: None, log: Vec::new() }
+        Hard { term: 0, vote: None, log: Vec::new(), commit: 0 }
     }
 }
 

@@ -1,0 +1,441 @@
+//! A member as a process: Raft over its disk, the store, the leases that a leader counts down, and the requests of its clients.
+
+use super::msg::{Act, Command, Error, LeaseId, Msg, Reply, Request, Text};
+use super::store::{Changes, Store};
+use crate::engine::{Span, Time};
+use crate::net::Plane;
+use crate::net::addr::{Endpoint, Ip};
+use crate::node::disk::{End, OnDisk};
+use crate::node::process::{Action, ConnId, Ctx, Input, Signal, Tcp, Timer};
+use crate::proto::raft::{Hard, Io, Member, Out, Raft, Role, Rules};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// The port for clients.
+pub const CLIENT_PORT: u16 = 2379;
+/// The port for members.
+pub const PEER_PORT: u16 = 2380;
+
+/// The settings of a member.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Which member it is.
+    pub me: Member,
+    /// The members' addresses, in their order.
+    pub members: Vec<Ip>,
+    /// Election timers; [`Rules::etcd`] without pre-vote is 3.4.
+    pub rules: Rules,
+}
+
+/// Whom an answer is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum For {
+    Client(ConnId, u32),
+    Member(Member, u32),
+}
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Wait {
+    /// A command of this number is to be applied.
+    Apply(u32, Option<Text>),
+    /// The leader is to renew the lease; it was asked, if there was one.
+    Renew(u32, LeaseId, Option<Member>),
+}
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Pending {
+    client: (ConnId, u32),
+    wait: Wait,
+    deadline: Time,
+}
+
+/// A member.
+#[derive(Clone, Debug)]
+pub struct Etcd {
+    config: Config,
+    disk: OnDisk<Hard<Command>>,
+    raft: Raft<Command>,
+    /// What waits for the disk, oldest first: a sync's number and whether it is done, and what to do then.
+    held: VecDeque<(u16, bool, Vec<Out<Command>>)>,
+    syncs: u16,
+    store: Store,
+    applied: u32,
+    /// The leader's clock of the leases; members that do not lead let them stand.
+    expires: Option<BTreeMap<LeaseId, Time>>,
+    /// Renewals of leases whose time is over: answered when they are gone.
+    late: Vec<(For, LeaseId)>,
+    pending: Vec<Pending>,
+    watchers: Vec<(ConnId, u32, Text)>,
+    next: u32,
+}
+
+/// The lessor looks for leases whose time is over.
+const T_SCAN: Timer = Timer(Raft::<Command>::TIMERS);
+/// Requests without an answer.
+const T_PENDING: Timer = Timer(Raft::<Command>::TIMERS + 1);
+/// `lessor.runLoop`.
+const SCAN: Span = Span::ms(500);
+/// A member without a leader looks for one again.
+const RETRY: Span = Span::ms(50);
+
+impl Etcd {
+    /// A member with an empty disk.
+    pub fn new(config: Config) -> Self {
+        let raft = Raft::new(config.rules, config.me, config.members.len(), Hard::default());
+        Etcd {
+            config,
+            disk: OnDisk::new(Hard::default()),
+            raft,
+            held: VecDeque::new(),
+            syncs: 0,
+            store: Store::default(),
+            applied: 0,
+            expires: None,
+            late: Vec::new(),
+            pending: Vec::new(),
+            watchers: Vec::new(),
+            next: 0,
+        }
+    }
+    /// What an end of this kind leaves of it.
+    pub fn reset(&mut self, end: End) {
+        let mut disk = std::mem::replace(&mut self.disk, OnDisk::new(Hard::default()));
+        disk.ended(end);
+        let raft =
+            Raft::new(self.config.rules, self.config.me, self.config.members.len(), disk.get().clone());
+        *self = Etcd { disk, raft, ..Etcd::new(self.config.clone()) };
+    }
+    /// Its Raft.
+    pub fn raft(&self) -> &Raft<Command> {
+        &self.raft
+    }
+    /// What it has applied.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+    /// The shortest lease: one and a half election timeouts, in whole seconds.
+    pub fn min_ttl(&self) -> u64 {
+        (self.config.rules.election().0 * 3).div_ceil(2).div_ceil(Span::secs(1).0)
+    }
+    /// `ReqTimeout`: 5 s for the disk and two elections.
+    pub fn request_timeout(&self) -> Span {
+        Span(Span::secs(5).0 + 2 * self.config.rules.election().0)
+    }
+
+    /// Handles one input.
+    pub fn on<N>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+        match input {
+            Input::Start => {
+                ctx.act(Action::Bind(PEER_PORT));
+                ctx.act(Action::Listen(CLIENT_PORT, 4096));
+                let phase = Span(ctx.below(SCAN.0));
+                ctx.set_timer(T_SCAN, phase);
+                self.drive(ctx, |r, io| r.start(io));
+            }
+            Input::Timer(T_SCAN) => {
+                ctx.set_timer(T_SCAN, SCAN);
+                self.expire(ctx);
+            }
+            Input::Timer(T_PENDING) => self.overdue(ctx),
+            Input::Timer(Timer(t)) => self.drive(ctx, |r, io| r.timer(t, io)),
+            Input::Synced { tag, ok } => self.synced(tag, ok, ctx),
+            Input::Packet { from, msg, .. } => {
+                if let Some(from) = self.config.members.iter().position(|ip| *ip == from.ip) {
+                    self.peer(Member(from as u8), msg, ctx);
+                }
+            }
+            Input::Tcp(conn, Tcp::Data(Msg::Request(tag, ask))) => self.request((conn, tag), ask, ctx),
+            Input::Tcp(conn, news @ (Tcp::Closed | Tcp::Reset | Tcp::TimedOut)) => {
+                if news == Tcp::Closed {
+                    ctx.act(Action::Close(conn));
+                }
+                self.watchers.retain(|w| w.0 != conn);
+                self.pending.retain(|p| p.client.0 != conn);
+            }
+            Input::Signal(Signal::Term) => ctx.act(Action::Exit(0)),
+            _ => {}
+        }
+    }
+
+    fn drive<N>(
+        &mut self,
+        ctx: &mut Ctx<'_, Msg, N>,
+        step: impl FnOnce(&mut Raft<Command>, &mut Io<'_, Command>),
+    ) {
+        let mut out = Vec::new();
+        let now = ctx.now;
+        let mut draw = |bound| ctx.below(bound);
+        step(&mut self.raft, &mut Io { now, draw: &mut draw, out: &mut out });
+        if std::mem::take(&mut self.raft.dirty) {
+            self.syncs = self.syncs.wrapping_add(1);
+            self.disk.write(self.raft.hard.clone());
+            self.disk.sync(self.syncs, ctx);
+            self.held.push_back((self.syncs, false, Vec::new()));
+        }
+        for o in out {
+            match (o, self.held.back_mut()) {
+                (Out::Timer(t, span), _) => ctx.set_timer(Timer(t), span),
+                (Out::Cancel(t), _) => ctx.cancel_timer(Timer(t)),
+                (o, Some((.., later))) => later.push(o),
+                (o, None) => self.carry_out(o, ctx),
+            }
+        }
+    }
+    fn synced<N>(&mut self, tag: u16, ok: bool, ctx: &mut Ctx<'_, Msg, N>) {
+        self.disk.synced(tag, ok);
+        if !ok {
+            // A write-ahead log that cannot be written ends etcd.
+            ctx.act(Action::Exit(1));
+            return;
+        }
+        if let Some(h) = self.held.iter_mut().find(|h| h.0 == tag) {
+            h.1 = true;
+        }
+        while self.held.front().is_some_and(|h| h.1) {
+            for o in self.held.pop_front().map(|h| h.2).unwrap_or_default() {
+                self.carry_out(o, ctx);
+            }
+        }
+    }
+    fn carry_out<N>(&mut self, out: Out<Command>, ctx: &mut Ctx<'_, Msg, N>) {
+        match out {
+            Out::Send(to, m) => self.tell(to, Msg::Raft(m), ctx),
+            Out::Timer(t, span) => ctx.set_timer(Timer(t), span),
+            Out::Cancel(t) => ctx.cancel_timer(Timer(t)),
+            Out::Committed(index) => self.apply(index, ctx),
+            Out::Elected => {
+                // The time that was left is not known here: all of it again, and an election on top.
+                let more = self.config.rules.election();
+                let all = self.store.leases().map(|(id, ttl)| (id, ctx.now + Span::secs(ttl) + more));
+                self.expires = Some(all.collect());
+            }
+            Out::SteppedDown => {
+                self.expires = None;
+                self.late.clear();
+            }
+        }
+    }
+    fn tell<N>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, Msg, N>) {
+        let Some(ip) = self.config.members.get(to.0 as usize) else { return };
+        let from = Endpoint::new(Ip::NONE, PEER_PORT);
+        let to = Endpoint::new(*ip, PEER_PORT);
+        ctx.act(Action::Send { from, to, net: None, plane: Plane::dcs, msg });
+    }
+    fn answer<N>(&self, to: For, reply: Reply, ctx: &mut Ctx<'_, Msg, N>) {
+        match to {
+            For::Client(conn, tag) => ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply))),
+            For::Member(m, n) => {
+                let ttl = if let Reply::KeptAlive(ttl) = reply { Some(ttl) } else { None };
+                self.tell(m, Msg::Renewed(n, ttl), ctx);
+            }
+        }
+    }
+
+    fn request<N>(&mut self, client: (ConnId, u32), ask: Request, ctx: &mut Ctx<'_, Msg, N>) {
+        let me = For::Client(client.0, client.1);
+        let act = match ask {
+            Request::Range { prefix, serializable: true } => {
+                let keys = Arc::new(self.store.range(&prefix));
+                let reply = Reply::Range(keys, self.store.revision(), self.raft.term());
+                return self.answer(me, reply, ctx);
+            }
+            Request::Range { prefix, .. } => return self.propose(client, Act::Read, Some(prefix), ctx),
+            Request::Txn(txn) => Act::Txn(txn),
+            Request::LeaseGrant(id, ttl) => Act::Grant(id, ttl.max(self.min_ttl())),
+            Request::LeaseRevoke(id) => Act::Revoke(id),
+            Request::LeaseKeepAlive(id) => {
+                self.next = self.next.wrapping_add(1);
+                let wait = Wait::Renew(self.next, id, None);
+                self.wait(client, wait, ctx);
+                return self.seek_renewals(ctx);
+            }
+            Request::Watch(prefix) => {
+                self.watchers.push((client.0, client.1, prefix));
+                return self.answer(me, Reply::Done, ctx);
+            }
+            Request::MoveLeader(to) => {
+                let leads = self.raft.role() == Role::Leader;
+                self.drive(ctx, |r, io| r.transfer(to, io));
+                let reply = if leads { Reply::Done } else { Reply::Failed(Error::NotLeader) };
+                return self.answer(me, reply, ctx);
+            }
+        };
+        self.propose(client, act, None, ctx);
+    }
+    fn wait<N>(&mut self, client: (ConnId, u32), wait: Wait, ctx: &mut Ctx<'_, Msg, N>) {
+        self.pending.push(Pending { client, wait, deadline: ctx.now + self.request_timeout() });
+        self.arm(ctx);
+    }
+    fn propose<N>(&mut self, client: (ConnId, u32), act: Act, read: Option<Text>, ctx: &mut Ctx<'_, Msg, N>) {
+        let Some(leader) = self.raft.leader() else {
+            let reply = Reply::Failed(Error::ProposalDropped);
+            return self.answer(For::Client(client.0, client.1), reply, ctx);
+        };
+        self.next = self.next.wrapping_add(1);
+        let command = Command { origin: (self.config.me, self.next), act };
+        self.wait(client, Wait::Apply(self.next, read), ctx);
+        if leader == self.config.me {
+            self.drive(ctx, |r, io| {
+                r.propose(command, io);
+            });
+        } else {
+            self.tell(leader, Msg::Propose(Arc::new(command)), ctx);
+        }
+    }
+
+    fn peer<N>(&mut self, from: Member, msg: Msg, ctx: &mut Ctx<'_, Msg, N>) {
+        match msg {
+            Msg::Raft(m) => self.drive(ctx, |r, io| r.message(from, m, io)),
+            Msg::Propose(command) => self.drive(ctx, |r, io| {
+                r.propose((*command).clone(), io);
+            }),
+            Msg::Renew(n, id) => {
+                if self.raft.role() == Role::Leader {
+                    self.renew(For::Member(from, n), id, ctx);
+                }
+            }
+            Msg::Renewed(n, ttl) => {
+                let asked = |p: &Pending| matches!(p.wait, Wait::Renew(k, ..) if k == n);
+                if let Some(i) = self.pending.iter().position(asked) {
+                    let (conn, tag) = self.pending.remove(i).client;
+                    let reply = ttl.map_or(Reply::Failed(Error::LeaseNotFound), Reply::KeptAlive);
+                    self.answer(For::Client(conn, tag), reply, ctx);
+                }
+            }
+            Msg::Request(..) | Msg::Reply(..) => {}
+        }
+    }
+
+    /// The leader renews a lease.
+    fn renew<N>(&mut self, to: For, id: LeaseId, ctx: &mut Ctx<'_, Msg, N>) {
+        let Some(ttl) = self.store.lease(id).map(Span::secs) else {
+            return self.answer(to, Reply::Failed(Error::LeaseNotFound), ctx);
+        };
+        let Some(expires) = &mut self.expires else { return };
+        match expires.get_mut(&id) {
+            Some(at) if *at > ctx.now => {
+                *at = ctx.now + ttl;
+                self.answer(to, Reply::KeptAlive(ttl), ctx);
+            }
+            // Its time is over, but it has not been revoked yet.
+            _ => self.late.push((to, id)),
+        }
+    }
+    /// Brings renewals to the leader that have not been brought to it yet.
+    fn seek_renewals<N>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+        let leader = self.raft.leader();
+        for i in 0..self.pending.len() {
+            let Wait::Renew(n, id, asked) = &mut self.pending[i].wait else { continue };
+            if leader.is_none() || *asked == leader {
+                continue;
+            }
+            *asked = leader;
+            let (n, id) = (*n, *id);
+            match leader {
+                Some(l) if l == self.config.me => {
+                    let (conn, tag) = self.pending[i].client;
+                    self.renew(For::Client(conn, tag), id, ctx);
+                }
+                Some(l) => self.tell(l, Msg::Renew(n, id), ctx),
+                None => {}
+            }
+        }
+        let me = Some(self.config.me);
+        self.pending.retain(|p| !matches!(p.wait, Wait::Renew(_, _, asked) if asked == me));
+        self.arm(ctx);
+    }
+    /// The leader's lessor: revokes what is over.
+    fn expire<N>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+        let Some(expires) = &self.expires else { return };
+        let over: Vec<LeaseId> =
+            expires.iter().filter(|(_, at)| **at <= ctx.now).map(|(id, _)| *id).collect();
+        let origin = (self.config.me, 0);
+        for id in over {
+            self.drive(ctx, |r, io| {
+                r.propose(Command { origin, act: Act::Revoke(id) }, io);
+            });
+        }
+    }
+
+    fn arm<N>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+        let seeking = self.pending.iter().any(
+            |p| matches!(p.wait, Wait::Renew(_, _, asked) if asked.is_none() || asked != self.raft.leader()),
+        );
+        match self.pending.iter().map(|p| p.deadline).min() {
+            Some(_) if seeking => ctx.set_timer(T_PENDING, RETRY),
+            Some(at) => ctx.set_timer(T_PENDING, at.since(ctx.now)),
+            None => ctx.cancel_timer(T_PENDING),
+        }
+    }
+    fn overdue<N>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+        while let Some(i) = self.pending.iter().position(|p| p.deadline <= ctx.now) {
+            let (conn, tag) = self.pending.remove(i).client;
+            self.answer(For::Client(conn, tag), Reply::Failed(Error::TimedOut), ctx);
+        }
+        self.seek_renewals(ctx);
+    }
+
+    fn apply<N>(&mut self, index: u32, ctx: &mut Ctx<'_, Msg, N>) {
+        let mut changes: Changes = Vec::new();
+        while self.applied < index {
+            self.applied += 1;
+            let Some(command) = self.raft.command(self.applied).cloned() else { continue };
+            let result = self.store.apply(&command.act, &mut changes);
+            self.lessor(&command.act, result, ctx);
+            if !changes.is_empty() {
+                self.publish(&changes, ctx);
+                changes.clear();
+            }
+            if command.origin.0 == self.config.me {
+                self.applied_own(command.origin.1, &command.act, result, ctx);
+            }
+        }
+    }
+    fn lessor<N>(&mut self, act: &Act, result: Result<bool, Error>, ctx: &mut Ctx<'_, Msg, N>) {
+        let Some(expires) = &mut self.expires else { return };
+        match act {
+            Act::Grant(id, ttl) if result.is_ok() => {
+                expires.insert(*id, ctx.now + Span::secs(*ttl));
+            }
+            Act::Revoke(id) => {
+                expires.remove(id);
+                let (gone, late) = std::mem::take(&mut self.late).into_iter().partition(|(_, l)| l == id);
+                self.late = late;
+                for (to, _) in gone {
+                    self.answer(to, Reply::Failed(Error::LeaseNotFound), ctx);
+                }
+            }
+            _ => {}
+        }
+    }
+    fn publish<N>(&self, changes: &Changes, ctx: &mut Ctx<'_, Msg, N>) {
+        for (conn, tag, prefix) in &self.watchers {
+            let seen: Changes = changes.iter().filter(|c| c.0.starts_with(&**prefix)).cloned().collect();
+            if !seen.is_empty() {
+                let reply = Reply::Changed(Arc::new(seen), self.store.revision());
+                self.answer(For::Client(*conn, *tag), reply, ctx);
+            }
+        }
+    }
+    fn applied_own<N>(
+        &mut self,
+        number: u32,
+        act: &Act,
+        result: Result<bool, Error>,
+        ctx: &mut Ctx<'_, Msg, N>,
+    ) {
+        let mine = |p: &Pending| matches!(&p.wait, Wait::Apply(n, _) if *n == number);
+        let Some(i) = self.pending.iter().position(mine) else { return };
+        let p = self.pending.remove(i);
+        let (revision, term) = (self.store.revision(), self.raft.term());
+        let reply = match (act, result, &p.wait) {
+            (_, Err(e), _) => Reply::Failed(e),
+            (Act::Read, _, Wait::Apply(_, Some(prefix))) => {
+                Reply::Range(Arc::new(self.store.range(prefix)), revision, term)
+            }
+            (Act::Txn(_), Ok(holds), _) => Reply::Txn(holds, revision, term),
+            (Act::Grant(_, ttl), ..) => Reply::Granted(*ttl),
+            _ => Reply::Done,
+        };
+        self.answer(For::Client(p.client.0, p.client.1), reply, ctx);
+        self.arm(ctx);
+    }
+}
