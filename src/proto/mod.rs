@@ -1,6 +1,7 @@
 //! Floor 4: the registry of protocols. Adding one is a folder and a row in each of the three enums here.
 
 pub mod client;
+pub mod consul;
 pub mod etcd;
 pub mod haproxy;
 pub mod raft;

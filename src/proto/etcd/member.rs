@@ -5,10 +5,10 @@ use super::store::{Changes, Store};
 use crate::engine::{Span, Time};
 use crate::net::Plane;
 use crate::net::addr::{Endpoint, Ip};
-use crate::node::disk::{End, OnDisk};
+use crate::node::disk::End;
 use crate::node::process::{Action, ConnId, Ctx, Input, Signal, Tcp, Timer};
-use crate::proto::raft::{Hard, Io, Member, Out, Raft, Role, Rules};
-use std::collections::{BTreeMap, VecDeque};
+use crate::proto::raft::{Durable, Io, Member, Out, Raft, Role, Rules};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The port for clients.
@@ -51,11 +51,7 @@ struct Pending {
 #[derive(Clone, Debug)]
 pub struct Etcd {
     config: Config,
-    disk: OnDisk<Hard<Command>>,
-    raft: Raft<Command>,
-    /// What waits for the disk, oldest first: a sync's number and whether it is done, and what to do then.
-    held: VecDeque<(u16, bool, Vec<Out<Command>>)>,
-    syncs: u16,
+    member: Durable<Command>,
     store: Store,
     applied: u32,
     /// The leader's clock of the leases; members that do not lead let them stand.
@@ -79,13 +75,10 @@ const RETRY: Span = Span::ms(50);
 impl Etcd {
     /// A member with an empty disk.
     pub fn new(config: Config) -> Self {
-        let raft = Raft::new(config.rules, config.me, config.members.len(), Hard::default());
+        let member = Durable::new(config.rules, config.me, config.members.len());
         Etcd {
             config,
-            disk: OnDisk::new(Hard::default()),
-            raft,
-            held: VecDeque::new(),
-            syncs: 0,
+            member,
             store: Store::default(),
             applied: 0,
             expires: None,
@@ -97,15 +90,14 @@ impl Etcd {
     }
     /// What an end of this kind leaves of it.
     pub fn reset(&mut self, end: End) {
-        let mut disk = std::mem::replace(&mut self.disk, OnDisk::new(Hard::default()));
-        disk.ended(end);
-        let raft =
-            Raft::new(self.config.rules, self.config.me, self.config.members.len(), disk.get().clone());
-        *self = Etcd { disk, raft, ..Etcd::new(self.config.clone()) };
+        let config = self.config.clone();
+        let (rules, me, members) = (config.rules, config.me, config.members.len());
+        let member = self.member.clone().reset(end, rules, me, members);
+        *self = Etcd { member, ..Etcd::new(config) };
     }
     /// Its Raft.
     pub fn raft(&self) -> &Raft<Command> {
-        &self.raft
+        self.member.raft()
     }
     /// What it has applied.
     pub fn store(&self) -> &Store {
@@ -160,46 +152,21 @@ impl Etcd {
         ctx: &mut Ctx<'_, Msg, N>,
         step: impl FnOnce(&mut Raft<Command>, &mut Io<'_, Command>),
     ) {
-        let mut out = Vec::new();
-        let now = ctx.now;
-        let mut draw = |bound| ctx.below(bound);
-        step(&mut self.raft, &mut Io { now, draw: &mut draw, out: &mut out });
-        if std::mem::take(&mut self.raft.dirty) {
-            self.syncs = self.syncs.wrapping_add(1);
-            self.disk.write(self.raft.hard.clone());
-            self.disk.sync(self.syncs, ctx);
-            self.held.push_back((self.syncs, false, Vec::new()));
-        }
-        for o in out {
-            match (o, self.held.back_mut()) {
-                (Out::Timer(t, span), _) => ctx.set_timer(Timer(t), span),
-                (Out::Cancel(t), _) => ctx.cancel_timer(Timer(t)),
-                (o, Some((.., later))) => later.push(o),
-                (o, None) => self.carry_out(o, ctx),
-            }
+        for o in self.member.drive(ctx, step) {
+            self.carry_out(o, ctx);
         }
     }
     fn synced<N>(&mut self, tag: u16, ok: bool, ctx: &mut Ctx<'_, Msg, N>) {
-        self.disk.synced(tag, ok);
-        if !ok {
-            // A write-ahead log that cannot be written ends etcd.
-            ctx.act(Action::Exit(1));
-            return;
-        }
-        if let Some(h) = self.held.iter_mut().find(|h| h.0 == tag) {
-            h.1 = true;
-        }
-        while self.held.front().is_some_and(|h| h.1) {
-            for o in self.held.pop_front().map(|h| h.2).unwrap_or_default() {
-                self.carry_out(o, ctx);
-            }
+        // A write-ahead log that cannot be written ends etcd.
+        let Some(ready) = self.member.synced(tag, ok) else { return ctx.act(Action::Exit(1)) };
+        for o in ready {
+            self.carry_out(o, ctx);
         }
     }
     fn carry_out<N>(&mut self, out: Out<Command>, ctx: &mut Ctx<'_, Msg, N>) {
         match out {
             Out::Send(to, m) => self.tell(to, Msg::Raft(m), ctx),
-            Out::Timer(t, span) => ctx.set_timer(Timer(t), span),
-            Out::Cancel(t) => ctx.cancel_timer(Timer(t)),
+            Out::Timer(..) | Out::Cancel(_) => {}
             Out::Committed(index) => self.apply(index, ctx),
             Out::Elected => {
                 // The time that was left is not known here: all of it again, and an election on top.
@@ -234,7 +201,7 @@ impl Etcd {
         let act = match ask {
             Request::Range { prefix, serializable: true } => {
                 let keys = Arc::new(self.store.range(&prefix));
-                let reply = Reply::Range(keys, self.store.revision(), self.raft.term());
+                let reply = Reply::Range(keys, self.store.revision(), self.raft().term());
                 return self.answer(me, reply, ctx);
             }
             Request::Range { prefix, .. } => return self.propose(client, Act::Read, Some(prefix), ctx),
@@ -252,7 +219,7 @@ impl Etcd {
                 return self.answer(me, Reply::Done, ctx);
             }
             Request::MoveLeader(to) => {
-                let leads = self.raft.role() == Role::Leader;
+                let leads = self.raft().role() == Role::Leader;
                 self.drive(ctx, |r, io| r.transfer(to, io));
                 let reply = if leads { Reply::Done } else { Reply::Failed(Error::NotLeader) };
                 return self.answer(me, reply, ctx);
@@ -265,7 +232,7 @@ impl Etcd {
         self.arm(ctx);
     }
     fn propose<N>(&mut self, client: (ConnId, u32), act: Act, read: Option<Text>, ctx: &mut Ctx<'_, Msg, N>) {
-        let Some(leader) = self.raft.leader() else {
+        let Some(leader) = self.raft().leader() else {
             let reply = Reply::Failed(Error::ProposalDropped);
             return self.answer(For::Client(client.0, client.1), reply, ctx);
         };
@@ -288,7 +255,7 @@ impl Etcd {
                 r.propose((*command).clone(), io);
             }),
             Msg::Renew(n, id) => {
-                if self.raft.role() == Role::Leader {
+                if self.raft().role() == Role::Leader {
                     self.renew(For::Member(from, n), id, ctx);
                 }
             }
@@ -321,7 +288,7 @@ impl Etcd {
     }
     /// Brings renewals to the leader that have not been brought to it yet.
     fn seek_renewals<N>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
-        let leader = self.raft.leader();
+        let leader = self.raft().leader();
         for i in 0..self.pending.len() {
             let Wait::Renew(n, id, asked) = &mut self.pending[i].wait else { continue };
             if leader.is_none() || *asked == leader {
@@ -357,7 +324,7 @@ impl Etcd {
 
     fn arm<N>(&self, ctx: &mut Ctx<'_, Msg, N>) {
         let seeking = self.pending.iter().any(
-            |p| matches!(p.wait, Wait::Renew(_, _, asked) if asked.is_none() || asked != self.raft.leader()),
+            |p| matches!(p.wait, Wait::Renew(_, _, asked) if asked.is_none() || asked != self.raft().leader()),
         );
         match self.pending.iter().map(|p| p.deadline).min() {
             Some(_) if seeking => ctx.set_timer(T_PENDING, RETRY),
@@ -377,7 +344,7 @@ impl Etcd {
         let mut changes: Changes = Vec::new();
         while self.applied < index {
             self.applied += 1;
-            let Some(command) = self.raft.command(self.applied).cloned() else { continue };
+            let Some(command) = self.raft().command(self.applied).cloned() else { continue };
             let result = self.store.apply(&command.act, &mut changes);
             self.lessor(&command.act, result, ctx);
             if !changes.is_empty() {
@@ -425,7 +392,7 @@ impl Etcd {
         let mine = |p: &Pending| matches!(&p.wait, Wait::Apply(n, _) if *n == number);
         let Some(i) = self.pending.iter().position(mine) else { return };
         let p = self.pending.remove(i);
-        let (revision, term) = (self.store.revision(), self.raft.term());
+        let (revision, term) = (self.store.revision(), self.raft().term());
         let reply = match (act, result, &p.wait) {
             (_, Err(e), _) => Reply::Failed(e),
             (Act::Read, _, Wait::Apply(_, Some(prefix))) => {

@@ -11,9 +11,11 @@
 //! carries out what it asks for. **Not modelled:** log compaction and snapshots of the state, changes of membership, learners, and TCP between
 //! the members: their messages travel as datagrams, which a cut loses and a healed link carries at once.
 
+pub mod durable;
 pub mod machine;
 pub mod msg;
 
+pub use durable::Durable;
 pub use machine::{Io, Out, Raft, Role};
 pub use msg::{Entry, Hard, Member, Message};
 

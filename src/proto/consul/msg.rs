@@ -1,0 +1,135 @@
+//! What Consul's clients, agents and servers say.
+
+use crate::engine::{Span, Time};
+use crate::proto::raft;
+use std::sync::Arc;
+
+/// A key or a value.
+pub type Text = Arc<str>;
+/// A session (in Consul a UUID).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId(pub u64);
+
+/// What becomes of a session's keys when it is invalidated.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Behavior {
+    /// They lose their session and keep their value.
+    #[default]
+    Release,
+    /// They are deleted.
+    Delete,
+}
+/// A session.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Session {
+    /// Its time: 10 s (`session_ttl_min`) to 86400 s. It ends twice this after the last renewal.
+    pub ttl: Span,
+    /// What becomes of its keys.
+    pub behavior: Behavior,
+    /// For so long after its invalidation nobody acquires its keys: 0 to 60 s, default 15 s.
+    pub lock_delay: Span,
+}
+/// A key and what goes with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The key.
+    pub key: Text,
+    /// Its value.
+    pub value: Text,
+    /// The index of the command that last changed it.
+    pub modify_index: u64,
+    /// The session that holds it.
+    pub session: Option<SessionId>,
+}
+
+/// Which server may answer a read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Consistency {
+    /// The leader, which trusts its lease.
+    #[default]
+    Default,
+    /// The leader, after it has heard from a quorum.
+    Consistent,
+    /// Any server, with or without a leader.
+    Stale,
+}
+/// What a client asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// `GET /v1/kv/PREFIX?recurse`. With an index it is answered when a key's index exceeds it, or after the wait.
+    Get {
+        /// The beginning.
+        prefix: Text,
+        /// Who may answer.
+        consistency: Consistency,
+        /// `index` and `wait`.
+        blocking: Option<(u64, Span)>,
+    },
+    /// `PUT /v1/kv/KEY`.
+    Put {
+        /// The key.
+        key: Text,
+        /// The value.
+        value: Text,
+        /// `acquire=`.
+        acquire: Option<SessionId>,
+        /// `cas=`: the key's `ModifyIndex`; 0: it must not exist.
+        cas: Option<u64>,
+    },
+    /// `PUT /v1/kv/KEY?release=`.
+    Release(Text, SessionId),
+    /// `DELETE /v1/kv/KEY`, with `cas=` if given.
+    Delete(Text, Option<u64>),
+    /// `PUT /v1/session/create`, under this number.
+    SessionCreate(SessionId, Session),
+    /// `PUT /v1/session/renew/ID`.
+    SessionRenew(SessionId),
+    /// `PUT /v1/session/destroy/ID`.
+    SessionDestroy(SessionId),
+}
+/// Why a request failed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Error {
+    /// 500 "No cluster leader".
+    NoClusterLeader,
+    /// 500 "invalid session".
+    InvalidSession,
+    /// 404: the session is gone.
+    NotFound,
+    /// 500: the session's time is below `session_ttl_min` or above a day.
+    InvalidTtl,
+    /// 500: no server answers the agent.
+    NoServers,
+}
+/// What a client is answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// Keys, in order, and `X-Consul-Index`.
+    Keys(Arc<Vec<Entry>>, u64),
+    /// `true` or `false`.
+    Done(bool),
+    /// It failed.
+    Failed(Error),
+}
+
+/// A command of the replicated log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Command {
+    /// The leader's number for the request behind it.
+    pub number: u32,
+    /// When the leader wrote it, by its clock: lock-delay goes by it.
+    pub at: Time,
+    /// What is asked for; reads and renewals are no commands.
+    pub act: Request,
+}
+
+/// What travels.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Msg {
+    /// Between servers.
+    Raft(raft::Message<Command>),
+    /// A client asks its agent, an agent a server, a server the leader: the asker's number for it.
+    Request(u32, Arc<Request>),
+    /// The answer.
+    Reply(u32, Reply),
+}
