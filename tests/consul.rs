@@ -399,3 +399,29 @@ fn an_agent_goes_on_to_the_next_server_and_says_when_there_is_none() {
         }
     }
 }
+
+#[test]
+fn csl_10_default_reads_of_an_isolated_leader_go_on_for_the_length_of_its_lease_only() {
+    for seed in 1..=20u64 {
+        // Reads of every server, twenty a second, around the loss of both others.
+        let mut script = patroni();
+        for step in 0..80u64 {
+            for m in 0..3 {
+                script.push((Span::ms(34_000 + 50 * step), m, get(Consistency::Default, None)));
+            }
+        }
+        let mut r = Run::new(seed, script);
+        r.to(Span::secs(35));
+        let leader = r.leader();
+        (0..3).filter(|m| *m != leader).for_each(|m| r.power(OFF, m));
+        r.to(Span::secs(60));
+        let read = |step: usize| {
+            let (at, reply) = r.answers(3 + 3 * step + leader as usize)[0].clone();
+            (at, matches!(reply, Some(Reply::Keys(..))))
+        };
+        let last = (0..80).filter(|step| read(*step).1).max().expect("reads before the cut");
+        let lasted = read(last).0.0 as i64 / MS as i64 - 35_000;
+        assert!((2_250..=2_510).contains(&lasted), "read for {lasted} ms after it was alone");
+        assert!((0..last).all(|step| read(step).1), "without a gap before");
+    }
+}
