@@ -29,6 +29,7 @@ struct Member {
 impl Process for Member {
     type Msg = ();
     type Note = ();
+    type Files = ();
     fn on(&mut self, input: Input<()>, ctx: &mut Ctx<'_, (), ()>) {
         match input {
             Input::Start => {
@@ -55,7 +56,7 @@ impl Process for Member {
             _ => {}
         }
     }
-    fn reset(&mut self, _: End) {}
+    fn reset(&mut self, _: End, (): &mut ()) {}
 }
 fn address(n: u16) -> Ip {
     Ip(0x0A00_0001 + u32::from(n))

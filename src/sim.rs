@@ -130,12 +130,13 @@ impl Model for Stage {
 /// The stable kind of mark that an entry is, if it is one.
 pub fn mark_of(what: &What<Note>) -> Option<&'static str> {
     Some(match what {
-        What::Note(Note::Vrrp(n)) => return n.mark(),
+        What::Note(n) => return n.mark(),
         What::Fault(..) => "fault",
         What::Healed(..) => "healed",
         What::Booted => "booted",
         What::ArpMoved(..) => "arp_moved",
         What::ArpFailed(_) => "arp_failed",
+        What::WatchdogReset(_) => "watchdog_reset",
         What::Thawed(_) => "thawed",
         What::Violation(..) => "violation",
         What::ViolationOver(_) => "violation_over",

@@ -31,6 +31,7 @@ type Note = (usize, Option<Reply>);
 impl Process for Node {
     type Msg = Msg;
     type Note = Note;
+    type Files = ();
     fn on(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, Note>) {
         match self {
             Node::Server(e) => e.on(input, ctx),
@@ -63,7 +64,7 @@ impl Process for Node {
             },
         }
     }
-    fn reset(&mut self, end: End) {
+    fn reset(&mut self, end: End, (): &mut ()) {
         match self {
             Node::Server(e) => e.reset(end),
             Node::Agent(a) => a.reset(),

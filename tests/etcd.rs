@@ -29,6 +29,7 @@ type Note = (usize, Option<Reply>);
 impl Process for Node {
     type Msg = Msg;
     type Note = Note;
+    type Files = ();
     fn on(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, Note>) {
         match self {
             Node::Etcd(e) => e.on(input, ctx),
@@ -57,7 +58,7 @@ impl Process for Node {
             },
         }
     }
-    fn reset(&mut self, end: End) {
+    fn reset(&mut self, end: End, (): &mut ()) {
         if let Node::Etcd(e) = self {
             e.reset(end);
         }

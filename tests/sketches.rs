@@ -154,6 +154,7 @@ const CALL: Timer = Timer(1);
 impl Process for Node {
     type Msg = Msg;
     type Note = Note;
+    type Files = ();
     fn on(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, Note>) {
         match self {
             Node::Dcs { key, expires, waiting } => dcs(key, expires, waiting, input, ctx),
@@ -176,7 +177,7 @@ impl Process for Node {
             }
         }
     }
-    fn reset(&mut self, end: End) {
+    fn reset(&mut self, end: End, (): &mut ()) {
         match self {
             Node::Patroni { step, leader, .. } => (*step, *leader) = (Step::Sleeping, false),
             Node::Dcs { key, waiting, .. } => {
@@ -409,6 +410,7 @@ impl Ring {
 impl Process for Ring {
     type Msg = Totem;
     type Note = Formed;
+    type Files = ();
     fn on(&mut self, input: Input<Totem>, ctx: &mut Ctx<'_, Totem, Formed>) {
         match (input, self.state) {
             (Input::Start, _) => {
@@ -478,7 +480,7 @@ impl Process for Ring {
             _ => {}
         }
     }
-    fn reset(&mut self, _: End) {
+    fn reset(&mut self, _: End, (): &mut ()) {
         *self = Ring { id: self.id, state: State::Operational, ring: 0, members: 0 };
     }
 }

@@ -18,6 +18,10 @@ pub enum Plane {
     replication,
     /// Consul, etcd, and what asks them.
     dcs,
+    /// REST interfaces and health checks.
+    rest,
+    /// Name resolution.
+    dns,
     /// Fence devices.
     fencing,
     /// Address resolution.

@@ -56,7 +56,7 @@ impl<T: Clone> OnDisk<T> {
         self.written = value;
     }
     /// Asks the disk to keep what is written; `Input::Synced` with this tag tells the result.
-    pub fn sync<M, N>(&mut self, tag: u16, ctx: &mut Ctx<'_, M, N>) {
+    pub fn sync<M, N, F>(&mut self, tag: u16, ctx: &mut Ctx<'_, M, N, F>) {
         self.syncing.push((tag, self.written.clone()));
         ctx.act(Action::Sync(tag));
     }

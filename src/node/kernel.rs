@@ -52,6 +52,11 @@ impl<P: Process> World<P> {
                     self.input(pid, Input::Synced { tag, ok }, s);
                 }
             }
+            Ev::Watchdog(host, life) => {
+                if self.host(host).life == life {
+                    self.watchdog_expired(host, s);
+                }
+            }
             Ev::Shutdown(host, life) => {
                 if self.host(host).life == life && self.host(host).power == Power::On {
                     self.power_off(host, s);
@@ -626,6 +631,8 @@ impl<P: Process> World<P> {
             host,
             event: s.current(),
             out: &mut out,
+            files: &mut h.files,
+            has_watchdog: h.watchdog.present,
             next_conn: &mut h.next_conn,
             luck: (&mut self.streams, self.procs[pid.0 as usize].luck),
             addresses: &h.addresses,
@@ -693,6 +700,8 @@ impl<P: Process> World<P> {
                 p.inbox.retain(|i| !matches!(i, Input::Timer(t) if *t == timer));
             }
             Action::Spawn(child) => self.start_now(child, s),
+            Action::Signal(to, signal) => self.signal(to, signal, s),
+            Action::Watchdog(what) => self.watchdog(host, what, s),
             Action::Exec(probe, run_time, timeout, tag) => {
                 let name = format!("host/{}/exec/{tag}", self.hosts[host.0 as usize].name);
                 let stream = self.streams.named(&name);
@@ -798,7 +807,14 @@ impl<P: Process> World<P> {
     }
     /// Sends a signal to a process that can hear it.
     pub fn signal(&mut self, pid: Pid, signal: Signal, s: &mut Sch<P>) {
-        self.input(pid, Input::Signal(signal), s);
+        match signal {
+            Signal::Kill => self.kill(pid, s),
+            signal => self.input(pid, Input::Signal(signal), s),
+        }
+    }
+    /// Hands a process an operator's command.
+    pub fn call(&mut self, pid: Pid, msg: P::Msg, s: &mut Sch<P>) {
+        self.input(pid, Input::Call(msg), s);
     }
     /// The event that is being handled, as evidence.
     pub fn event(s: &Sch<P>) -> EventId {

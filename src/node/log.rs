@@ -57,6 +57,8 @@ pub enum What<N> {
     Started,
     /// A process ended; killed, or by itself.
     Ended(bool),
+    /// The watchdog was not fed in time: the host is reset. Since when it had not been fed.
+    WatchdogReset(Span),
     /// The host stands still.
     Frozen,
     /// The host goes on after so long.

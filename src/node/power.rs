@@ -2,7 +2,7 @@
 
 use super::disk::End;
 use super::log::What;
-use super::process::{HostId, Input, Pid, Process, Signal};
+use super::process::{HostId, Input, Pid, Process, Signal, Watchdog};
 use super::world::{Ev, Freeze, Life, Power, Sch, World};
 use crate::engine::Time;
 
@@ -57,6 +57,10 @@ impl<P: Process> World<P> {
         h.freezes += 1;
         h.freeze = None;
         h.addresses.clear();
+        if let Some(timer) = h.watchdog.running.take() {
+            s.free_timer(timer);
+        }
+        h.watchdog.overdue = false;
         h.waiting.clear();
         h.bound.clear();
         for (_, e) in h.neigh.drain(..) {
@@ -90,6 +94,21 @@ impl<P: Process> World<P> {
         self.hosts[host.0 as usize].freezes += 1;
         self.changed = true;
         self.tell(s, Some(host), None, What::Thawed(still));
+        let dog = &mut self.hosts[host.0 as usize].watchdog;
+        if freeze.clock_stops
+            && !dog.hardware
+            && let Some(timer) = dog.running
+        {
+            // Its clock stood still as well: it has as much time left as it had.
+            dog.overdue = false;
+            let at = (dog.fed + dog.timeout + still).max(s.now());
+            dog.fed = dog.fed + still;
+            s.arm(timer, at);
+        }
+        if self.hosts[host.0 as usize].watchdog.overdue {
+            self.watchdog_expired(host, s);
+            return;
+        }
         if freeze.clock_stops {
             let h = &mut self.hosts[host.0 as usize];
             h.stood_still += still;
@@ -158,8 +177,9 @@ impl<P: Process> World<P> {
         for id in p.timers.drain(..).flatten() {
             s.free_timer(id);
         }
-        p.logic.reset(end);
+        p.doomed = false;
         let host = p.host;
+        p.logic.reset(end, &mut self.hosts[host.0 as usize].files);
         self.hosts[host.0 as usize].bound.retain(|b| b.1 != pid);
         self.changed = true;
     }
@@ -181,11 +201,55 @@ impl<P: Process> World<P> {
             self.signal(parent, Signal::ChildDied(pid), s);
         }
     }
-    /// SIGKILL. A process that hangs in the kernel does not die.
+    /// SIGKILL. A process that hangs in the kernel does not die before the hang is over.
     pub fn kill(&mut self, pid: Pid, s: &mut Sch<P>) {
-        if self.procs[pid.0 as usize].life != Life::Hung {
+        if self.procs[pid.0 as usize].life == Life::Hung {
+            self.procs[pid.0 as usize].doomed = true;
+        } else {
             self.end(pid, true, s);
         }
+    }
+    /// What a process does with the host's watchdog device.
+    pub(crate) fn watchdog(&mut self, host: HostId, what: Watchdog, s: &mut Sch<P>) {
+        let h = &mut self.hosts[host.0 as usize];
+        if !h.watchdog.present {
+            return;
+        }
+        let now = s.now();
+        match what {
+            Watchdog::Arm(timeout) => {
+                h.watchdog.timeout = timeout;
+                h.watchdog.fed = now;
+                let life = h.life;
+                let timer = *h.watchdog.running.get_or_insert_with(|| s.new_timer(Ev::Watchdog(host, life)));
+                s.arm(timer, now + timeout);
+            }
+            Watchdog::Feed => {
+                let timeout = h.watchdog.timeout;
+                if let Some(timer) = h.watchdog.running {
+                    h.watchdog.fed = now;
+                    s.arm(timer, now + timeout);
+                }
+            }
+            Watchdog::Disarm => {
+                if let Some(timer) = h.watchdog.running.take() {
+                    s.free_timer(timer);
+                }
+            }
+        }
+    }
+    /// The watchdog's time is over: the host is reset, as by its reset button, and boots. A `softdog` is a timer of the kernel: while the
+    /// whole host stands still, so does it.
+    pub(crate) fn watchdog_expired(&mut self, host: HostId, s: &mut Sch<P>) {
+        let h = &mut self.hosts[host.0 as usize];
+        if h.freeze.is_some_and(|f| !f.queued) && !h.watchdog.hardware {
+            h.watchdog.overdue = true;
+            return;
+        }
+        let unfed = s.now().since(h.watchdog.fed);
+        self.tell(s, Some(host), None, What::WatchdogReset(unfed));
+        self.power_off(host, s);
+        self.power_on(host, s);
     }
     /// SIGKILL to a process and all its children at once, the children first told to nobody.
     pub fn kill_all(&mut self, pid: Pid, s: &mut Sch<P>) {
@@ -228,7 +292,11 @@ impl<P: Process> World<P> {
             if matches!(p.life, Life::Stopped | Life::Hung) && (q == pid || p.parent == Some(pid)) {
                 p.life = Life::Running;
                 self.changed = true;
-                self.get_going(q, s);
+                if p.doomed {
+                    self.end(q, true, s);
+                } else {
+                    self.get_going(q, s);
+                }
             }
         }
     }

@@ -36,6 +36,16 @@ pub enum Signal {
     Term,
     /// SIGHUP: read the configuration again.
     Hup,
+    /// SIGINT (PostgreSQL: fast shutdown).
+    Int,
+    /// SIGQUIT (PostgreSQL: immediate shutdown).
+    Quit,
+    /// SIGUSR1 (PostgreSQL: look at the signal files, promote among them).
+    Usr1,
+    /// SIGKILL: the kernel ends the process; it never sees this.
+    Kill,
+    /// A thread of the process begins to hang (`true`) or goes on; the number is the process's own for the thread.
+    Thread(u8, bool),
     /// A child of the process ended (SIGCHLD).
     ChildDied(Pid),
 }
@@ -69,6 +79,8 @@ pub enum Input<M> {
         /// Its result.
         ok: Option<bool>,
     },
+    /// A local call: an operator's command, as if it had come through the process's own management interface on its host.
+    Call(M),
     /// The disk answers to [`Action::Sync`]; `ok` is false when it is full.
     Synced {
         /// The number given to `Sync`.
@@ -120,6 +132,17 @@ pub struct TcpOptions {
     pub keepalive: Option<(Span, Span, u32)>,
 }
 
+/// What is done with `/dev/watchdog`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Watchdog {
+    /// Open it (or set it again) with this timeout: from now on the host is reset unless it is fed in time.
+    Arm(Span),
+    /// A keepalive.
+    Feed,
+    /// Close it with the magic character: it stops. (A process that ends without this leaves it running.)
+    Disarm,
+}
+
 /// What a process asks for.
 #[derive(Clone, Debug)]
 pub enum Action<M, N> {
@@ -156,8 +179,12 @@ pub enum Action<M, N> {
     SetTimer(Timer, Span),
     /// Forget a timer.
     CancelTimer(Timer),
-    /// Start a child of this name (a process of this world that waits to be started).
+    /// Start a process of this host that waits to be started.
     Spawn(Pid),
+    /// Send a signal to a process of this host.
+    Signal(Pid, Signal),
+    /// Use the host's watchdog device.
+    Watchdog(Watchdog),
     /// Run a check script: what, how long it takes, its timeout, and the number under which its result comes back.
     Exec(Probe, SpanRange, Span, u16),
     /// fsync: `Input::Synced` follows when the disk has done it ([`super::disk::OnDisk`] keeps the value).
@@ -169,7 +196,7 @@ pub enum Action<M, N> {
 }
 
 /// What a process sees while it handles an input, and the buffer that takes what it asks for.
-pub struct Ctx<'a, M, N> {
+pub struct Ctx<'a, M, N, F = ()> {
     /// The host's monotonic clock.
     pub now: Time,
     /// The host's wall clock: nanoseconds since the start of the run, plus what it is wrong by (negative before).
@@ -182,6 +209,10 @@ pub struct Ctx<'a, M, N> {
     pub event: EventId,
     /// What it asked for so far.
     pub out: &'a mut Vec<Action<M, N>>,
+    /// The files of its host that several processes read and write.
+    pub files: &'a mut F,
+    /// Whether its host has a watchdog device.
+    pub has_watchdog: bool,
     /// The next number for a connection.
     pub(crate) next_conn: &'a mut u32,
     /// Where [`Ctx::below`] draws from: a stream of the process's own.
@@ -190,7 +221,7 @@ pub struct Ctx<'a, M, N> {
     pub(crate) carriers: &'a [(NetId, bool)],
 }
 
-impl<M, N> Ctx<'_, M, N> {
+impl<M, N, F> Ctx<'_, M, N, F> {
     /// Asks for an effect.
     pub fn act(&mut self, action: Action<M, N>) {
         self.out.push(action);
@@ -239,8 +270,11 @@ pub trait Process: Clone {
     type Msg: Clone + std::fmt::Debug;
     /// What processes tell.
     type Note: Clone + std::fmt::Debug;
+    /// The files of a host that several of its processes read and write.
+    type Files: Clone + Default + std::fmt::Debug;
     /// Handles one input.
-    fn on(&mut self, input: Input<Self::Msg>, ctx: &mut Ctx<'_, Self::Msg, Self::Note>);
-    /// The state of the process before it was started: what an end of this kind leaves of it, which is the disk.
-    fn reset(&mut self, end: End);
+    fn on(&mut self, input: Input<Self::Msg>, ctx: &mut Ctx<'_, Self::Msg, Self::Note, Self::Files>);
+    /// The state of the process before it was started: what an end of this kind leaves of it, which is the disk. `files` are those of
+    /// its host; the process puts right what its end means for them.
+    fn reset(&mut self, end: End, files: &mut Self::Files);
 }

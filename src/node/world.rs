@@ -79,6 +79,8 @@ pub enum Ev<M> {
     Exec(Pid, u32, u16, Box<(Probe, bool)>),
     /// The disk has written what a process asked it to keep.
     Synced(Pid, u32, u16),
+    /// The watchdog's time is over; the number is the host's power generation.
+    Watchdog(HostId, u32),
     /// A host that reboots goes down; the number is the host's power generation.
     Shutdown(HostId, u32),
     /// A host has booted; the number is the host's power generation.
@@ -113,6 +115,29 @@ pub struct Freeze {
     pub clock_stops: bool,
 }
 
+/// A host's watchdog device (`/dev/watchdog`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct WatchdogDevice {
+    /// There is one.
+    pub present: bool,
+    /// It is a timer of the hardware, which runs on when the kernel stands still; otherwise `softdog`, a timer of the kernel.
+    pub hardware: bool,
+    /// Its timeout, as it was set last.
+    pub timeout: Span,
+    /// When it was fed last.
+    pub fed: Time,
+    /// It counts down with this timer.
+    pub(crate) running: Option<TimerId>,
+    /// It ran out while the kernel stood still.
+    pub(crate) overdue: bool,
+}
+impl WatchdogDevice {
+    /// Whether it counts down.
+    pub fn armed(&self) -> bool {
+        self.running.is_some()
+    }
+}
+
 /// An interface.
 #[derive(Clone, Debug)]
 pub struct Nic {
@@ -128,7 +153,7 @@ pub struct Nic {
 
 /// A host.
 #[derive(Clone, Debug)]
-pub struct Host<M> {
+pub struct Host<M, F = ()> {
     /// Its name.
     pub name: String,
     /// Power.
@@ -147,6 +172,10 @@ pub struct Host<M> {
     pub stood_still: Span,
     /// The disk.
     pub disk: Disk,
+    /// The watchdog.
+    pub watchdog: WatchdogDevice,
+    /// Files that several processes read and write.
+    pub files: F,
     /// Interfaces.
     pub nics: Vec<Nic>,
     /// Configured addresses, oldest first.
@@ -222,6 +251,8 @@ pub struct Proc<P: Process> {
     /// Timers that ran out while the clocks of the host stood still.
     pub(crate) overdue: Vec<(Time, Timer)>,
     pub(crate) waking: bool,
+    /// SIGKILL waits for the end of its hang.
+    pub(crate) doomed: bool,
 }
 
 /// A network: one broadcast domain behind one switch.
@@ -306,7 +337,7 @@ pub struct World<P: Process> {
     /// Networks.
     pub nets: Vec<Net>,
     /// Hosts.
-    pub hosts: Vec<Host<P::Msg>>,
+    pub hosts: Vec<Host<P::Msg, P::Files>>,
     /// Processes.
     pub procs: Vec<Proc<P>>,
     /// What faults do to links.
@@ -398,6 +429,8 @@ impl<P: Process> World<P> {
             drift_ppm: 0,
             stood_still: Span::ZERO,
             disk: Disk::default(),
+            watchdog: WatchdogDevice::default(),
+            files: P::Files::default(),
             nics: Vec::new(),
             addresses: Vec::new(),
             neigh: Vec::new(),
@@ -446,12 +479,13 @@ impl<P: Process> World<P> {
             timers: Vec::new(),
             overdue: Vec::new(),
             waking: false,
+            doomed: false,
         });
         self.hosts[host.0 as usize].procs.push(pid);
         pid
     }
     /// A host by number.
-    pub fn host(&self, id: HostId) -> &Host<P::Msg> {
+    pub fn host(&self, id: HostId) -> &Host<P::Msg, P::Files> {
         &self.hosts[id.0 as usize]
     }
     /// A process by number.

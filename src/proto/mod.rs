@@ -1,17 +1,25 @@
-//! Floor 4: the registry of protocols. Adding one is a folder and a row in each of the three enums here.
+//! Floor 4: the registry of protocols. Adding one is a folder and a row in each of the enums here.
 
+pub mod app;
 pub mod client;
 pub mod consul;
+pub mod dns;
 pub mod etcd;
 pub mod haproxy;
+pub mod http;
+pub mod patroni;
+pub mod postgres;
 pub mod raft;
 pub mod vrrp;
 
 use crate::node::disk::End;
-use crate::node::process::{Action, Ctx, HostId, Input, Process};
+use crate::node::process::{Action, Ctx, HostId, Input, Process, Tcp};
 
-/// What packets of a world say.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What a process of a world sees and asks.
+pub type Cx<'a> = Ctx<'a, Msg, Note, Files>;
+
+/// What packets of a world say. Events carry it by value: what is larger than a few words lies behind an `Arc` or a `Box`.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Msg {
     /// A VRRP advert.
     Advert(vrrp::msg::Advert),
@@ -27,14 +35,35 @@ pub enum Msg {
         /// The host that answers.
         host: HostId,
     },
+    /// etcd.
+    Etcd(Box<etcd::msg::Msg>),
+    /// Consul.
+    Consul(Box<consul::msg::Msg>),
+    /// HTTP: health checks, REST interfaces.
+    Http(http::Http),
+    /// A database session.
+    Sql(postgres::msg::Sql),
+    /// Replication.
+    Wal(Box<postgres::msg::Wal>),
+    /// DNS.
+    Dns(Box<dns::msg::Dns>),
 }
 
 /// The word for a message, and a number that goes with it.
 pub fn label(msg: &Msg) -> (&'static str, u32) {
+    use postgres::msg::Sql;
     match msg {
         Msg::Advert(a) => ("advert", u32::from(a.priority)),
         Msg::Request { .. } => ("request", 0),
         Msg::Response { .. } => ("answer", 0),
+        Msg::Etcd(_) => ("etcd", 0),
+        Msg::Consul(_) => ("Consul", 0),
+        Msg::Http(http::Http::Request(..)) => ("HTTP request", 0),
+        Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
+        Msg::Sql(Sql::Startup { .. } | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
+        Msg::Sql(_) => ("SQL answer", 0),
+        Msg::Wal(_) => ("WAL", 0),
+        Msg::Dns(_) => ("DNS", 0),
     }
 }
 
@@ -45,56 +74,181 @@ pub enum Note {
     Vrrp(vrrp::note::Note),
     /// A client's request ended.
     Client(client::process::Note),
+    /// etcd.
+    Etcd(etcd::note::Note),
+    /// Consul.
+    Consul(consul::note::Note),
+    /// HAProxy.
+    HAProxy(haproxy::note::Note),
+    /// PostgreSQL.
+    Postgres(postgres::note::Note),
+    /// Patroni.
+    Patroni(patroni::note::Note),
+    /// DNS servers.
+    Dns(dns::note::Note),
+    /// Applications.
+    App(app::note::Note),
+}
+impl Note {
+    /// The stable kind of mark that it is, if it is one.
+    pub fn mark(&self) -> Option<&'static str> {
+        match self {
+            Note::Vrrp(n) => n.mark(),
+            Note::Client(_) => None,
+            Note::Etcd(n) => n.mark(),
+            Note::Consul(n) => n.mark(),
+            Note::HAProxy(n) => n.mark(),
+            Note::Postgres(n) => n.mark(),
+            Note::Patroni(n) => n.mark(),
+            Note::Dns(n) => n.mark(),
+            Note::App(n) => n.mark(),
+        }
+    }
+    /// What happened and why, in words.
+    pub fn text(&self) -> (String, String) {
+        match self {
+            Note::Vrrp(n) => n.text(),
+            Note::Client(_) => (String::new(), String::new()),
+            Note::Etcd(n) => n.text(),
+            Note::Consul(n) => n.text(),
+            Note::HAProxy(n) => n.text(),
+            Note::Postgres(n) => n.text(),
+            Note::Patroni(n) => n.text(),
+            Note::Dns(n) => n.text(),
+            Note::App(n) => n.text(),
+        }
+    }
 }
 
-/// Where keepalived's actions lie before they are translated: empty between inputs, kept for its room.
-type Scratch = Vec<Action<vrrp::msg::Advert, vrrp::note::Note>>;
+/// The files of a host that several of its processes read and write.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
+    /// PostgreSQL's data directory.
+    pub pg: postgres::DataDir,
+}
+
+/// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
+/// room.
+type Scratch<M, N> = Vec<Action<M, N>>;
 
 /// A process of a world.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)]
 pub enum Daemon {
     /// keepalived's parent.
-    Keepalived(vrrp::process::Parent, Scratch),
+    Keepalived(vrrp::process::Parent, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
     /// keepalived's VRRP child.
-    Vrrp(Box<vrrp::process::Vrrp>, Scratch),
-    /// The service.
+    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
+    /// The service, or HAProxy.
     HAProxy(haproxy::process::Service),
     /// A client.
     Client(client::process::ClientProcess),
+    /// A member of etcd.
+    Etcd(Box<etcd::Etcd>, Scratch<etcd::msg::Msg, etcd::note::Note>),
+    /// A Consul server.
+    ConsulServer(Box<consul::Server>, Scratch<consul::msg::Msg, consul::note::Note>),
+    /// A Consul client agent.
+    ConsulAgent(consul::Agent, Scratch<consul::msg::Msg, consul::note::Note>),
+    /// PostgreSQL.
+    Postgres(Box<postgres::Postmaster>),
+    /// Patroni.
+    Patroni(Box<patroni::Agent>),
+    /// An authoritative DNS server.
+    Dns(dns::Authority),
+    /// A resolver.
+    Resolver(dns::Recursor),
+    /// An application.
+    App(Box<app::App>),
 }
 
 impl Process for Daemon {
     type Msg = Msg;
     type Note = Note;
-    fn on(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, Note>) {
+    type Files = Files;
+    fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
+        let advert = (
+            (|m| if let Msg::Advert(m) = m { Some(m) } else { None }) as fn(Msg) -> Option<vrrp::msg::Advert>,
+            Msg::Advert as fn(vrrp::msg::Advert) -> Msg,
+            Note::Vrrp as fn(vrrp::note::Note) -> Note,
+        );
+        let etcd = (
+            (|m| if let Msg::Etcd(m) = m { Some(*m) } else { None }) as fn(Msg) -> Option<etcd::msg::Msg>,
+            (|m| Msg::Etcd(Box::new(m))) as fn(etcd::msg::Msg) -> Msg,
+            Note::Etcd as fn(etcd::note::Note) -> Note,
+        );
+        let consul = (
+            (|m| if let Msg::Consul(m) = m { Some(*m) } else { None }) as fn(Msg) -> Option<consul::msg::Msg>,
+            (|m| Msg::Consul(Box::new(m))) as fn(consul::msg::Msg) -> Msg,
+            Note::Consul as fn(consul::note::Note) -> Note,
+        );
         match self {
-            Daemon::Keepalived(p, out) => adapt(input, ctx, out, |i, c| p.on(i, c)),
-            Daemon::Vrrp(p, out) => adapt(input, ctx, out, |i, c| p.on(i, c)),
+            Daemon::Keepalived(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
+            Daemon::Vrrp(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
             Daemon::HAProxy(p) => p.on(input, ctx),
             Daemon::Client(p) => p.on(input, ctx),
+            Daemon::Etcd(p, out) => adapt(input, ctx, out, etcd, |i, c| p.on(i, c)),
+            Daemon::ConsulServer(p, out) => adapt(input, ctx, out, consul, |i, c| p.on(i, c)),
+            Daemon::ConsulAgent(p, out) => adapt(input, ctx, out, consul, |i, c| p.on(i, c)),
+            Daemon::Postgres(p) => p.on(input, ctx),
+            Daemon::Patroni(p) => p.on(input, ctx),
+            Daemon::Dns(p) => p.on(input, ctx),
+            Daemon::Resolver(p) => p.on(input, ctx),
+            Daemon::App(p) => p.on(input, ctx),
         }
     }
-    fn reset(&mut self, _: End) {
+    fn reset(&mut self, end: End, files: &mut Files) {
         match self {
             Daemon::Keepalived(p, _) => p.reset(),
             Daemon::Vrrp(p, _) => p.reset(),
             Daemon::HAProxy(p) => p.reset(),
             Daemon::Client(p) => p.reset(),
+            Daemon::Etcd(p, _) => p.reset(end),
+            Daemon::ConsulServer(p, _) => p.reset(end),
+            Daemon::ConsulAgent(p, _) => p.reset(),
+            Daemon::Postgres(p) => p.reset(end, &mut files.pg),
+            Daemon::Patroni(p) => p.reset(),
+            Daemon::Dns(p) => p.reset(),
+            Daemon::Resolver(p) => p.reset(),
+            Daemon::App(p) => p.reset(),
         }
     }
 }
 
+/// How a protocol's messages and notes become those of a world: unwrap, wrap, note.
+type Translation<M, N> = (fn(Msg) -> Option<M>, fn(M) -> Msg, fn(N) -> Note);
+
 /// Lets a protocol that knows only its own messages run in a world of all of them.
-fn adapt(
+fn adapt<M, N>(
     input: Input<Msg>,
-    ctx: &mut Ctx<'_, Msg, Note>,
-    out: &mut Scratch,
-    run: impl FnOnce(Input<vrrp::msg::Advert>, &mut Ctx<'_, vrrp::msg::Advert, vrrp::note::Note>),
+    ctx: &mut Cx<'_>,
+    out: &mut Scratch<M, N>,
+    (unwrap, wrap, note): Translation<M, N>,
+    run: impl FnOnce(Input<M>, &mut Ctx<'_, M, N>),
 ) {
     let input = match input {
-        Input::Packet { from, to, msg: Msg::Advert(msg) } => Input::Packet { from, to, msg },
-        Input::Packet { .. } | Input::Tcp(..) => return,
+        Input::Packet { from, to, msg } => match unwrap(msg) {
+            Some(msg) => Input::Packet { from, to, msg },
+            None => return,
+        },
+        Input::Tcp(conn, news) => {
+            let news = match news {
+                Tcp::Data(msg) => match unwrap(msg) {
+                    Some(msg) => Tcp::Data(msg),
+                    None => return,
+                },
+                Tcp::Connected => Tcp::Connected,
+                Tcp::Accepted { from, to } => Tcp::Accepted { from, to },
+                Tcp::Closed => Tcp::Closed,
+                Tcp::Reset => Tcp::Reset,
+                Tcp::TimedOut => Tcp::TimedOut,
+                Tcp::Unreachable => Tcp::Unreachable,
+            };
+            Input::Tcp(conn, news)
+        }
+        Input::Call(msg) => match unwrap(msg) {
+            Some(msg) => Input::Call(msg),
+            None => return,
+        },
         Input::Start => Input::Start,
         Input::Timer(t) => Input::Timer(t),
         Input::Signal(x) => Input::Signal(x),
@@ -109,6 +263,8 @@ fn adapt(
         host: ctx.host,
         event: ctx.event,
         out,
+        files: &mut (),
+        has_watchdog: ctx.has_watchdog,
         next_conn: &mut *ctx.next_conn,
         luck: (&mut *ctx.luck.0, ctx.luck.1),
         addresses: ctx.addresses,
@@ -116,11 +272,9 @@ fn adapt(
     };
     run(input, &mut inner);
     ctx.out.extend(out.drain(..).map(|a| match a {
-        Action::Send { from, to, net, plane, msg } => {
-            Action::Send { from, to, net, plane, msg: Msg::Advert(msg) }
-        }
-        Action::TcpSend(c, m) => Action::TcpSend(c, Msg::Advert(m)),
-        Action::Note(n) => Action::Note(Note::Vrrp(n)),
+        Action::Send { from, to, net, plane, msg } => Action::Send { from, to, net, plane, msg: wrap(msg) },
+        Action::TcpSend(c, m) => Action::TcpSend(c, wrap(m)),
+        Action::Note(n) => Action::Note(note(n)),
         Action::Bind(p) => Action::Bind(p),
         Action::Listen(p, n) => Action::Listen(p, n),
         Action::Connect(c, e, p, o) => Action::Connect(c, e, p, o),
@@ -131,8 +285,18 @@ fn adapt(
         Action::SetTimer(t, d) => Action::SetTimer(t, d),
         Action::CancelTimer(t) => Action::CancelTimer(t),
         Action::Spawn(p) => Action::Spawn(p),
+        Action::Signal(p, x) => Action::Signal(p, x),
+        Action::Watchdog(w) => Action::Watchdog(w),
         Action::Exec(p, r, t, n) => Action::Exec(p, r, t, n),
         Action::Sync(n) => Action::Sync(n),
         Action::Exit(n) => Action::Exit(n),
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn messages_stay_small() {
+        assert!(std::mem::size_of::<super::Msg>() <= 40, "{}", std::mem::size_of::<super::Msg>());
+    }
 }

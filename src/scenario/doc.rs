@@ -16,16 +16,23 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 10] = [
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
     (include_str!("../proto/client/config.rs"), "tcp(7), ip-sysctl"),
+    (include_str!("../proto/etcd/config.rs"), "etcd configuration options"),
+    (include_str!("../proto/consul/config.rs"), "Consul agent configuration reference"),
+    (include_str!("../proto/postgres/config.rs"), "PostgreSQL documentation, chapter 20"),
+    (include_str!("../proto/patroni/config.rs"), "Patroni documentation: dynamic and YAML configuration"),
+    (include_str!("../proto/dns/config.rs"), "RFC 1035, RFC 2136"),
+    (include_str!("../proto/app/config.rs"), "libpq, pgJDBC and HikariCP documentation"),
 ];
 
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
-        "Keepalived" | "HAProxy" | "Client" | "Drill" => format!("{}.", container.to_lowercase()),
+        "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
+        | "Dns" | "Resolver" | "Application" => format!("{}.", container.to_lowercase()),
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
         "VrrpScript" => "keepalived.track_script[].".to_owned(),
         "TrackInterface" => "keepalived.track_interface[].".to_owned(),
@@ -36,11 +43,16 @@ fn prefix(container: &str) -> Option<String> {
         "Measured" => "drill.measured.".to_owned(),
         "MeasuredMark" => "drill.measured.marks[].".to_owned(),
         "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode"
-        | "FreezeClock" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" => {
+        | "FreezeClock" | "WatchdogKind" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" => {
             format!("{container}.")
         }
         _ => return None,
     })
+}
+
+/// The type of a knob, by its last name.
+pub fn kind(field: &str) -> Option<&'static str> {
+    rows().iter().find(|r| r.path.rsplit('.').next() == Some(field)).map(|r| r.kind.as_str())
 }
 
 fn rows() -> &'static [Row] {

@@ -108,9 +108,12 @@ fn put(node: &Node, steps: &[&str], value: &str) -> Result<Edit, Wrong> {
 /// A value as RON: as it is if it reads as RON, in quotes otherwise.
 fn literal(field: &str, value: &str) -> String {
     let number = value.parse::<i64>().is_ok();
-    let word = matches!(value, "true" | "false" | "MASTER" | "BACKUP" | "None" | "Tcp" | "Udp" | "Session");
+    // A capital letter begins a word of the format, unless the field takes text.
+    let text = doc::kind(field).is_some_and(|k| k.contains("String"));
+    let capital = value.starts_with(|c: char| c.is_ascii_uppercase())
+        && value.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let word = matches!(value, "true" | "false") || (capital && !text);
     let structured = value.starts_with(['[', '(', '{', '"']) || value.contains('(');
-    let _ = field;
     if number || word || (structured && syntax::parse(value).is_ok()) {
         value.to_owned()
     } else {

@@ -6,8 +6,14 @@
 use crate::engine::time::{Chance, Span, SpanRange};
 use crate::net::Plane;
 use crate::net::addr::Cidr;
+use crate::proto::app::Application;
 use crate::proto::client::config::Client;
+use crate::proto::consul::config::Consul;
+use crate::proto::dns::{Dns, Resolver};
+use crate::proto::etcd::config::Etcd;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::patroni::Patroni;
+use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -71,8 +77,21 @@ pub struct Host {
     pub clock_drift_ppm: i32,
     /// Process time: from the arrival of an input at a process to its handling. Default 0 s.
     pub wakeup: SpanRange,
+    /// The watchdog device, `/dev/watchdog`. Default: none.
+    pub watchdog: Option<WatchdogKind>,
+    /// What the disk needs to confirm a write (fsync). Default 500 us to 2 ms.
+    pub disk: Option<SpanRange>,
     /// `net.ipv4.neigh.*` and `tcp_*` settings of the kernel.
     pub sysctl: Sysctl,
+}
+
+/// What the watchdog of a host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum WatchdogKind {
+    /// `softdog`, a timer of the kernel: it resets a host whose programs hang, not one that stands still as a whole.
+    Softdog,
+    /// A timer of the hardware.
+    Hardware,
 }
 
 /// Settings of the host's kernel, under Linux's own names, with Linux's defaults.
@@ -128,16 +147,48 @@ impl Default for Sysctl {
     }
 }
 
-/// A daemon or a client on a host. The process is known in faults by the lower-case name: `keepalived`, `haproxy`, `client`.
+/// A daemon or a client on a host. The process is known in faults by the lower-case name: `keepalived`, `haproxy`, `client`, `patroni`;
+/// a thread of it by a second name, `patroni/ha`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant)]
 pub enum Runs {
     /// keepalived (VRRP).
     Keepalived(Keepalived),
-    /// A service on a port.
+    /// A service on a port, or HAProxy.
     HAProxy(HAProxy),
     /// A client.
     Client(Client),
+    /// A member of an etcd cluster: all hosts with one form it.
+    Etcd(Etcd),
+    /// A Consul server or client agent: all servers form one cluster.
+    Consul(Consul),
+    /// PostgreSQL.
+    Postgres(Postgres),
+    /// Patroni: it manages the PostgreSQL of its host.
+    Patroni(Patroni),
+    /// An authoritative DNS server.
+    Dns(Dns),
+    /// A recursive DNS resolver.
+    Resolver(Resolver),
+    /// A program that uses a database.
+    Application(Application),
+}
+impl Runs {
+    /// The name of the process.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Runs::Keepalived(_) => "keepalived",
+            Runs::HAProxy(_) => "haproxy",
+            Runs::Client(_) => "client",
+            Runs::Etcd(_) => "etcd",
+            Runs::Consul(_) => "consul",
+            Runs::Postgres(_) => "postgres",
+            Runs::Patroni(_) => "patroni",
+            Runs::Dns(_) => "dns",
+            Runs::Resolver(_) => "resolver",
+            Runs::Application(_) => "application",
+        }
+    }
 }
 
 /// A stack plus faults and expectations.
@@ -210,7 +261,7 @@ pub enum Target {
     Others(Vec<String>),
     /// The database primary. (Needs a database stack.)
     Primary,
-    /// The leader of the DCS or the cluster manager. (Needs a stack that has one.)
+    /// The leader of the DCS (etcd, Consul) or the cluster manager. (Needs a stack that has one.)
     Leader,
     /// The standby that has received most. (Needs a database stack.)
     MostAdvanced,
@@ -264,7 +315,7 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `fencing`, `arp`. Default: everything.
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `arp`. Default: everything.
         #[serde(default)]
         plane: Option<Plane>,
     },

@@ -35,7 +35,7 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
     let host = |h: HostId| world.host(h).name.as_str();
     let mac = |m| world.mac_host(m).map_or_else(|| say!("mark-nobody"), |h| host(h).to_owned());
     let (kind, text, why) = match &e.what {
-        What::Note(Note::Vrrp(n)) => {
+        What::Note(n) => {
             let kind = n.mark()?;
             let (text, why) = n.text();
             (kind, text, why)
@@ -47,6 +47,9 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
         What::Started => ("started", say!("mark-started"), String::new()),
         What::Ended(true) => ("killed", say!("mark-killed"), "SIGKILL".to_owned()),
         What::Ended(false) => ("ended", say!("mark-ends"), say!("mark-ends-why")),
+        What::WatchdogReset(d) => {
+            ("watchdog_reset", say!("mark-watchdog-reset"), say!("mark-watchdog-reset-why", time = Time(d.0)))
+        }
         What::Thawed(d) => ("thawed", say!("mark-thawed"), say!("mark-thawed-why", time = Time(d.0))),
         What::ArpMoved(ip, from, to, gratuitous) => (
             "arp_moved",

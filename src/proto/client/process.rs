@@ -7,8 +7,8 @@ use super::config::{Client, Protocol};
 use crate::engine::{Span, Time};
 use crate::net::Plane;
 use crate::net::addr::Endpoint;
-use crate::node::process::{Action, ConnId, Ctx, HostId, Input, Tcp, TcpOptions, Timer};
-use crate::proto::Msg;
+use crate::node::process::{Action, ConnId, HostId, Input, Tcp, TcpOptions, Timer};
+use crate::proto::{Cx, Msg};
 
 /// What a request counts as.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize)]
@@ -34,6 +34,8 @@ pub enum Outcome {
     Unreachable,
     /// The server closed the connection without an answer.
     Closed,
+    /// The database refused.
+    Error(crate::proto::postgres::msg::SqlState),
 }
 
 /// A request and how it ended.
@@ -101,7 +103,7 @@ impl ClientProcess {
     }
 
     /// Handles one input.
-    pub fn on(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, crate::proto::Note>) {
+    pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
         match input {
             Input::Start => {
                 ctx.act(Action::Bind(CLIENT_PORT));
@@ -134,7 +136,7 @@ impl ClientProcess {
         }
     }
 
-    fn ask(&mut self, kind: Kind, ctx: &mut Ctx<'_, Msg, crate::proto::Note>) {
+    fn ask(&mut self, kind: Kind, ctx: &mut Cx<'_>) {
         let id = self.next;
         self.next = self.next.wrapping_add(1);
         let to = self.config.connect;
@@ -171,7 +173,7 @@ impl ClientProcess {
         ctx.set_timer(Timer(KINDS + slot as u16), self.config.timeout);
     }
 
-    fn tcp(&mut self, conn: ConnId, event: Tcp<Msg>, ctx: &mut Ctx<'_, Msg, crate::proto::Note>) {
+    fn tcp(&mut self, conn: ConnId, event: Tcp<Msg>, ctx: &mut Cx<'_>) {
         match event {
             Tcp::Connected => {
                 if let Some((c, open)) = &mut self.session
@@ -215,7 +217,7 @@ impl ClientProcess {
         }
     }
 
-    fn answered(&mut self, id: u32, host: HostId, ctx: &mut Ctx<'_, Msg, crate::proto::Note>) {
+    fn answered(&mut self, id: u32, host: HostId, ctx: &mut Cx<'_>) {
         let Some(slot) = self.open.iter().position(|r| r.as_ref().is_some_and(|r| r.id == id)) else {
             return;
         };
@@ -224,7 +226,7 @@ impl ClientProcess {
             self.ended(&r, Outcome::Ok(host), ctx);
         }
     }
-    fn ended(&self, r: &Request, outcome: Outcome, ctx: &mut Ctx<'_, Msg, crate::proto::Note>) {
+    fn ended(&self, r: &Request, outcome: Outcome, ctx: &mut Cx<'_>) {
         ctx.note(crate::proto::Note::Client(Note { kind: r.kind, sent: r.sent, outcome }));
     }
 }

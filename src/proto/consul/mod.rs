@@ -6,7 +6,9 @@
 //! segments, autopilot, compaction of the log.
 
 pub mod agent;
+pub mod config;
 pub mod msg;
+pub mod note;
 pub mod server;
 pub mod state;
 

@@ -4,8 +4,10 @@
 //! **Not modelled:** compaction, authentication, learners, quotas, range limits, the gRPC gateway's own time-outs. A linearizable read takes
 //! the way of a write (one round trip and the disk, where etcd's read index needs the round trip only).
 
+pub mod config;
 pub mod member;
 pub mod msg;
+pub mod note;
 pub mod store;
 
 pub use member::{Config, Etcd};

@@ -1,4 +1,5 @@
 //! A service behind the address: as much of HAProxy as a keepalived drill needs.
 
 pub mod config;
+pub mod note;
 pub mod process;

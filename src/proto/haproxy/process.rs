@@ -4,8 +4,8 @@ use super::config::HAProxy;
 use crate::engine::Span;
 use crate::net::Plane;
 use crate::net::addr::Endpoint;
-use crate::node::process::{Action, ConnId, Ctx, Input, Signal, Tcp, Timer};
-use crate::proto::{Msg, Note};
+use crate::node::process::{Action, ConnId, Input, Signal, Tcp, Timer};
+use crate::proto::{Cx, Msg};
 
 /// Whom a request came from.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ impl Service {
     }
 
     /// Handles one input.
-    pub fn on(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, Note>) {
+    pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
         match input {
             Input::Start if self.config.startup_time.min.is_zero() => self.open(ctx),
             Input::Start => ctx.set_timer(Timer(0), self.config.startup_time.min),
@@ -56,11 +56,11 @@ impl Service {
             _ => {}
         }
     }
-    fn open(&self, ctx: &mut Ctx<'_, Msg, Note>) {
+    fn open(&self, ctx: &mut Cx<'_>) {
         ctx.act(Action::Bind(self.config.bind));
         ctx.act(Action::Listen(self.config.bind, self.config.backlog));
     }
-    fn take(&mut self, peer: Peer, id: u32, ctx: &mut Ctx<'_, Msg, Note>) {
+    fn take(&mut self, peer: Peer, id: u32, ctx: &mut Cx<'_>) {
         let slot = self.waiting.iter().position(Option::is_none).unwrap_or(self.waiting.len());
         if slot == self.waiting.len() {
             self.waiting.push(None);
@@ -72,7 +72,7 @@ impl Service {
             ctx.set_timer(Timer(slot as u16 + 1), self.config.service_time.min);
         }
     }
-    fn answer(&mut self, slot: usize, ctx: &mut Ctx<'_, Msg, Note>) {
+    fn answer(&mut self, slot: usize, ctx: &mut Cx<'_>) {
         let Some((peer, id)) = self.waiting.get_mut(slot).and_then(Option::take) else { return };
         self.served += 1;
         let msg = Msg::Response { id, host: ctx.host };

@@ -244,7 +244,7 @@ impl Vrrp {
                 self.recompute(&why, cx);
             }
             Input::Signal(Signal::Term) => self.stop(cx),
-            Input::Signal(_) | Input::Tcp(..) | Input::Synced { .. } => {}
+            Input::Signal(_) | Input::Tcp(..) | Input::Synced { .. } | Input::Call(_) => {}
         }
     }
     fn net_name(&self, net: NetId) -> String {

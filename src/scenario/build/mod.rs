@@ -1,13 +1,18 @@
 //! From a stack, a drill and a seed to a simulation that is ready to run.
 
-use super::types::{At, Drill, Host, Runs, Stack};
+mod client;
+mod database;
+mod dcs;
+mod proxy;
+
+use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
 use crate::engine::random::Streams;
 use crate::engine::{Span, SpanRange, Time};
 use crate::net::addr::{Cidr, Ip};
 use crate::node::log::Level;
 use crate::node::process::{HostId, NetId, Pid};
 use crate::proto::client::process::ClientProcess;
-use crate::proto::haproxy::process::Service;
+use crate::proto::vrrp::config::Keepalived;
 use crate::proto::vrrp::process::{Parent, Vrrp};
 use crate::proto::{Daemon, label};
 use crate::sim::{Planned, Sim, Stage, World};
@@ -54,6 +59,7 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
         world.add_net(name, n.latency, n.loss, n.duplicate, n.mac_ageing);
     }
     let addresses = addresses(stack);
+    let plan_of = Plan { stack, addresses: &addresses };
     for (name, host) in &stack.hosts {
         let id = add_host(&mut world, name, host);
         for (i, net) in stack.networks.keys().enumerate() {
@@ -64,7 +70,7 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
         let nets: Vec<(String, NetId)> =
             world.host(id).nics.iter().map(|n| (world.nets[n.net.0 as usize].name.clone(), n.net)).collect();
         for runs in &host.runs {
-            add_daemon(&mut world, id, name, runs, &nets, &mut vips);
+            add_daemon(&mut world, &plan_of, id, name, runs, &nets, &mut vips);
         }
     }
     let faults = plan(drill, &mut world.streams);
@@ -78,13 +84,44 @@ fn add_host(world: &mut World, name: &str, host: &Host) -> HostId {
     h.clock_offset = i64::try_from(host.clock_offset.0).unwrap_or(i64::MAX);
     h.shutdown_time = host.shutdown_time.unwrap_or(h.shutdown_time);
     h.drift_ppm = host.clock_drift_ppm;
+    h.disk.time = host.disk.unwrap_or(h.disk.time);
+    h.watchdog.present = host.watchdog.is_some();
+    h.watchdog.hardware = host.watchdog == Some(WatchdogKind::Hardware);
     h.tcp_syn_retries = k.tcp_syn_retries;
     h.tcp_retries2 = k.tcp_retries2;
     id
 }
 
+/// What the builders of daemons know of the stack.
+struct Plan<'a> {
+    stack: &'a Stack,
+    /// Network, host, address.
+    addresses: &'a [(String, String, Cidr)],
+}
+impl Plan<'_> {
+    /// The first address of a host.
+    fn ip(&self, host: &str) -> Ip {
+        self.addresses.iter().find(|(_, h, _)| h == host).map_or(Ip::NONE, |(.., a)| a.ip)
+    }
+    /// The hosts that run something of a kind, in the order of their names, with their first addresses.
+    fn hosts_with(&self, is: impl Fn(&Runs) -> bool) -> Vec<(&str, Ip)> {
+        let has = |h: &Host| h.runs.iter().any(&is);
+        let hosts = self.stack.hosts.iter().filter(|(_, h)| has(h));
+        hosts.map(|(name, _)| (name.as_str(), self.ip(name))).collect()
+    }
+}
+
+/// A daemon's place: its host, the host's name, its own name, and the host's networks.
+struct Site<'a> {
+    id: HostId,
+    host: &'a str,
+    name: &'a str,
+    nets: &'a [(String, NetId)],
+}
+
 fn add_daemon(
     world: &mut World,
+    plan: &Plan<'_>,
     id: HostId,
     host: &str,
     runs: &Runs,
@@ -92,52 +129,47 @@ fn add_daemon(
     vips: &mut Vec<Ip>,
 ) {
     // A second daemon of a kind on one host gets a number: `client-2`.
-    let mut name = match runs {
-        Runs::Keepalived(_) => "keepalived",
-        Runs::HAProxy(_) => "haproxy",
-        Runs::Client(_) => "client",
-    }
-    .to_owned();
+    let mut name = runs.name().to_owned();
     let same =
         world.host(id).procs.iter().filter(|p| world.proc(**p).name.split('-').next() == Some(&name)).count();
     if same > 0 {
         name = format!("{name}-{}", same + 1);
     }
+    let site = Site { id, host, name: &name, nets };
     match runs {
-        Runs::Keepalived(config) => {
-            let draw = |world: &mut World, what: &str, range: SpanRange| {
-                let stream = world.streams.named(&format!("host/{host}/{name}/{what}"));
-                world.streams.span(stream, range)
-            };
-            let startup = draw(world, "startup", config.startup_time);
-            let respawn = draw(world, "respawn", config.respawn_time);
-            let child = Pid(world.procs.len() as u16 + 1);
-            let parent = world.add_proc(
-                id,
-                &name,
-                None,
-                Daemon::Keepalived(Parent::new(child, startup, respawn), Vec::new()),
-            );
-            let vrrp = Vrrp::new(config.clone(), nets.to_vec());
-            for vip in vrrp.instances().iter().flat_map(|i| i.vips()) {
-                if !vips.contains(&vip.ip) {
-                    vips.push(vip.ip);
-                }
-            }
-            world.add_proc(
-                id,
-                &format!("{name}/vrrp"),
-                Some(parent),
-                Daemon::Vrrp(Box::new(vrrp), Vec::new()),
-            );
-        }
-        Runs::HAProxy(config) => {
-            world.add_proc(id, &name, None, Daemon::HAProxy(Service::new(config.clone())));
-        }
+        Runs::Keepalived(config) => keepalived(world, &site, config, vips),
+        Runs::HAProxy(config) => proxy::haproxy(world, plan, &site, config),
         Runs::Client(config) => {
             world.add_proc(id, &name, None, Daemon::Client(ClientProcess::new(config.clone())));
         }
+        Runs::Etcd(config) => dcs::etcd(world, plan, &site, config),
+        Runs::Consul(config) => dcs::consul(world, plan, &site, config),
+        Runs::Postgres(config) => database::postgres(world, plan, &site, config),
+        Runs::Patroni(config) => database::patroni(world, plan, &site, config),
+        Runs::Dns(config) => client::dns(world, plan, &site, config),
+        Runs::Resolver(config) => client::resolver(world, plan, &site, config),
+        Runs::Application(config) => client::application(world, plan, &site, config),
     }
+}
+
+fn keepalived(world: &mut World, site: &Site<'_>, config: &Keepalived, vips: &mut Vec<Ip>) {
+    let Site { id, host, name, nets } = *site;
+    let draw = |world: &mut World, what: &str, range: SpanRange| {
+        let stream = world.streams.named(&format!("host/{host}/{name}/{what}"));
+        world.streams.span(stream, range)
+    };
+    let startup = draw(world, "startup", config.startup_time);
+    let respawn = draw(world, "respawn", config.respawn_time);
+    let child = Pid(world.procs.len() as u16 + 1);
+    let parent =
+        world.add_proc(id, name, None, Daemon::Keepalived(Parent::new(child, startup, respawn), Vec::new()));
+    let vrrp = Vrrp::new(config.clone(), nets.to_vec());
+    for vip in vrrp.instances().iter().flat_map(|i| i.vips()) {
+        if !vips.contains(&vip.ip) {
+            vips.push(vip.ip);
+        }
+    }
+    world.add_proc(id, &format!("{name}/vrrp"), Some(parent), Daemon::Vrrp(Box::new(vrrp), Vec::new()));
 }
 
 /// The faults of a drill with their times; a range is drawn from once, by the number of the fault.

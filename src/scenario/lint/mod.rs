@@ -1,5 +1,10 @@
 //! What a scenario says although it can be read: names that do not exist, values out of range, settings that cannot work.
 
+mod client;
+mod database;
+mod dcs;
+mod proxy;
+
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
@@ -129,10 +134,14 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
             let path = format!("hosts.{name}.runs[{i}]");
             match runs {
                 Runs::Keepalived(k) => keepalived(&mut l, stack, &all, (&path, name), k),
-                Runs::HAProxy(h) if h.bind == 0 => {
-                    l.error(&format!("{path}.bind"), "a port goes from 1 to 65535", None)
-                }
-                Runs::HAProxy(_) => {}
+                Runs::HAProxy(h) => proxy::haproxy(&mut l, stack, (&path, name), h),
+                Runs::Etcd(e) => dcs::etcd(&mut l, stack, (&path, name), e),
+                Runs::Consul(c) => dcs::consul(&mut l, stack, (&path, name), c),
+                Runs::Postgres(p) => database::postgres(&mut l, stack, (&path, name), p),
+                Runs::Patroni(p) => database::patroni(&mut l, stack, (&path, name), p),
+                Runs::Dns(d) => client::dns(&mut l, stack, (&path, name), d),
+                Runs::Resolver(r) => client::resolver(&mut l, stack, (&path, name), r),
+                Runs::Application(a) => client::application(&mut l, stack, (&path, name), a),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -498,10 +507,11 @@ fn targets(f: &Fault) -> Vec<&Target> {
 fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str> {
     let mut names = Vec::new();
     for r in hosts.into_iter().flat_map(|h| &h.runs) {
-        let of: &[&str] = match r {
+        let of: &[&'static str] = match r {
             Runs::Keepalived(_) => &["keepalived", "keepalived/vrrp"],
             Runs::HAProxy(_) => &["haproxy", "haproxy-2"],
-            Runs::Client(_) => &["client"],
+            Runs::Patroni(_) => &["patroni", "patroni/ha"],
+            _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
     }

@@ -1,0 +1,25 @@
+//! The server as a process: the postmaster with all that it forks.
+
+use super::config::Postgres;
+use super::data::DataDir;
+use crate::node::disk::End;
+use crate::node::process::Input;
+use crate::proto::{Cx, Msg};
+
+/// A server.
+#[derive(Clone, Debug)]
+pub struct Postmaster {
+    config: Postgres,
+}
+impl Postmaster {
+    /// A server with this configuration.
+    pub fn new(config: Postgres) -> Self {
+        Postmaster { config }
+    }
+    /// What an end of this kind leaves of it and of its data directory.
+    pub fn reset(&mut self, _: End, _: &mut DataDir) {
+        *self = Postmaster::new(self.config.clone());
+    }
+    /// Handles one input.
+    pub fn on(&mut self, _: Input<Msg>, _: &mut Cx<'_>) {}
+}

@@ -1,0 +1,58 @@
+//! Databases and their managers.
+
+use super::{Plan, Site};
+use crate::net::addr::Endpoint;
+use crate::node::process::Pid;
+use crate::proto::Daemon;
+use crate::proto::patroni::process::{Dcs, Setup};
+use crate::proto::patroni::{Agent, Patroni};
+use crate::proto::postgres::{Postgres, Postmaster};
+use crate::proto::{consul, etcd};
+use crate::scenario::types::Runs;
+use crate::sim::World;
+
+/// Whether Patroni manages the PostgreSQL of this host.
+fn managed(plan: &Plan<'_>, host: &str) -> bool {
+    plan.stack.hosts.get(host).is_some_and(|h| h.runs.iter().any(|r| matches!(r, Runs::Patroni(_))))
+}
+
+pub(super) fn postgres(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config: &Postgres) {
+    let pid =
+        world.add_proc(site.id, site.name, None, Daemon::Postgres(Box::new(Postmaster::new(config.clone()))));
+    // Patroni starts it; it outlives a Patroni that is killed.
+    world.procs[pid.0 as usize].autostart = !managed(plan, site.host);
+}
+
+/// The process number of the PostgreSQL of a host. Processes are numbered in the order of hosts and daemons, a keepalived counting twice.
+fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
+    let mut n = 0;
+    for (name, h) in &plan.stack.hosts {
+        for r in &h.runs {
+            if name == host && matches!(r, Runs::Postgres(_)) {
+                return Pid(n);
+            }
+            n += if matches!(r, Runs::Keepalived(_)) { 2 } else { 1 };
+        }
+    }
+    Pid(n)
+}
+
+pub(super) fn patroni(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config: &Patroni) {
+    let here = &plan.stack.hosts[site.host];
+    let members = plan.hosts_with(|r| matches!(r, Runs::Patroni(_)));
+    let etcd = plan.hosts_with(|r| matches!(r, Runs::Etcd(_)));
+    let ip = plan.ip(site.host);
+    let dcs = if here.runs.iter().any(|r| matches!(r, Runs::Consul(_))) {
+        Dcs::Consul(Endpoint::new(ip, consul::server::HTTP_PORT))
+    } else {
+        Dcs::Etcd(etcd.iter().map(|h| Endpoint::new(h.1, etcd::member::CLIENT_PORT)).collect())
+    };
+    let setup = Setup {
+        name: site.host.into(),
+        ip,
+        postgres: postgres_pid(plan, site.host),
+        dcs,
+        members: members.iter().map(|(h, ip)| ((*h).into(), *ip)).collect(),
+    };
+    world.add_proc(site.id, site.name, None, Daemon::Patroni(Box::new(Agent::new(config.clone(), setup))));
+}
