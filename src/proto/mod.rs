@@ -1,6 +1,7 @@
 //! Floor 4: the registry of protocols. Adding one is a folder and a row in each of the enums here.
 
 pub mod app;
+pub mod batch;
 pub mod client;
 pub mod consul;
 pub mod dns;
@@ -47,6 +48,8 @@ pub enum Msg {
     Wal(Box<postgres::msg::Wal>),
     /// DNS.
     Dns(Box<dns::msg::Dns>),
+    /// A batch cluster.
+    Batch(Box<batch::msg::Message>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -64,6 +67,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Sql(_) => ("SQL answer", 0),
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
+        Msg::Batch(m) => batch::msg::label(m),
     }
 }
 
@@ -88,6 +92,8 @@ pub enum Note {
     Dns(dns::note::Note),
     /// Applications.
     App(app::note::Note),
+    /// A batch cluster.
+    Batch(Box<batch::note::Note>),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -102,6 +108,7 @@ impl Note {
             Note::Patroni(n) => n.mark(),
             Note::Dns(n) => n.mark(),
             Note::App(n) => n.mark(),
+            Note::Batch(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -116,6 +123,7 @@ impl Note {
             Note::Patroni(n) => n.text(),
             Note::Dns(n) => n.text(),
             Note::App(n) => n.text(),
+            Note::Batch(n) => n.text(),
         }
     }
 }
@@ -125,6 +133,8 @@ impl Note {
 pub struct Files {
     /// PostgreSQL's data directory.
     pub pg: postgres::DataDir,
+    /// A batch cluster's node.
+    pub batch: batch::NodeFiles,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -159,6 +169,16 @@ pub enum Daemon {
     Resolver(dns::Recursor),
     /// An application.
     App(Box<app::App>),
+    /// `slurmctld`.
+    Slurmctld(Box<batch::Controller>),
+    /// `slurmd`.
+    Slurmd(Box<batch::NodeDaemon>),
+    /// The processes of jobs on a node.
+    Steps(Box<batch::Steps>),
+    /// A user of a batch cluster.
+    Sbatch(Box<batch::User>),
+    /// The file server of a batch cluster.
+    Nfs(Box<batch::FileServer>),
 }
 
 impl Process for Daemon {
@@ -194,6 +214,11 @@ impl Process for Daemon {
             Daemon::Dns(p) => p.on(input, ctx),
             Daemon::Resolver(p) => p.on(input, ctx),
             Daemon::App(p) => p.on(input, ctx),
+            Daemon::Slurmctld(p) => p.on(input, ctx),
+            Daemon::Slurmd(p) => p.on(input, ctx),
+            Daemon::Steps(p) => p.on(input, ctx),
+            Daemon::Sbatch(p) => p.on(input, ctx),
+            Daemon::Nfs(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -210,6 +235,11 @@ impl Process for Daemon {
             Daemon::Dns(p) => p.reset(),
             Daemon::Resolver(p) => p.reset(),
             Daemon::App(p) => p.reset(),
+            Daemon::Slurmctld(p) => p.reset(end),
+            Daemon::Slurmd(p) => p.reset(end, files),
+            Daemon::Steps(p) => p.reset(end, files),
+            Daemon::Sbatch(p) => p.reset(),
+            Daemon::Nfs(p) => p.reset(),
         }
     }
 }

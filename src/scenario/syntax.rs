@@ -226,6 +226,8 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "Outage" => &["between"],
         "Eventually" => &["state", "by"],
         "Always" => &["state", "from", "to"],
+        "Happens" => &["kind", "word", "between"],
+        "HappensNot" => &["kind", "word"],
         _ => &[],
     }
 }

@@ -7,6 +7,7 @@ use crate::engine::time::{Chance, Span, SpanRange};
 use crate::net::Plane;
 use crate::net::addr::Cidr;
 use crate::proto::app::Application;
+use crate::proto::batch::{Nfs, Sbatch, Slurmctld, Slurmd};
 use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
@@ -172,6 +173,14 @@ pub enum Runs {
     Resolver(Resolver),
     /// A program that uses a database.
     Application(Application),
+    /// The controller of a batch cluster, or its backup.
+    Slurmctld(Slurmctld),
+    /// A compute node of a batch cluster.
+    Slurmd(Slurmd),
+    /// A user who submits jobs to a batch cluster.
+    Sbatch(Sbatch),
+    /// The file server of a batch cluster.
+    Nfs(Nfs),
 }
 impl Runs {
     /// The name of the process.
@@ -187,6 +196,10 @@ impl Runs {
             Runs::Dns(_) => "dns",
             Runs::Resolver(_) => "resolver",
             Runs::Application(_) => "application",
+            Runs::Slurmctld(_) => "slurmctld",
+            Runs::Slurmd(_) => "slurmd",
+            Runs::Sbatch(_) => "sbatch",
+            Runs::Nfs(_) => "nfs",
         }
     }
 }
@@ -315,7 +328,7 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `arp`. Default: everything.
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `arp`. Default: everything.
         #[serde(default)]
         plane: Option<Plane>,
     },
@@ -455,6 +468,10 @@ pub enum Expect {
         #[serde(default)]
         to: Option<Span>,
     },
+    /// A mark of this kind whose words name `word` (a job, a node) comes in this time: `Happens("job_started", "J2", "10m..11m")`.
+    Happens { kind: String, word: String, between: SpanRange },
+    /// No mark of this kind has words that name `word`.
+    HappensNot { kind: String, word: String },
     /// This must happen at least once for the run to mean anything.
     Witness(Witness),
 }
@@ -508,6 +525,20 @@ pub enum Witness {
     Detected,
     /// A frame was lost to a cut or a degraded link.
     Dropped,
+    /// A job was started before one that had come earlier.
+    Backfilled,
+    /// A job came back to the queue.
+    Requeued,
+    /// Processes of a job were gone and the work since its last checkpoint with them.
+    WorkLost,
+    /// A checkpoint was written.
+    Checkpointed,
+    /// A job ended well.
+    JobDone,
+    /// A controller took over, or came back to its jobs.
+    ControllerBack,
+    /// A batch cluster's node is DOWN.
+    NodeDown,
 }
 
 /// What a real cluster did.

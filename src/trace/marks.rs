@@ -67,6 +67,7 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
     };
     let story = !matches!(kind, "vip_up" | "vip_down" | "started")
         || matches!(&e.what, What::Note(Note::Vrrp(n)) if left_over(n));
+    let story = story && !matches!(&e.what, What::Note(Note::Batch(n)) if !n.story());
     Some(Mark { at: e.at, kind, host: e.host, pid: e.pid, text, why, event: e.event, cause: e.cause, story })
 }
 

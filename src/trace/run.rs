@@ -46,6 +46,8 @@ pub struct Run {
     pub requests: Requests,
     /// The whole log, if it was asked for.
     pub log: Vec<LogEntry>,
+    /// Jobs of a batch cluster.
+    pub jobs: super::jobs::Jobs,
     /// Adverts sent: host and time.
     pub adverts: Vec<(HostId, Time)>,
     /// What happened that witnesses ask for.
@@ -99,6 +101,7 @@ impl Collector {
                 violations: Vec::new(),
                 requests: Requests::default(),
                 log: Vec::new(),
+                jobs: super::jobs::Jobs::default(),
                 adverts: Vec::new(),
                 witnessed: Vec::new(),
                 verdict: Verdict::default(),
@@ -130,6 +133,12 @@ impl Collector {
                 }
                 What::Note(Note::Vrrp(crate::proto::vrrp::note::Note::AdvertSent { priority: 1.. })) => {
                     self.run.adverts.extend(e.host.map(|h| (h, e.at)));
+                }
+                What::Note(Note::Batch(n)) => {
+                    self.run.jobs.add(e.at, n);
+                    if let Some(w) = batch_witness(n) {
+                        self.witness(w);
+                    }
                 }
                 What::Violation(name, detail) => self.run.violations.push(Violation {
                     invariant: name,
@@ -206,6 +215,24 @@ impl Collector {
         }
         self.run.marks.sort_by_key(|m| m.at);
     }
+}
+
+/// What a batch cluster tells that witnesses ask for.
+fn batch_witness(n: &crate::proto::batch::note::Note) -> Option<Witness> {
+    use crate::proto::batch::note::{Ended, Note};
+    use crate::proto::batch::plan::Why;
+    Some(match n {
+        Note::Started { why: Why::Before(..) | Why::Extra(..) | Why::Hole, .. } => Witness::Backfilled,
+        Note::Requeued { .. } => Witness::Requeued,
+        Note::Lost { .. } => Witness::WorkLost,
+        Note::Checkpoint { .. } => Witness::Checkpointed,
+        Note::Ended { how: Ended::Completed, .. } => Witness::JobDone,
+        Note::Active { backup, silent, jobs } if *backup || silent.is_some() || *jobs > 0 => {
+            Witness::ControllerBack
+        }
+        Note::Down { .. } => Witness::NodeDown,
+        _ => return None,
+    })
 }
 
 /// Runs a drill to its end. `keep_log` keeps every entry of the log, for `why` and the player.

@@ -132,6 +132,23 @@ impl Judge {
                     self.missed[i].map_or_else(|| say!("verdict-did"), |t| say!("verdict-not-at", at = t));
                 (say!("verdict-from-on", state = words(state), from = from), self.missed[i].is_none(), detail)
             }
+            Expect::Happens { kind, word, between } => {
+                let named = named(run, kind, word);
+                let ok = named
+                    .iter()
+                    .any(|m| m.at >= Time::ZERO + between.min && m.at <= Time::ZERO + between.max);
+                let detail = named
+                    .first()
+                    .map_or_else(|| say!("verdict-never-happened"), |m| say!("verdict-at", at = m.at));
+                (say!("verdict-happens", kind = kind, word = word, between = between), ok, detail)
+            }
+            Expect::HappensNot { kind, word } => {
+                let named = named(run, kind, word);
+                let detail = named
+                    .first()
+                    .map_or_else(|| say!("verdict-never-happened"), |m| say!("verdict-at", at = m.at));
+                (say!("verdict-happens-not", kind = kind, word = word), named.is_empty(), detail)
+            }
             Expect::Witness(w) => {
                 let seen = run.witnessed.contains(w);
                 let verdict = if seen { Judgement::Pass } else { Judgement::Inconclusive };
@@ -145,6 +162,17 @@ impl Judge {
         };
         Judged { name, verdict: if ok { Judgement::Pass } else { Judgement::Fail }, detail }
     }
+}
+
+/// The marks of a kind whose words name something, a job or a host.
+fn named<'a>(run: &'a Run, kind: &str, word: &str) -> Vec<&'a super::marks::Mark> {
+    let names = |text: &str| {
+        text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))).any(|w| w == word)
+    };
+    run.marks
+        .iter()
+        .filter(|m| m.kind == kind && (word.is_empty() || run.host(m.host) == word || names(&m.text)))
+        .collect()
 }
 
 fn window(v: Option<&super::run::Violation>) -> String {

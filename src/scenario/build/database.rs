@@ -31,7 +31,7 @@ fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
             if name == host && matches!(r, Runs::Postgres(_)) {
                 return Pid(n);
             }
-            n += if matches!(r, Runs::Keepalived(_)) { 2 } else { 1 };
+            n += if matches!(r, Runs::Keepalived(_) | Runs::Slurmd(_)) { 2 } else { 1 };
         }
     }
     Pid(n)

@@ -1,5 +1,6 @@
 //! What a scenario says although it can be read: names that do not exist, values out of range, settings that cannot work.
 
+mod batch;
 mod client;
 mod database;
 mod dcs;
@@ -142,6 +143,10 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Dns(d) => client::dns(&mut l, stack, (&path, name), d),
                 Runs::Resolver(r) => client::resolver(&mut l, stack, (&path, name), r),
                 Runs::Application(a) => client::application(&mut l, stack, (&path, name), a),
+                Runs::Slurmctld(c) => batch::slurmctld(&mut l, stack, (&path, name), c),
+                Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
+                Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
+                Runs::Nfs(_) => {}
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -511,6 +516,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Keepalived(_) => &["keepalived", "keepalived/vrrp"],
             Runs::HAProxy(_) => &["haproxy", "haproxy-2"],
             Runs::Patroni(_) => &["patroni", "patroni/ha"],
+            Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
