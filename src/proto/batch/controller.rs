@@ -4,7 +4,7 @@
 //! the backup).
 
 use super::Cluster;
-use super::config::{Job, Slurmctld};
+use super::config::{Job, SchedulerType, Slurmctld};
 use super::msg::{Answer, Ask, CONTROLLER, How, JobId, Launch, Node};
 use super::note::{About, Back, Ended, Note, folded};
 use super::plan::Why;
@@ -100,6 +100,10 @@ pub struct Controller {
     pub(super) turn: u8,
     /// Turns are being taken.
     pub(super) slicing: bool,
+    /// When it came into charge: what comes at fixed times counts from then.
+    pub(super) began: Time,
+    /// Which of these timers are set.
+    pub(super) armed: [bool; 10],
     pub(super) dirty: bool,
     /// The backup's last sign of life of the first controller.
     pub(super) sign: Time,
@@ -132,6 +136,8 @@ impl Controller {
             not_before: Time::ZERO,
             turn: 0,
             slicing: false,
+            began: Time::ZERO,
+            armed: [false; 10],
             dirty: false,
             sign: Time::ZERO,
             claimant: None,
@@ -213,14 +219,16 @@ impl Controller {
             _ if self.role != Role::Active => {}
             SCHED => self.pass(false, ctx),
             PERIODIC => {
-                ctx.set_timer(PERIODIC, self.config.sched_interval);
+                self.armed[PERIODIC.0 as usize] = false;
                 self.schedule(ctx);
+                self.tick(ctx);
             }
             BACKFILL => {
-                ctx.set_timer(BACKFILL, self.config.bf_interval);
+                self.armed[BACKFILL.0 as usize] = false;
                 if ctx.now >= self.not_before {
                     self.pass(true, ctx);
                 }
+                self.tick(ctx);
             }
             SLICE => self.slice(ctx),
             PING => self.ping_round(ctx),
@@ -435,12 +443,30 @@ impl Controller {
         Self::tell(note, ctx);
         self.release(i, ctx);
     }
+    /// Sets the timers of what comes at fixed times, as long as there is something to do then.
+    pub(super) fn tick(&mut self, ctx: &mut Cx<'_>) {
+        let waits = self.jobs.iter().any(|j| j.state == State::Pending);
+        let limited = |j: &JobRecord| j.on_nodes() && j.spec.time.is_some() || !j.dirty.is_empty();
+        let backfill = self.config.scheduler_type == SchedulerType::Backfill && !self.config.gang;
+        for (timer, every, wanted) in [
+            (PERIODIC, self.config.sched_interval, waits),
+            (BACKFILL, self.config.bf_interval, waits && backfill),
+            (LIMIT, LIMIT_TEST, !self.strays.is_empty() || self.jobs.iter().any(limited)),
+        ] {
+            let armed = &mut self.armed[timer.0 as usize];
+            if wanted && !*armed {
+                *armed = true;
+                let since = ctx.now.since(self.began);
+                ctx.set_timer(timer, Span(every.0 - since.0 % every.0.max(1)));
+            }
+        }
+    }
     fn test_limits(&mut self, ctx: &mut Cx<'_>) {
-        ctx.set_timer(LIMIT, LIMIT_TEST);
+        self.armed[LIMIT.0 as usize] = false;
         for i in 0..self.jobs.len() {
             let j = &self.jobs[i];
             let end = j.believed_end() + self.config.over_time_limit;
-            if j.state == State::Running && j.spec.time.is_some() && ctx.now >= end {
+            if j.state == State::Running && j.spec.time.is_some() && ctx.now > end {
                 let note = Note::Limit {
                     job: Self::about(j),
                     limit: j.limit(),
@@ -464,6 +490,7 @@ impl Controller {
                 self.terminate(job, launch, node, ctx);
             }
         }
+        self.tick(ctx);
     }
 
     // ---- saving -----------------------------------------------------------------------------------------------------
@@ -474,6 +501,7 @@ impl Controller {
             self.dirty = true;
             ctx.set_timer(SAVE, self.config.state_save_delay);
         }
+        self.tick(ctx);
     }
     fn save(&mut self, ctx: &mut Cx<'_>) {
         if self.role != Role::Active || !self.dirty {

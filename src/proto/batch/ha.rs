@@ -4,8 +4,7 @@
 //! `SlurmctldTimeout`/3, and then looks whether the last answer or sign of life is older than `SlurmctldTimeout`: so that it takes over
 //! between 3/4 and 4/3 of it after the end of the first. A controller that comes back asks for the control.
 
-use super::config::SchedulerType;
-use super::controller::{BACKFILL, BEAT, Controller, LIMIT, LIMIT_TEST, PERIODIC, PING, PROBE, Role, Tag};
+use super::controller::{BACKFILL, BEAT, Controller, LIMIT, PERIODIC, PING, PROBE, Role, Tag};
 use super::msg::{Answer, Ask};
 use super::note::Note;
 use super::rpc::answer;
@@ -121,11 +120,9 @@ impl Controller {
             let live = self.jobs.iter().filter(|j| j.on_nodes()).count() as u32;
             Self::tell(Note::Active { backup: self.me > 0, jobs: live, silent }, ctx);
         }
-        ctx.set_timer(LIMIT, LIMIT_TEST);
-        ctx.set_timer(PERIODIC, self.config.sched_interval);
-        if self.config.scheduler_type == SchedulerType::Backfill && !self.config.gang {
-            ctx.set_timer(BACKFILL, self.config.bf_interval);
-        }
+        self.began = ctx.now;
+        self.armed = [false; 10];
+        self.tick(ctx);
         if !self.config.slurmd_timeout.is_zero() {
             ctx.set_timer(PING, Span::secs((self.config.slurmd_timeout.0 / SEC / 3).max(1)));
         }

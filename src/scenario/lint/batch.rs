@@ -98,7 +98,22 @@ pub(super) fn sbatch(l: &mut Lint<'_>, stack: &Stack, (path, _): (&str, &str), u
     }
     for (i, j) in u.jobs.iter().enumerate() {
         job(l, &format!("{path}.jobs[{i}]"), j);
+        let mtbf = mtbf(stack).map(|m| Span(m.0 / u64::from(j.nodes.max(1))));
+        if !j.checkpoint_interval.is_zero() && mtbf.is_some_and(|m| j.checkpoint_cost > m.times(2)) {
+            let at = format!("{path}.jobs[{i}].checkpoint_cost");
+            l.warn(&at, "a checkpoint takes longer than twice the job's mean time between failures: it hardly ever ends");
+        }
     }
+}
+
+/// The shortest mean time between failures of a node, if nodes fail.
+fn mtbf(stack: &Stack) -> Option<Span> {
+    let runs = stack.hosts.values().flat_map(|h| &h.runs);
+    runs.filter_map(|r| match r {
+        Runs::Slurmd(d) if !d.mtbf.is_zero() => Some(d.mtbf),
+        _ => None,
+    })
+    .min()
 }
 
 fn job(l: &mut Lint<'_>, path: &str, j: &Job) {
