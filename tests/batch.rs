@@ -148,10 +148,8 @@ impl Lcg {
 /// An event loop around a plan alone: submissions (time, nodes, estimate, run), 10 nodes. Gives starts, and for each job the shadow
 /// that it had when it became the head.
 type Trace = Vec<(u64, u32, u64, u64)>;
-fn simulate(
-    trace: &Trace,
-    decide: &dyn Fn(Time, u32, &[Running], &[Waiting]) -> plan::Plan,
-) -> (Vec<u64>, Vec<Option<u64>>) {
+type Decide<'a> = dyn Fn(Time, u32, &[Running], &[Waiting]) -> plan::Plan + 'a;
+fn simulate(trace: &Trace, decide: &Decide) -> (Vec<u64>, Vec<Option<u64>>) {
     let n = trace.len();
     let (mut start, mut promised) = (vec![None; n], vec![None; n]);
     let mut planned: Vec<Option<Time>> = vec![None; n];
@@ -318,7 +316,7 @@ fn hpc_06_down_is_uniform_between_200_and_400() {
     let (mut silent_low, mut silent_high) = (f64::MAX, 0.0f64);
     let n = 40;
     for i in 0..n {
-        let crash = Span::ms(1000_250 + 5_000 * i);
+        let crash = Span::ms(1_000_250 + 5_000 * i);
         let c = Cluster::new(2, "", "");
         let r = c.run(Span::secs(1700), vec![at(crash, off("n2"))], i);
         let down = seconds(marks(&r, "node_lost", "n2")[0]) - crash.0 as f64 / 1e9;
@@ -326,10 +324,10 @@ fn hpc_06_down_is_uniform_between_200_and_400() {
         (low, high, sum) = (low.min(down), high.max(down), sum + down);
         (silent_low, silent_high) = (silent_low.min(silent), silent_high.max(silent));
     }
-    assert!(low >= 199.0 && low < 206.0 && high > 394.0 && high <= 400.0, "{low} {high}");
+    assert!((199.0..206.0).contains(&low) && high > 394.0 && high <= 400.0, "{low} {high}");
     // The mean of U(200, 400) over evenly spaced phases.
     assert!((sum / n as f64 - 300.0).abs() < 5.0, "{}", sum / n as f64);
-    assert!(silent_low >= 11.0 && silent_low < 17.0 && silent_high > 204.0 && silent_high <= 211.0);
+    assert!((11.0..17.0).contains(&silent_low) && silent_high > 204.0 && silent_high <= 211.0);
     // Another silent node in the round costs the healthy ones' answers 11 s, and one more round: n1 dies after the round at 800, in
     // which n2 was silent already.
     let c = Cluster::new(2, "", "");

@@ -53,7 +53,9 @@ pub(super) fn run(a: &ValidateArgs) -> ExitCode {
         if watched {
             eprint!("\r{} of {of} cases ", i + 1);
         }
-        match play(effort) {
+        // Cases with the same draws would err together.
+        let own = Effort { seed: effort.seed + 1_000_000 * i as u64, ..effort };
+        match play(own) {
             Ok(more) => {
                 if watched {
                     eprint!("\r                 \r");

@@ -35,11 +35,26 @@ pub struct Job {
     pub lost: Span,
 }
 
+/// A node that did not answer, or was DOWN.
+#[derive(Clone, Debug)]
+pub struct Away {
+    /// Its name.
+    pub node: Arc<str>,
+    /// From when.
+    pub from: Time,
+    /// To when, if it is over.
+    pub to: Option<Time>,
+    /// DOWN, not only silent.
+    pub down: bool,
+}
+
 /// All jobs.
 #[derive(Clone, Debug, Default)]
 pub struct Jobs {
     /// In the order of their numbers.
     pub all: Vec<Job>,
+    /// When nodes were away.
+    pub away: Vec<Away>,
 }
 impl Jobs {
     fn get(&mut self, id: JobId) -> Option<&mut Job> {
@@ -77,6 +92,15 @@ impl Jobs {
             Note::Lost { job, work, .. } => {
                 if let Some(j) = self.get(job.job) {
                     j.lost += work.times(u64::from(job.nodes));
+                }
+            }
+            Note::Silent { node, .. } | Note::Down { node, .. } | Note::Up { node } => {
+                if let Some(a) = self.away.iter_mut().rfind(|a| a.node == *node && a.to.is_none()) {
+                    a.to = Some(at);
+                }
+                let down = matches!(note, Note::Down { .. });
+                if !matches!(note, Note::Up { .. }) {
+                    self.away.push(Away { node: node.clone(), from: at, to: None, down });
                 }
             }
             _ => {}

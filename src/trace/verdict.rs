@@ -134,20 +134,17 @@ impl Judge {
             }
             Expect::Happens { kind, word, between } => {
                 let named = named(run, kind, word);
-                let ok = named
+                let inside = named
                     .iter()
-                    .any(|m| m.at >= Time::ZERO + between.min && m.at <= Time::ZERO + between.max);
-                let detail = named
-                    .first()
-                    .map_or_else(|| say!("verdict-never-happened"), |m| say!("verdict-at", at = m.at));
-                (say!("verdict-happens", kind = kind, word = word, between = between), ok, detail)
+                    .find(|m| m.at >= Time::ZERO + between.min && m.at <= Time::ZERO + between.max);
+                let detail = at(inside.or(named.first()).copied());
+                let name = say!("verdict-happens", kind = kind, word = word, between = between);
+                (name, inside.is_some(), detail)
             }
             Expect::HappensNot { kind, word } => {
                 let named = named(run, kind, word);
-                let detail = named
-                    .first()
-                    .map_or_else(|| say!("verdict-never-happened"), |m| say!("verdict-at", at = m.at));
-                (say!("verdict-happens-not", kind = kind, word = word), named.is_empty(), detail)
+                let name = say!("verdict-happens-not", kind = kind, word = word);
+                (name, named.is_empty(), at(named.first().copied()))
             }
             Expect::Witness(w) => {
                 let seen = run.witnessed.contains(w);
@@ -175,6 +172,9 @@ fn named<'a>(run: &'a Run, kind: &str, word: &str) -> Vec<&'a super::marks::Mark
         .collect()
 }
 
+fn at(m: Option<&super::marks::Mark>) -> String {
+    m.map_or_else(|| say!("verdict-never-happened"), |m| say!("verdict-at", at = m.at))
+}
 fn window(v: Option<&super::run::Violation>) -> String {
     v.map_or_else(
         || say!("verdict-never-happened"),

@@ -3,4 +3,6 @@
 pub mod app;
 pub mod gallery;
 pub mod model;
+mod panel_jobs;
+mod panel_queues;
 pub mod view;

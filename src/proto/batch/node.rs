@@ -76,7 +76,7 @@ impl NodeDaemon {
             steps: ctx.files.batch.steps.clone(),
         }
     }
-    fn asked(&mut self, conn: ConnId, ask: Ask, ctx: &mut Cx<'_>) {
+    fn asked(&self, conn: ConnId, ask: Ask, ctx: &mut Cx<'_>) {
         let has =
             |ctx: &Cx<'_>, job, launch| ctx.files.batch.steps.iter().any(|s| s.0 == job && s.1 == launch);
         let (order, reply) = match ask {

@@ -2,7 +2,7 @@
 
 use super::msg::JobId;
 use super::plan::Why;
-use crate::engine::{Span, Time};
+use crate::engine::{SEC, Span, Time};
 use crate::say;
 use std::sync::Arc;
 
@@ -196,13 +196,13 @@ impl Note {
             ),
             Note::Silent { node, last, launch } => (
                 say!("batch-silent", node = node),
-                say!(if *launch { "batch-silent-launch" } else { "batch-silent-why" }, last = last),
+                say!(if *launch { "batch-silent-launch" } else { "batch-silent-why" }, last = last.0 / SEC),
             ),
             Note::Down { node, rebooted: true, .. } => {
                 (say!("batch-down", node = node), say!("batch-down-rebooted"))
             }
             Note::Down { node, last, limit, .. } => {
-                (say!("batch-down", node = node), say!("batch-down-why", last = last, limit = limit))
+                (say!("batch-down", node = node), say!("batch-down-why", last = last.0 / SEC, limit = limit))
             }
             Note::Up { node } => (say!("batch-up", node = node), none()),
             Note::StaysDown { node, rebooted, return_to_service } => (
