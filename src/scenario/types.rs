@@ -12,6 +12,7 @@ use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::lvs::{Lvs, Server};
 use crate::proto::patroni::Patroni;
 use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
@@ -172,6 +173,10 @@ pub enum Runs {
     Resolver(Resolver),
     /// A program that uses a database.
     Application(Application),
+    /// A load-balancing director: IPVS, and keepalived's checkers.
+    Lvs(Lvs),
+    /// A server with workers and a queue, for directors to send to.
+    Server(Server),
 }
 impl Runs {
     /// The name of the process.
@@ -187,6 +192,8 @@ impl Runs {
             Runs::Dns(_) => "dns",
             Runs::Resolver(_) => "resolver",
             Runs::Application(_) => "application",
+            Runs::Lvs(_) => "lvs",
+            Runs::Server(_) => "server",
         }
     }
 }
@@ -379,6 +386,8 @@ pub enum Fault {
     DiskFull { target: Target },
     /// The disk is itself again.
     DiskOk { target: Target },
+    /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
+    Weight { target: Target, server: String, weight: u32 },
 }
 
 /// What happens to packets for a frozen host.
@@ -446,6 +455,8 @@ pub enum Expect {
     ReadsResume { within: Span },
     /// The longest outage that clients see lies in this range (`"25s..55s"`).
     Outage { between: SpanRange },
+    /// So many requests of clients fail in all.
+    Failures { min: u64, max: u64 },
     /// The condition holds at some moment not later than `by` (after the start).
     Eventually { state: Condition, by: Span },
     /// The condition holds from `from` to `to` (default: to the end).
@@ -482,6 +493,10 @@ pub enum Condition {
     HoldsVip(String),
     /// The host does not have it.
     NoVip(String),
+    /// The director (first name) gives the server (second name) new connections.
+    InPool(String, String),
+    /// It does not.
+    NotInPool(String, String),
 }
 
 /// Roles that conditions speak of.
@@ -508,6 +523,10 @@ pub enum Witness {
     Detected,
     /// A frame was lost to a cut or a degraded link.
     Dropped,
+    /// A director took a server out of its table after the first fault.
+    Ejected,
+    /// A director's service lost its quorum after the first fault.
+    QuorumLost,
 }
 
 /// What a real cluster did.

@@ -68,6 +68,12 @@ impl Requests {
         let ok = list.iter().filter(|n| matches!(n.outcome, Outcome::Ok(_))).count() as u64;
         (ok, list.len() as u64)
     }
+    /// Requests sent in this time that failed, and all.
+    pub fn failed(&self, from: Time, to: Time) -> (u64, u64) {
+        let sent = self.all.iter().filter(|n| n.sent >= from && n.sent < to);
+        let failed = sent.clone().filter(|n| !matches!(n.outcome, Outcome::Ok(_))).count() as u64;
+        (failed, sent.count() as u64)
+    }
     /// Requests that failed, by how.
     pub fn errors(&self) -> [(&'static str, u64); 4] {
         let count = |o: Outcome| self.all.iter().filter(|n| n.outcome == o).count() as u64;

@@ -155,6 +155,12 @@ impl Collector {
                 if m.kind == "master" && faulted {
                     self.witness(Witness::Detected);
                 }
+                if m.kind == "backend_down" && faulted {
+                    self.witness(Witness::Ejected);
+                }
+                if m.kind == "quorum_lost" && faulted {
+                    self.witness(Witness::QuorumLost);
+                }
                 self.run.marks.push(m);
             }
             if self.keep_log {
@@ -185,7 +191,8 @@ impl Collector {
             }
         }
         let pid = client.map(|p| crate::node::process::Pid(p as u16));
-        for w in windows {
+        windows.sort_by_key(|w| w.from);
+        for w in super::partial::spells(&windows) {
             let make = |at, kind, text: String, why: String| Mark {
                 at,
                 kind,
@@ -197,11 +204,17 @@ impl Collector {
                 cause: crate::engine::EventId(0),
                 story: true,
             };
-            let first = make(w.from, "client_first_error", crate::say!("mark-first-failed"), String::new());
-            self.run.marks.push(first);
+            let (failed, all) = self.run.requests.failed(w.from, w.to);
+            let why = if w.partial() {
+                crate::say!("mark-some-failed", failed = failed, all = all, to = w.to)
+            } else {
+                String::new()
+            };
+            self.run.marks.push(make(w.from, "client_first_error", crate::say!("mark-first-failed"), why));
             if w.over {
-                let why = crate::say!("mark-outage", time = Time(w.length().0));
-                self.run.marks.push(make(w.to, "client_resumed", crate::say!("mark-first-success"), why));
+                let what = if w.partial() { "mark-all-succeed" } else { "mark-first-success" };
+                let why = crate::say!("mark-outage", time = Time(w.longest.0));
+                self.run.marks.push(make(w.to, "client_resumed", crate::say!(what), why));
             }
         }
         self.run.marks.sort_by_key(|m| m.at);
