@@ -226,6 +226,7 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "RequestsResume" | "WritesResume" | "ReadsResume" => &["within"],
         "Outage" => &["between"],
         "Failures" => &["min", "max"],
+        "Marks" => &["kind", "min", "max"],
         "Eventually" => &["state", "by"],
         "Always" => &["state", "from", "to"],
         _ => &[],

@@ -457,6 +457,8 @@ pub enum Expect {
     Outage { between: SpanRange },
     /// So many requests of clients fail in all.
     Failures { min: u64, max: u64 },
+    /// So many marks of a kind come after the first fault.
+    Marks { kind: String, min: u64, max: u64 },
     /// The condition holds at some moment not later than `by` (after the start).
     Eventually { state: Condition, by: Span },
     /// The condition holds from `from` to `to` (default: to the end).

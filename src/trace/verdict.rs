@@ -132,6 +132,15 @@ impl Judge {
                     say!("verdict-failures-were", n = n),
                 )
             }
+            Expect::Marks { kind, min, max } => {
+                let from = run.first_fault().unwrap_or(Time::ZERO);
+                let n = run.marks.iter().filter(|m| m.kind == kind && m.at >= from).count() as u64;
+                (
+                    say!("verdict-marks", kind = kind, min = min, max = max),
+                    (*min..=*max).contains(&n),
+                    say!("verdict-marks-were", n = n),
+                )
+            }
             Expect::Eventually { state, by } => {
                 let detail =
                     self.met[i].map_or_else(|| say!("verdict-did-not"), |t| say!("verdict-since", at = t));

@@ -100,6 +100,8 @@ pub enum Note {
     Unstuck { client: Who, from: Who, to: Who },
     /// The first packet on an entry that the other director had sent.
     GoesOn { client: Who, server: Who },
+    /// A hash sends a client to another server than before.
+    Moved { client: Who, from: Who, to: Who, bucket: usize },
     /// An operator gave a server another weight.
     Weight { server: Who, from: u32, to: u32 },
 }
@@ -123,6 +125,7 @@ impl Note {
             Note::Sticks { .. } => "sticks",
             Note::Unstuck { .. } => "unstuck",
             Note::GoesOn { .. } => "flow_taken_over",
+            Note::Moved { .. } => "remapped",
             Note::Weight { .. } => "weight",
         })
     }
@@ -196,6 +199,10 @@ impl Note {
             Note::GoesOn { client, server } => {
                 (say!("lvs-goes-on", client = client, server = server), say!("lvs-goes-on-why"))
             }
+            Note::Moved { client, from, to, bucket } => (
+                say!("lvs-unstuck", client = client, from = from, to = to),
+                say!("lvs-moved-why", bucket = bucket),
+            ),
             Note::Weight { server, from, to } => {
                 let why = if *to == 0 { "lvs-weight-zero" } else { "lvs-weight-why" };
                 (say!("lvs-weight", server = server, from = from, to = to), say!(why))

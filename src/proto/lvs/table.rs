@@ -73,6 +73,8 @@ pub struct Service {
     pub granularity: u8,
     /// That nobody was there for a connection has been told.
     told: bool,
+    /// Where a hash sent each client last.
+    homes: BTreeMap<Ip, usize>,
     loads: Vec<Load>,
 }
 impl Service {
@@ -127,6 +129,7 @@ pub struct Conn {
     template: bool,
     /// It came from the other director and has had no packet here yet.
     from_peer: bool,
+    /// What is unusual about it has been told: packets are dropped, or the server has weight 0.
     stalled: bool,
     birth: u32,
 }
@@ -400,6 +403,7 @@ impl Ipvs {
             return None;
         };
         self.services[service].told = false;
+        self.tell_moved(service, dest, client, notes);
         let control = match (held, template) {
             (Some((id, _)), _) => Some(id),
             (None, Some(t)) => {
@@ -420,6 +424,17 @@ impl Ipvs {
         }
         Some(id)
     }
+    /// A hash sends a client to another server than before: its bucket was dealt anew.
+    fn tell_moved(&mut self, service: usize, dest: usize, client: Ip, notes: &mut Vec<Note>) {
+        let s = &mut self.services[service];
+        if s.hashed(client).is_none() || s.dests.get(dest).is_none() {
+            return;
+        }
+        let Some(before) = s.homes.insert(client, dest).filter(|b| *b != dest) else { return };
+        let (from, to) = (s.dests[before].address.ip, s.dests[dest].address.ip);
+        let (client, bucket) = (self.names.of(client), super::schedule::bucket(client));
+        notes.push(Note::Moved { client, from: self.names.of(from), to: self.names.of(to), bucket });
+    }
     /// The template of a client, if it still holds: the server is in the table, and may be used.
     fn held(&mut self, key: Key, service: usize, notes: &mut Vec<Note>) -> Option<(u32, usize)> {
         let id = *self.by_client.get(&key)?;
@@ -428,9 +443,11 @@ impl Ipvs {
         if !dest.load.listed || (self.options.expire_quiescent_template && dest.load.weight == 0) {
             return None;
         }
-        if dest.load.weight == 0 && s == service {
-            let (client, server) = (self.names.of(key.0.ip), self.names.of(dest.address.ip));
-            notes.push(Note::Sticks { client, server });
+        let quiet = dest.load.weight == 0 && s == service;
+        let (client, server) = (key.0.ip, dest.address.ip);
+        let told = self.get_mut(id).is_some_and(|c| std::mem::replace(&mut c.stalled, quiet));
+        if quiet && !told {
+            notes.push(Note::Sticks { client: self.names.of(client), server: self.names.of(server) });
         }
         Some((id, d))
     }
@@ -701,6 +718,7 @@ pub fn service(c: &super::config::VirtualServer) -> Service {
         persistence: c.persistence_timeout,
         granularity: c.persistence_granularity,
         told: false,
+        homes: BTreeMap::new(),
         loads: Vec::new(),
     }
 }
