@@ -33,9 +33,10 @@ const FILES: [(&str, &str); 11] = [
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" | "Lvs" | "Server" => format!("{}.", container.to_lowercase()),
+        | "Dns" | "Resolver" | "Application" | "Lvs" => format!("{}.", container.to_lowercase()),
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
         "VrrpScript" => "keepalived.track_script[].".to_owned(),
+        "WebServer" => "server.".to_owned(),
         "VirtualServer" => "lvs.virtual_server[].".to_owned(),
         "RealServer" => "lvs.virtual_server[].real_server[].".to_owned(),
         "Schedule" => "lvs.virtual_server[].real_server[].check[].".to_owned(),

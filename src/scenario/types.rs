@@ -12,7 +12,7 @@ use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
 use crate::proto::haproxy::config::HAProxy;
-use crate::proto::lvs::{Lvs, Server};
+use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
@@ -176,7 +176,7 @@ pub enum Runs {
     /// A load-balancing director: IPVS, and keepalived's checkers.
     Lvs(Lvs),
     /// A server with workers and a queue, for directors to send to.
-    Server(Server),
+    Server(WebServer),
 }
 impl Runs {
     /// The name of the process.

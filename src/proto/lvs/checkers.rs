@@ -468,9 +468,10 @@ fn dest(v: &VirtualServer, r: &RealServer, weight: u32) -> Dest {
         lower: r.lthreshold,
         load: Load { listed: true, weight, ..Load::default() },
         scheduled: 0,
+        told: false,
     }
 }
 fn sorry_dest(v: &VirtualServer, address: Endpoint) -> Dest {
     let load = Load { listed: true, weight: 1, ..Load::default() };
-    Dest { address, kind: v.lb_kind, upper: 0, lower: 0, load, scheduled: 0 }
+    Dest { address, kind: v.lb_kind, upper: 0, lower: 0, load, scheduled: 0, told: false }
 }

@@ -266,7 +266,7 @@ pub enum Kind {
 /// A server behind a director: a queue, workers, a time that a request takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Server {
+pub struct WebServer {
     /// The port, TCP and UDP. Default 80.
     pub bind: u16,
     /// How many requests are worked on at once. Default 8.
@@ -290,9 +290,9 @@ pub struct Server {
     /// Process time: from the start to the first accepted connection. Default 0 s.
     pub startup_time: SpanRange,
 }
-impl Default for Server {
+impl Default for WebServer {
     fn default() -> Self {
-        Server {
+        WebServer {
             bind: 80,
             workers: 8,
             service_time: SpanRange::exactly(Span::ms(10)),

@@ -12,4 +12,4 @@ pub mod state;
 pub mod sync;
 pub mod table;
 
-pub use config::{Lvs, Server};
+pub use config::{Lvs, WebServer};

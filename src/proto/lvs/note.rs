@@ -66,6 +66,19 @@ impl Failure {
     }
 }
 
+/// Why a client goes to another server than before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MovedWhy {
+    /// Its bucket of the hash was dealt anew.
+    Bucket(usize),
+    /// Its template had expired.
+    Expired,
+    /// Weight 0 ended its template.
+    Quiescent,
+    /// Its server has left the table.
+    Gone,
+}
+
 /// A fact.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)] // The fields are explained by the words of each fact.
@@ -96,12 +109,10 @@ pub enum Note {
     NoServer { vip: Endpoint, hashed: Option<(Who, Who)> },
     /// Persistence sends a client to a server of weight 0.
     Sticks { client: Who, server: Who },
-    /// `expire_quiescent_template` let a client go from a server of weight 0.
-    Unstuck { client: Who, from: Who, to: Who },
     /// The first packet on an entry that the other director had sent.
     GoesOn { client: Who, server: Who },
-    /// A hash sends a client to another server than before.
-    Moved { client: Who, from: Who, to: Who, bucket: usize },
+    /// A client that a hash or a template kept on a server goes to another one.
+    Moved { client: Who, from: Who, to: Who, why: MovedWhy },
     /// An operator gave a server another weight.
     Weight { server: Who, from: u32, to: u32 },
 }
@@ -123,7 +134,6 @@ impl Note {
             Note::Back { .. } => "flow_resumed",
             Note::NoServer { .. } => "no_server",
             Note::Sticks { .. } => "sticks",
-            Note::Unstuck { .. } => "unstuck",
             Note::GoesOn { .. } => "flow_taken_over",
             Note::Moved { .. } => "remapped",
             Note::Weight { .. } => "weight",
@@ -193,16 +203,18 @@ impl Note {
             Note::Sticks { client, server } => {
                 (say!("lvs-sticks", client = client, server = server), say!("lvs-sticks-why"))
             }
-            Note::Unstuck { client, from, to } => {
-                (say!("lvs-unstuck", client = client, from = from, to = to), say!("lvs-unstuck-why"))
-            }
             Note::GoesOn { client, server } => {
                 (say!("lvs-goes-on", client = client, server = server), say!("lvs-goes-on-why"))
             }
-            Note::Moved { client, from, to, bucket } => (
-                say!("lvs-unstuck", client = client, from = from, to = to),
-                say!("lvs-moved-why", bucket = bucket),
-            ),
+            Note::Moved { client, from, to, why } => {
+                let why = match why {
+                    MovedWhy::Bucket(n) => say!("lvs-moved-bucket", bucket = n),
+                    MovedWhy::Expired => say!("lvs-moved-expired"),
+                    MovedWhy::Quiescent => say!("lvs-moved-quiescent"),
+                    MovedWhy::Gone => say!("lvs-moved-gone", server = from),
+                };
+                (say!("lvs-moved", client = client, from = from, to = to), why)
+            }
             Note::Weight { server, from, to } => {
                 let why = if *to == 0 { "lvs-weight-zero" } else { "lvs-weight-why" };
                 (say!("lvs-weight", server = server, from = from, to = to), say!(why))

@@ -3,7 +3,7 @@
 //! It models what a director's clients feel of a web server: how long they wait, whom it turns away, and that a request whose client has
 //! given up is worked on all the same. **Not modelled:** keepalive time-outs, memory, work that slows other work down.
 
-use super::config::{Distribution, Server};
+use super::config::{Distribution, WebServer};
 use crate::engine::exponential::exponential;
 use crate::engine::{Span, Time};
 use crate::net::Plane;
@@ -46,7 +46,7 @@ pub struct Totals {
 /// A server.
 #[derive(Clone, Debug)]
 pub struct RealServer {
-    config: Server,
+    config: WebServer,
     queue: VecDeque<Request>,
     workers: Vec<Option<Request>>,
     totals: Totals,
@@ -54,7 +54,7 @@ pub struct RealServer {
 
 impl RealServer {
     /// A server with this configuration.
-    pub fn new(config: Server) -> Self {
+    pub fn new(config: WebServer) -> Self {
         let workers = vec![None; config.workers as usize];
         RealServer { config, queue: VecDeque::new(), workers, totals: Totals::default() }
     }

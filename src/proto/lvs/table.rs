@@ -9,7 +9,7 @@
 
 use super::config::{Kind, Lvs, Transport};
 use super::msg::Record;
-use super::note::{Names, Note};
+use super::note::{MovedWhy, Names, Note};
 use super::schedule::{Load, Scheduler};
 use super::state::{State, Way, next};
 use crate::engine::{Span, Time};
@@ -36,6 +36,8 @@ pub struct Dest {
     pub load: Load,
     /// Connections that it has been given.
     pub scheduled: u64,
+    /// That packets for it are dropped has been told.
+    pub(super) told: bool,
 }
 impl Dest {
     fn bound(&mut self) {
@@ -73,7 +75,7 @@ pub struct Service {
     pub granularity: u8,
     /// That nobody was there for a connection has been told.
     told: bool,
-    /// Where a hash sent each client last.
+    /// Where a hash or a template sent each client last.
     homes: BTreeMap<Ip, usize>,
     loads: Vec<Load>,
 }
@@ -219,7 +221,7 @@ impl Ipvs {
         match s.dests.iter_mut().find(|d| d.address == like.address) {
             Some(d) => {
                 d.load.weight = like.load.weight;
-                d.load.listed = true;
+                (d.load.listed, d.told) = (true, false);
                 (d.kind, d.upper, d.lower) = (like.kind, like.upper, like.lower);
             }
             None => s.dests.push(like.clone()),
@@ -373,8 +375,13 @@ impl Ipvs {
         let Some(c) = self.get(id) else { return };
         let (client, server) = (c.key.0.ip, c.server.ip);
         let (client, server) = (self.names.of(client), self.names.of(server));
-        if let Some(c) = self.get_mut(id)
-            && !std::mem::replace(&mut c.stalled, true)
+        let dest = self.get_mut(id).and_then(|c| {
+            c.stalled = c.state == State::Established;
+            c.dest
+        });
+        if let Some((s, d)) = dest
+            && self.get(id).is_some_and(|c| c.stalled)
+            && !std::mem::replace(&mut self.services[s].dests[d].told, true)
         {
             notes.push(Note::Gone { client, server, expires });
         }
@@ -403,15 +410,20 @@ impl Ipvs {
             return None;
         };
         self.services[service].told = false;
-        self.tell_moved(service, dest, client, notes);
         let control = match (held, template) {
             (Some((id, _)), _) => Some(id),
             (None, Some(t)) => {
+                self.tell_moved(service, dest, client, notes);
                 let timeout = self.services[service].persistence;
-                self.tell_unstuck(t, service, dest, client, notes);
+                if let Some(old) = self.by_client.get(&t).copied() {
+                    self.drop_conn(old);
+                }
                 Some(self.make(t, service, dest, timeout, None, now))
             }
-            (None, None) => None,
+            (None, None) => {
+                self.tell_moved(service, dest, client, notes);
+                None
+            }
         };
         let control = control.and_then(|t| Some((t, self.get(t)?.birth)));
         let id = self.make(key, service, dest, State::None.timeout(), control, now);
@@ -424,16 +436,26 @@ impl Ipvs {
         }
         Some(id)
     }
-    /// A hash sends a client to another server than before: its bucket was dealt anew.
+    /// A client that a hash or a template kept on a server goes to another one.
     fn tell_moved(&mut self, service: usize, dest: usize, client: Ip, notes: &mut Vec<Note>) {
         let s = &mut self.services[service];
-        if s.hashed(client).is_none() || s.dests.get(dest).is_none() {
+        let hashes = s.hashed(client).is_some();
+        if !hashes && s.persistence.is_zero() {
             return;
         }
         let Some(before) = s.homes.insert(client, dest).filter(|b| *b != dest) else { return };
-        let (from, to) = (s.dests[before].address.ip, s.dests[dest].address.ip);
-        let (client, bucket) = (self.names.of(client), super::schedule::bucket(client));
-        notes.push(Note::Moved { client, from: self.names.of(from), to: self.names.of(to), bucket });
+        let old = &s.dests[before];
+        let why = if hashes {
+            MovedWhy::Bucket(super::schedule::bucket(client))
+        } else if !old.load.listed {
+            MovedWhy::Gone
+        } else if self.options.expire_quiescent_template && old.load.weight == 0 {
+            MovedWhy::Quiescent
+        } else {
+            MovedWhy::Expired
+        };
+        let (from, to) = (self.names.of(old.address.ip), self.names.of(s.dests[dest].address.ip));
+        notes.push(Note::Moved { client: self.names.of(client), from, to, why });
     }
     /// The template of a client, if it still holds: the server is in the table, and may be used.
     fn held(&mut self, key: Key, service: usize, notes: &mut Vec<Note>) -> Option<(u32, usize)> {
@@ -450,18 +472,6 @@ impl Ipvs {
             notes.push(Note::Sticks { client: self.names.of(client), server: self.names.of(server) });
         }
         Some((id, d))
-    }
-    /// A template that no longer holds makes way for a new one.
-    fn tell_unstuck(&mut self, key: Key, service: usize, dest: usize, client: Ip, notes: &mut Vec<Note>) {
-        let Some(id) = self.by_client.get(&key).copied() else { return };
-        if let Some((s, d)) = self.get(id).and_then(|c| c.dest)
-            && self.services[s].dests[d].load.listed
-        {
-            let from = self.names.of(self.services[s].dests[d].address.ip);
-            let to = self.names.of(self.services[service].dests[dest].address.ip);
-            notes.push(Note::Unstuck { client: self.names.of(client), from, to });
-        }
-        self.drop_conn(id);
     }
     fn make(
         &mut self,

@@ -9,7 +9,7 @@ use crate::proto::lvs::checkers::Checkers;
 use crate::proto::lvs::note::Names;
 use crate::proto::lvs::server::RealServer;
 use crate::proto::lvs::sync::SyncDaemon;
-use crate::proto::lvs::{Lvs, Server};
+use crate::proto::lvs::{Lvs, WebServer};
 use crate::sim::World;
 
 pub(super) fn director(
@@ -37,7 +37,7 @@ pub(super) fn director(
     }
 }
 
-pub(super) fn server(world: &mut World, _: &Plan<'_>, site: &Site<'_>, config: &Server) {
+pub(super) fn server(world: &mut World, _: &Plan<'_>, site: &Site<'_>, config: &WebServer) {
     let host = &mut world.hosts[site.id.0 as usize];
     let quiet = |ip: &Ip, tunnel| Quiet { ip: *ip, tunnel, arp: !config.arp_ignore };
     host.quiet.extend(config.lo.iter().map(|ip| quiet(ip, false)));

@@ -4,7 +4,7 @@ use super::Lint;
 use crate::engine::Span;
 use crate::net::addr::{Cidr, Endpoint, Ip};
 use crate::proto::lvs::config::{Check, Kind, RealServer, Schedule, Transport, VirtualServer};
-use crate::proto::lvs::{Lvs, Server};
+use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::vrrp::config::Keepalived;
 use crate::scenario::types::{Runs, Stack};
 
@@ -147,7 +147,7 @@ fn reaches(
         l.warn(path, format!("no host has the address {}", server.ip));
         return;
     };
-    let servers: Vec<&Server> = stack.hosts[host]
+    let servers: Vec<&WebServer> = stack.hosts[host]
         .runs
         .iter()
         .filter_map(|r| if let Runs::Server(s) = r { Some(s) } else { None })
@@ -182,7 +182,7 @@ fn has(stack: &Stack, c: &Lvs, host: &str, ip: Ip) -> bool {
         || super::addresses(stack).iter().any(|(_, h, a)| h == host && a.ip == ip)
 }
 
-pub(super) fn server(l: &mut Lint<'_>, all: &Addresses, (path, host): (&str, &str), s: &Server) {
+pub(super) fn server(l: &mut Lint<'_>, all: &Addresses, (path, host): (&str, &str), s: &WebServer) {
     let at = |f: &str| format!("{path}.{f}");
     if s.bind == 0 {
         l.error(&at("bind"), "a port goes from 1 to 65535", None);
