@@ -157,12 +157,7 @@ impl<P: Process> World<P> {
     }
 
     /// What a tunnel carries for this host, if the host has the tunnel.
-    pub(crate) fn unpack(
-        &self,
-        host: HostId,
-        outer: Ip,
-        inner: Payload<P::Msg>,
-    ) -> Option<Payload<P::Msg>> {
+    pub(crate) fn unpack(&self, host: HostId, outer: Ip, inner: Payload<P::Msg>) -> Option<Payload<P::Msg>> {
         let (Payload::Tcp(_, to, _) | Payload::Datagram(_, to, _)) = &inner else { return None };
         let has = self.hosts[host.0 as usize].quiet.iter().any(|q| q.tunnel && q.ip == to.ip);
         (self.owns(host, outer) && has).then_some(inner)

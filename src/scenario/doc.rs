@@ -50,7 +50,8 @@ fn prefix(container: &str) -> Option<String> {
         "Measured" => "drill.measured.".to_owned(),
         "MeasuredMark" => "drill.measured.marks[].".to_owned(),
         "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode"
-        | "FreezeClock" | "Algorithm" | "Kind" | "Script" | "Transport" | "Distribution" | "Every" | "WatchdogKind" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" => {
+        | "FreezeClock" | "Algorithm" | "Kind" | "Script" | "Transport" | "Distribution" | "Every"
+        | "WatchdogKind" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" => {
             format!("{container}.")
         }
         _ => return None,

@@ -62,7 +62,8 @@ mod tests {
 
     #[test]
     fn many_short_windows_are_one_spell_and_few_are_themselves() {
-        let at = |ms: u64| Outage { last_ok: Time::ms(ms), from: Time::ms(ms), to: Time::ms(ms + 10), over: true };
+        let at =
+            |ms: u64| Outage { last_ok: Time::ms(ms), from: Time::ms(ms), to: Time::ms(ms + 10), over: true };
         let few = [at(0), at(1_000), at(9_000)];
         assert_eq!(spells(&few).len(), 3);
         let many = [at(0), at(100), at(1_900), at(3_000), at(9_000)];

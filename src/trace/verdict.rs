@@ -226,7 +226,8 @@ fn pooled(sim: &Sim, director: &str, server: &str) -> Option<bool> {
     let table = &world.host(world.find_host(director)?).files.ipvs;
     let nics = &world.host(world.find_host(server)?).nics;
     let mut dests = table.services().iter().filter(|s| s.present).flat_map(|s| &s.dests);
-    Some(dests.any(|d| {
-        d.load.listed && d.load.weight > 0 && nics.iter().any(|n| n.primary.ip == d.address.ip)
-    }))
+    Some(
+        dests
+            .any(|d| d.load.listed && d.load.weight > 0 && nics.iter().any(|n| n.primary.ip == d.address.ip)),
+    )
 }

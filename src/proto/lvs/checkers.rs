@@ -9,7 +9,6 @@
 
 use super::config::{Check, Lvs, RealServer, Schedule, Script, VirtualServer};
 use super::note::{Failure, Names, Note};
-use super::schedule::Load;
 use super::table::{Dest, Ipvs, service};
 use crate::engine::Span;
 use crate::net::Plane;
@@ -461,17 +460,10 @@ fn plan(v: &VirtualServer, r: &RealServer, check: &Check) -> Plan {
     }
 }
 fn dest(v: &VirtualServer, r: &RealServer, weight: u32) -> Dest {
-    Dest {
-        address: r.address,
-        kind: r.lb_kind.unwrap_or(v.lb_kind),
-        upper: r.uthreshold,
-        lower: r.lthreshold,
-        load: Load { listed: true, weight, ..Load::default() },
-        scheduled: 0,
-        told: false,
-    }
+    let mut dest = Dest::new(r.address, r.lb_kind.unwrap_or(v.lb_kind), weight);
+    (dest.upper, dest.lower) = (r.uthreshold, r.lthreshold);
+    dest
 }
 fn sorry_dest(v: &VirtualServer, address: Endpoint) -> Dest {
-    let load = Load { listed: true, weight: 1, ..Load::default() };
-    Dest { address, kind: v.lb_kind, upper: 0, lower: 0, load, scheduled: 0, told: false }
+    Dest::new(address, v.lb_kind, 1)
 }

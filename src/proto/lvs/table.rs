@@ -40,6 +40,11 @@ pub struct Dest {
     pub(super) told: bool,
 }
 impl Dest {
+    /// A server without limits.
+    pub fn new(address: Endpoint, kind: Kind, weight: u32) -> Self {
+        let load = Load { listed: true, weight, ..Load::default() };
+        Dest { address, kind, upper: 0, lower: 0, load, scheduled: 0, told: false }
+    }
     fn bound(&mut self) {
         let l = &mut self.load;
         if self.upper > 0 && l.active + l.inactive >= self.upper {
@@ -49,7 +54,8 @@ impl Dest {
     fn unbound(&mut self) {
         let l = &mut self.load;
         let total = l.active + l.inactive;
-        let ends = if self.lower > 0 { total < self.lower } else { total * 4 < self.upper * 3 || self.upper == 0 };
+        let ends =
+            if self.lower > 0 { total < self.lower } else { total * 4 < self.upper * 3 || self.upper == 0 };
         if ends {
             l.overload = false;
         }
@@ -312,7 +318,8 @@ impl Ipvs {
             id = None;
         }
         if let Some(i) = id {
-            let gone = self.get(i).and_then(|c| c.dest).is_some_and(|(s, d)| !self.services[s].dests[d].load.listed);
+            let gone =
+                self.get(i).and_then(|c| c.dest).is_some_and(|(s, d)| !self.services[s].dests[d].load.listed);
             if gone {
                 let expires = self.options.expire_nodest_conn;
                 self.tell_gone(i, expires, notes);
@@ -326,7 +333,8 @@ impl Ipvs {
         let id = match id {
             Some(id) => id,
             None => {
-                let Some(service) = self.service(p.to, transport).filter(|s| self.services[*s].present) else {
+                let Some(service) = self.service(p.to, transport).filter(|s| self.services[*s].present)
+                else {
                     return Verdict::Pass;
                 };
                 if transport == Transport::Tcp && p.flag != Flag::Syn {
@@ -630,7 +638,12 @@ impl Ipvs {
         let Some(c) = self.conns.get_mut(id as usize).and_then(Option::as_mut) else { return };
         let tells = matches!(
             c.state,
-            State::Established | State::FinWait | State::CloseWait | State::TimeWait | State::Close | State::Udp
+            State::Established
+                | State::FinWait
+                | State::CloseWait
+                | State::TimeWait
+                | State::Close
+                | State::Udp
         );
         let news = c.state != c.sent_state && !matches!(c.state, State::Established | State::Udp);
         let counted = if period > 0 { c.packets % period == threshold } else { c.packets == threshold };

@@ -11,7 +11,13 @@ use crate::scenario::types::{Runs, Stack};
 /// Network, host, address.
 type Addresses = [(String, String, Cidr)];
 
-pub(super) fn director(l: &mut Lint<'_>, stack: &Stack, all: &Addresses, (path, host): (&str, &str), c: &Lvs) {
+pub(super) fn director(
+    l: &mut Lint<'_>,
+    stack: &Stack,
+    all: &Addresses,
+    (path, host): (&str, &str),
+    c: &Lvs,
+) {
     let at = |f: &str| format!("{path}.{f}");
     if c.virtual_server.is_empty() {
         l.error(path, "a director without a virtual service", Some("add `virtual_server: [..]`".to_owned()));
@@ -82,7 +88,10 @@ fn service(l: &mut Lint<'_>, at: &impl Fn(&str) -> String, v: &VirtualServer) {
     if u64::from(v.quorum) + u64::from(v.hysteresis) > sum {
         l.warn(
             &at(".quorum"),
-            format!("the servers weigh {sum} together: a lost quorum of {} + {} never comes back", v.quorum, v.hysteresis),
+            format!(
+                "the servers weigh {sum} together: a lost quorum of {} + {} never comes back",
+                v.quorum, v.hysteresis
+            ),
         );
     }
     if !(1..=32).contains(&v.persistence_granularity) {
@@ -155,13 +164,22 @@ fn reaches(
     let vip = v.address.ip;
     match kind {
         Kind::NAT if servers.iter().all(|s| s.gateway.is_none()) && !servers.is_empty() => {
-            l.warn(path, format!("{host} has no `gateway`: its answers do not pass the director, and NAT needs that"));
+            l.warn(
+                path,
+                format!("{host} has no `gateway`: its answers do not pass the director, and NAT needs that"),
+            );
         }
         Kind::DR if !servers.iter().any(|s| s.lo.contains(&vip) || s.tunl0.contains(&vip)) => {
-            l.warn(path, format!("{host} does not have {vip} on `lo`: it drops what the director sends (DR)"));
+            l.warn(
+                path,
+                format!("{host} does not have {vip} on `lo`: it drops what the director sends (DR)"),
+            );
         }
         Kind::TUN if !servers.iter().any(|s| s.tunl0.contains(&vip)) => {
-            l.warn(path, format!("{host} does not have {vip} on `tunl0`: it drops what the director sends (TUN)"));
+            l.warn(
+                path,
+                format!("{host} does not have {vip} on `tunl0`: it drops what the director sends (TUN)"),
+            );
         }
         _ => {}
     }
@@ -196,6 +214,9 @@ pub(super) fn server(l: &mut Lint<'_>, all: &Addresses, (path, host): (&str, &st
         l.error(&at("gateway"), format!("{g} is on no network of {host}"), None);
     }
     if !s.arp_ignore && !(s.lo.is_empty() && s.tunl0.is_empty()) {
-        l.warn(&at("arp_ignore"), "this server answers ARP for the virtual address: clients may pass the director by");
+        l.warn(
+            &at("arp_ignore"),
+            "this server answers ARP for the virtual address: clients may pass the director by",
+        );
     }
 }
