@@ -837,3 +837,33 @@ fn lbv_21_ejection_moves_the_load_to_the_others() {
     let growth = (waiting(&sim) as f64 - before) / 40_000.0;
     assert!((growth - 0.2).abs() <= 3.0 * (6.2f64 / 40_000.0).sqrt(), "{growth}");
 }
+
+#[test]
+fn a_pair_with_nat_moves_address_and_gateway_together() {
+    let l = drill("lvs-nat-pair", r#"until: "60s", faults: [At("30s..31s", PowerOff("lb1"))]"#, &[]);
+    for r in runs(&l, 5) {
+        for c in r.requests.clients() {
+            let longest = r.requests.outages_of(c, true, r.end).iter().map(|o| o.length()).max();
+            let longest = longest.unwrap_or_default();
+            assert!(longest <= Span::ms(3_700), "{}: {longest}", r.host(c.0));
+        }
+        assert!(mark(&r, "flow_taken_over", "takes over the flow of app2", fault(&r, 1)).is_some());
+    }
+}
+
+#[test]
+fn the_sync_daemon_is_two_to_three_seconds_late() {
+    // A connection that began a second before its director died is unknown to the other one.
+    for (start, known) in [("25s", true), ("29s", false)] {
+        let l = drill(
+            "lvs-pair",
+            r#"until: "60s", faults: [At("30s", PowerOff("lb1"))]"#,
+            &[("app2.client.start_after", start)],
+        );
+        for r in runs(&l, 5) {
+            let taken = mark(&r, "flow_taken_over", "takes over the flow of app2", fault(&r, 1));
+            let reset = mark(&r, "no_entry", "answers app2 with RST", fault(&r, 1));
+            assert_eq!((taken.is_some(), reset.is_some()), (known, !known), "{start}");
+        }
+    }
+}

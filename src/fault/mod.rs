@@ -130,7 +130,7 @@ fn weigh(
     world: &mut World,
     (target, server, weight): (&crate::scenario::types::Target, &str, u32),
     vips: &[crate::net::addr::Ip],
-    s: &mut Sched,
+    s: &Sched,
 ) {
     let Some(server) = world.find_host(server) else { return };
     for host in resolve(world, target, vips) {

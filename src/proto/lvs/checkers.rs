@@ -181,7 +181,7 @@ impl Checkers {
             self.lose_quorum(n, cx);
         }
     }
-    fn stop(&mut self, cx: &mut Cx<'_>) {
+    fn stop(&self, cx: &mut Cx<'_>) {
         cx.note(crate::proto::Note::Lvs(Note::Stopping));
         for n in 0..self.watched.len() {
             cx.files.ipvs.remove_service(self.watched[n].table);

@@ -213,7 +213,8 @@ pub(super) fn server(l: &mut Lint<'_>, all: &Addresses, (path, host): (&str, &st
     {
         l.error(&at("gateway"), format!("{g} is on no network of {host}"), None);
     }
-    if !s.arp_ignore && !(s.lo.is_empty() && s.tunl0.is_empty()) {
+    let quiet = s.lo.len() + s.tunl0.len();
+    if !s.arp_ignore && quiet > 0 {
         l.warn(
             &at("arp_ignore"),
             "this server answers ARP for the virtual address: clients may pass the director by",
