@@ -222,10 +222,10 @@ pub enum Script {
 /// The protocol of a virtual service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Transport {
-    /// TCP.
+    /// Connections: TCP.
     #[default]
     Tcp,
-    /// UDP.
+    /// Datagrams: UDP.
     Udp,
 }
 
