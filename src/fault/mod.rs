@@ -119,9 +119,28 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
                 world.hosts[h.0 as usize].disk.full = false;
             }
         }
+        Fault::Weight { target, server, weight } => weigh(world, (target, server, *weight), vips, s),
         links => link::apply(world, links, vips, s),
     }
     world.changed = true;
+}
+
+/// An operator gives a server another weight in the tables of directors.
+fn weigh(
+    world: &mut World,
+    (target, server, weight): (&crate::scenario::types::Target, &str, u32),
+    vips: &[crate::net::addr::Ip],
+    s: &Sched,
+) {
+    let Some(server) = world.find_host(server) else { return };
+    for host in resolve(world, target, vips) {
+        for i in 0..world.host(server).nics.len() {
+            let ip = world.host(server).nics[i].primary.ip;
+            for note in world.hosts[host.0 as usize].files.ipvs.weigh(ip, weight) {
+                world.tell(s, Some(host), None, What::Note(crate::proto::Note::Lvs(note)));
+            }
+        }
+    }
 }
 
 /// Does something to a process of every target host that has it.
@@ -169,7 +188,8 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::ClockDrift { target, .. }
         | F::DiskSlow { target, .. }
         | F::DiskFull { target }
-        | F::DiskOk { target } => Some(target),
+        | F::DiskOk { target }
+        | F::Weight { target, .. } => Some(target),
         F::Heal { target } => target.as_ref(),
     }
 }
@@ -232,6 +252,7 @@ pub fn describe(fault: &Fault) -> String {
         F::DiskSlow { by, .. } => say!("fault-disk-slow", by = by, t = t),
         F::DiskFull { .. } => say!("fault-disk-full", t = t),
         F::DiskOk { .. } => say!("fault-disk-ok", t = t),
+        F::Weight { server, weight, .. } => say!("fault-weight", server = server, weight = weight, t = t),
     }
 }
 

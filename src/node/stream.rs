@@ -19,7 +19,7 @@ impl<P: Process> World<P> {
         options: TcpOptions,
         s: &mut Sch<P>,
     ) {
-        let own = self.host(host).addresses.iter().any(|(_, a)| a.ip == remote.ip);
+        let own = self.owns(host, remote.ip);
         let from = if own { Some(remote.ip) } else { self.route(host, remote.ip).map(|r| r.1) };
         let port = self.hosts[host.0 as usize].tcp.port();
         let local = Endpoint::new(from.unwrap_or(Ip::NONE), port);
@@ -248,7 +248,7 @@ impl<P: Process> World<P> {
         let Some(id) = known else {
             match segment {
                 Segment::Syn => self.syn(host, from, to, plane, s),
-                Segment::Rst => {}
+                Segment::Rst | Segment::Unreachable(_) => {}
                 _ => {
                     self.emit(host, from.ip, plane, Payload::Tcp(to, from, Segment::Rst), s);
                 }
@@ -311,6 +311,12 @@ impl<P: Process> World<P> {
                 }
             }
             Segment::Rst => self.finish(host, id, Tcp::Reset, s),
+            Segment::Unreachable(of_host) => {
+                if c.state == State::SynSent {
+                    let news = if of_host { Tcp::Unreachable } else { Tcp::Reset };
+                    self.finish(host, id, news, s);
+                }
+            }
             Segment::Probe => {
                 let ack = c.recv_next;
                 self.put(host, id, Segment::Ack(ack), s);

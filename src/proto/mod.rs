@@ -8,12 +8,15 @@ pub mod dns;
 pub mod etcd;
 pub mod haproxy;
 pub mod http;
+pub mod lvs;
 pub mod patroni;
 pub mod postgres;
 pub mod raft;
 pub mod vrrp;
 
+use crate::engine::Time;
 use crate::node::disk::End;
+use crate::node::forward::{Packet, Verdict};
 use crate::node::process::{Action, Ctx, HostId, Input, Process, Tcp};
 
 /// What a process of a world sees and asks.
@@ -50,6 +53,8 @@ pub enum Msg {
     Dns(Box<dns::msg::Dns>),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// Connections, from director to director.
+    Ipvs(lvs::msg::Sync),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -68,6 +73,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Ipvs(records) => ("connections", records.len() as u32),
     }
 }
 
@@ -94,6 +100,8 @@ pub enum Note {
     App(app::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// Directors.
+    Lvs(lvs::note::Note),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -109,6 +117,7 @@ impl Note {
             Note::Dns(n) => n.mark(),
             Note::App(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Lvs(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -124,6 +133,7 @@ impl Note {
             Note::Dns(n) => n.text(),
             Note::App(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Lvs(n) => n.text(),
         }
     }
 }
@@ -135,6 +145,8 @@ pub struct Files {
     pub pg: postgres::DataDir,
     /// A batch cluster's node.
     pub batch: batch::NodeFiles,
+    /// The kernel's table of virtual services and their connections.
+    pub ipvs: lvs::table::Ipvs,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -179,6 +191,12 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// The checkers of a director.
+    Lvs(Box<lvs::checkers::Checkers>),
+    /// The sync daemon of a director's kernel.
+    IpvsSync(lvs::sync::SyncDaemon),
+    /// A real server.
+    Server(Box<lvs::server::RealServer>),
 }
 
 impl Process for Daemon {
@@ -219,6 +237,9 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Lvs(p) => p.on(input, ctx),
+            Daemon::IpvsSync(p) => p.on(input, ctx),
+            Daemon::Server(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -240,7 +261,16 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Lvs(p) => p.reset(end == End::PowerLost, &mut files.ipvs),
+            Daemon::IpvsSync(_) => {}
+            Daemon::Server(p) => p.reset(),
         }
+    }
+    fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
+        let mut told = Vec::new();
+        let verdict = files.ipvs.forward(packet, now, &mut told);
+        notes.extend(told.into_iter().map(Note::Lvs));
+        verdict
     }
 }
 

@@ -16,7 +16,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -28,17 +28,24 @@ const FILES: [(&str, &str); 11] = [
     (include_str!("../proto/dns/config.rs"), "RFC 1035, RFC 2136"),
     (include_str!("../proto/app/config.rs"), "libpq, pgJDBC and HikariCP documentation"),
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
+    (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
 ];
 
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" => {
+        | "Dns" | "Resolver" | "Application" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" | "Lvs" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
         "Job" => "sbatch.jobs[].".to_owned(),
         "VrrpScript" => "keepalived.track_script[].".to_owned(),
+        "WebServer" => "server.".to_owned(),
+        "VirtualServer" => "lvs.virtual_server[].".to_owned(),
+        "RealServer" => "lvs.virtual_server[].real_server[].".to_owned(),
+        "Schedule" => "lvs.virtual_server[].real_server[].check[].".to_owned(),
+        "HttpGet" => "lvs.virtual_server[].real_server[].check[].HTTP_GET.".to_owned(),
+        "Misc" => "lvs.virtual_server[].real_server[].check[].MISC_CHECK.".to_owned(),
         "TrackInterface" => "keepalived.track_interface[].".to_owned(),
         "Network" => "networks.NAME.".to_owned(),
         "Host" => "hosts.NAME.".to_owned(),
@@ -47,8 +54,9 @@ fn prefix(container: &str) -> Option<String> {
         "Measured" => "drill.measured.".to_owned(),
         "MeasuredMark" => "drill.measured.marks[].".to_owned(),
         "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode"
-        | "FreezeClock" | "WatchdogKind" | "SchedulerType" | "Launcher" | "OnFailure" | "Check"
-        | "Protocol" | "InitialState" | "When" | "At" | "Role" => {
+        | "FreezeClock" | "Algorithm" | "Kind" | "Script" | "Transport" | "Distribution" | "Every"
+        | "WatchdogKind" | "SchedulerType" | "Launcher" | "OnFailure" | "Check" | "Protocol"
+        | "InitialState" | "When" | "At" | "Role" => {
             format!("{container}.")
         }
         _ => return None,

@@ -13,6 +13,7 @@ use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
@@ -181,6 +182,10 @@ pub enum Runs {
     Sbatch(Sbatch),
     /// The file server of a batch cluster.
     Nfs(Nfs),
+    /// A load-balancing director: IPVS, and keepalived's checkers.
+    Lvs(Lvs),
+    /// A server with workers and a queue, for directors to send to.
+    Server(WebServer),
 }
 impl Runs {
     /// The name of the process.
@@ -200,6 +205,8 @@ impl Runs {
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
+            Runs::Lvs(_) => "lvs",
+            Runs::Server(_) => "server",
         }
     }
 }
@@ -392,6 +399,8 @@ pub enum Fault {
     DiskFull { target: Target },
     /// The disk is itself again.
     DiskOk { target: Target },
+    /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
+    Weight { target: Target, server: String, weight: u32 },
 }
 
 /// What happens to packets for a frozen host.
@@ -459,6 +468,10 @@ pub enum Expect {
     ReadsResume { within: Span },
     /// The longest outage that clients see lies in this range (`"25s..55s"`).
     Outage { between: SpanRange },
+    /// So many requests of clients fail in all.
+    Failures { min: u64, max: u64 },
+    /// So many marks of a kind come after the first fault.
+    Marks { kind: String, min: u64, max: u64 },
     /// The condition holds at some moment not later than `by` (after the start).
     Eventually { state: Condition, by: Span },
     /// The condition holds from `from` to `to` (default: to the end).
@@ -499,6 +512,10 @@ pub enum Condition {
     HoldsVip(String),
     /// The host does not have it.
     NoVip(String),
+    /// The director (first name) gives the server (second name) new connections.
+    InPool(String, String),
+    /// It does not.
+    NotInPool(String, String),
 }
 
 /// Roles that conditions speak of.
@@ -539,6 +556,10 @@ pub enum Witness {
     ControllerBack,
     /// A batch cluster's node is DOWN.
     NodeDown,
+    /// A director took a server out of its table after the first fault.
+    Ejected,
+    /// A director's service lost its quorum after the first fault.
+    QuorumLost,
 }
 
 /// What a real cluster did.

@@ -2,7 +2,7 @@
 
 use crate::engine::{Span, Time};
 use crate::proto::batch::msg::JobId;
-use crate::proto::batch::note::{Ended, Note};
+use crate::proto::batch::note::{Back, Ended, Note};
 use std::sync::Arc;
 
 /// A stay of a job on its nodes.
@@ -14,6 +14,8 @@ pub struct Stay {
     pub from: Time,
     /// To when, if it is over.
     pub to: Option<Time>,
+    /// So much of the job's work was safe when it began.
+    pub safe: Span,
 }
 
 /// A job.
@@ -31,6 +33,8 @@ pub struct Job {
     pub stays: Vec<Stay>,
     /// How it ended, if it has.
     pub ended: Option<(Time, Ended)>,
+    /// So much of its work is safe.
+    pub safe: Span,
     /// Work that was lost, in node-time.
     pub lost: Span,
 }
@@ -70,21 +74,39 @@ impl Jobs {
                 submitted: at,
                 stays: Vec::new(),
                 ended: None,
+                safe: Span::ZERO,
                 lost: Span::ZERO,
             }),
             Note::Started { job, list, .. } => {
                 if let Some(j) = self.get(job.job) {
                     close(j, at);
-                    j.stays.push(Stay { nodes: list.clone(), from: at, to: None });
+                    j.stays.push(Stay { nodes: list.clone(), from: at, to: None, safe: j.safe });
                 }
             }
             Note::Ended { job, how, .. } => {
                 if let Some(j) = self.get(job.job) {
+                    if *how == Ended::NodeFail {
+                        in_vain(j, at);
+                    }
                     close(j, at);
                     j.ended = Some((at, *how));
                 }
             }
-            Note::Requeued { job, .. } | Note::Held { job, .. } => {
+            Note::Checkpoint { job, safe, .. } => {
+                if let Some(j) = self.get(job.job) {
+                    j.safe = *safe;
+                }
+            }
+            Note::Requeued { job, why, .. } => {
+                if let Some(j) = self.get(job.job) {
+                    // What a script lost it has told itself.
+                    if !matches!(why, Back::Script) {
+                        in_vain(j, at);
+                    }
+                    close(j, at);
+                }
+            }
+            Note::Held { job, .. } => {
                 if let Some(j) = self.get(job.job) {
                     close(j, at);
                 }
@@ -125,6 +147,13 @@ impl Jobs {
     }
 }
 
+/// The time on the nodes that gave nothing that is safe.
+fn in_vain(j: &mut Job, at: Time) {
+    if let Some(s) = j.stays.last().filter(|s| s.to.is_none()) {
+        let gained = j.safe.saturating_sub(s.safe);
+        j.lost += at.since(s.from).saturating_sub(gained).times(u64::from(j.nodes));
+    }
+}
 fn close(j: &mut Job, at: Time) {
     if let Some(s) = j.stays.last_mut()
         && s.to.is_none()

@@ -4,5 +4,6 @@ pub mod jobs;
 pub mod marks;
 pub mod measure;
 pub mod outage;
+pub mod partial;
 pub mod run;
 pub mod verdict;

@@ -126,7 +126,7 @@ impl Collector {
         for e in &world.log.entries {
             match &e.what {
                 What::Note(Note::Client(n)) => {
-                    self.run.requests.add(*n);
+                    self.run.requests.add((e.host, e.pid), *n);
                     if !matches!(n.outcome, crate::proto::client::process::Outcome::Ok(_)) {
                         self.witness(Witness::ClientError);
                     }
@@ -164,6 +164,12 @@ impl Collector {
                 if m.kind == "master" && faulted {
                     self.witness(Witness::Detected);
                 }
+                if m.kind == "backend_down" && faulted {
+                    self.witness(Witness::Ejected);
+                }
+                if m.kind == "quorum_lost" && faulted {
+                    self.witness(Witness::QuorumLost);
+                }
                 self.run.marks.push(m);
             }
             if self.keep_log {
@@ -183,34 +189,40 @@ impl Collector {
     }
     /// Where clients' requests began to fail and to succeed again.
     fn client_marks(&mut self) {
-        let client = self.run.processes.iter().position(|p| p == "client");
-        let host = client.and_then(|_| {
-            self.run.log.iter().find(|e| matches!(e.what, What::Note(Note::Client(_)))).and_then(|e| e.host)
-        });
-        let mut windows = self.run.outages(true);
-        for w in self.run.outages(false) {
-            if !windows.contains(&w) {
-                windows.push(w);
+        for (host, pid) in self.run.requests.clients() {
+            let of = |write| self.run.requests.outages_of((host, pid), write, self.run.end);
+            let mut windows = of(true);
+            for w in of(false) {
+                if !windows.contains(&w) {
+                    windows.push(w);
+                }
             }
-        }
-        let pid = client.map(|p| crate::node::process::Pid(p as u16));
-        for w in windows {
-            let make = |at, kind, text: String, why: String| Mark {
-                at,
-                kind,
-                host,
-                pid,
-                text,
-                why,
-                event: crate::engine::EventId(0),
-                cause: crate::engine::EventId(0),
-                story: true,
-            };
-            let first = make(w.from, "client_first_error", crate::say!("mark-first-failed"), String::new());
-            self.run.marks.push(first);
-            if w.over {
-                let why = crate::say!("mark-outage", time = Time(w.length().0));
-                self.run.marks.push(make(w.to, "client_resumed", crate::say!("mark-first-success"), why));
+            windows.sort_by_key(|w| w.from);
+            for w in super::partial::spells(&windows) {
+                let make = |at, kind, text: String, why: String| Mark {
+                    at,
+                    kind,
+                    host,
+                    pid,
+                    text,
+                    why,
+                    event: crate::engine::EventId(0),
+                    cause: crate::engine::EventId(0),
+                    story: true,
+                };
+                let (failed, all) = self.run.requests.failed((host, pid), w.from, w.to);
+                let why = if w.partial() {
+                    crate::say!("mark-some-failed", failed = failed, all = all, to = w.to)
+                } else {
+                    String::new()
+                };
+                let first = make(w.from, "client_first_error", crate::say!("mark-first-failed"), why);
+                self.run.marks.push(first);
+                if w.over {
+                    let what = if w.partial() { "mark-all-succeed" } else { "mark-first-success" };
+                    let why = crate::say!("mark-outage", time = Time(w.longest.0));
+                    self.run.marks.push(make(w.to, "client_resumed", crate::say!(what), why));
+                }
             }
         }
         self.run.marks.sort_by_key(|m| m.at);

@@ -122,6 +122,25 @@ impl Judge {
                     say!("verdict-it-was", time = Time(longest.0)),
                 )
             }
+            Expect::Failures { min, max } => {
+                let (ok, all) = run.requests.counts(true);
+                let (reads_ok, reads) = run.requests.counts(false);
+                let n = (all - ok).max(reads - reads_ok);
+                (
+                    say!("verdict-failures", min = min, max = max),
+                    (*min..=*max).contains(&n),
+                    say!("verdict-failures-were", n = n),
+                )
+            }
+            Expect::Marks { kind, min, max } => {
+                let from = run.first_fault().unwrap_or(Time::ZERO);
+                let n = run.marks.iter().filter(|m| m.kind == kind && m.at >= from).count() as u64;
+                (
+                    say!("verdict-marks", kind = kind, min = min, max = max),
+                    (*min..=*max).contains(&n),
+                    say!("verdict-marks-were", n = n),
+                )
+            }
             Expect::Eventually { state, by } => {
                 let detail =
                     self.met[i].map_or_else(|| say!("verdict-did-not"), |t| say!("verdict-since", at = t));
@@ -195,11 +214,18 @@ fn resumes(run: &Run, what: &str, writes: &[bool], within: Span) -> (String, boo
 /// Whether a condition holds just now.
 pub fn holds(sim: &Sim, c: &Condition) -> bool {
     let world = &sim.model.world;
-    let (Condition::Role(host, _) | Condition::HoldsVip(host) | Condition::NoVip(host)) = c;
+    if let Condition::InPool(director, server) | Condition::NotInPool(director, server) = c {
+        return pooled(sim, director, server) == Some(matches!(c, Condition::InPool(..)));
+    }
+    let (Condition::Role(host, _)
+    | Condition::HoldsVip(host)
+    | Condition::NoVip(host)
+    | Condition::InPool(host, _)
+    | Condition::NotInPool(host, _)) = c;
     let Some(id) = world.find_host(host) else { return false };
     let has = sim.model.vips.iter().any(|v| world.holders(*v).any(|h| h == id));
     match c {
-        Condition::HoldsVip(_) => has,
+        Condition::HoldsVip(_) | Condition::InPool(..) | Condition::NotInPool(..) => has,
         Condition::NoVip(_) => !has,
         Condition::Role(_, r) => {
             let wanted = match r {
@@ -217,5 +243,19 @@ fn words(c: &Condition) -> String {
         Condition::Role(h, r) => say!("verdict-role", host = h, role = format!("{r:?}")),
         Condition::HoldsVip(h) => say!("verdict-holds", host = h),
         Condition::NoVip(h) => say!("verdict-not-holds", host = h),
+        Condition::InPool(d, s) => say!("verdict-in-pool", host = d, server = s),
+        Condition::NotInPool(d, s) => say!("verdict-not-in-pool", host = d, server = s),
     }
+}
+
+/// Whether a director gives a server new connections; `None` if one of them does not exist.
+fn pooled(sim: &Sim, director: &str, server: &str) -> Option<bool> {
+    let world = &sim.model.world;
+    let table = &world.host(world.find_host(director)?).files.ipvs;
+    let nics = &world.host(world.find_host(server)?).nics;
+    let mut dests = table.services().iter().filter(|s| s.present).flat_map(|s| &s.dests);
+    Some(
+        dests
+            .any(|d| d.load.listed && d.load.weight > 0 && nics.iter().any(|n| n.primary.ip == d.address.ip)),
+    )
 }

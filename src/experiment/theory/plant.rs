@@ -1,7 +1,8 @@
 //! Hosts that lose power after exponentially distributed times and are repaired by crews, in a world of the real engine.
 
+use crate::engine::exponential::exponential;
 use crate::engine::random::StreamId;
-use crate::engine::{Engine, Model, Scheduler, Span, SpanRange, Time, exponential};
+use crate::engine::{Engine, Model, Scheduler, Span, SpanRange, Time};
 use crate::node::log::Level;
 use crate::node::process::HostId;
 use crate::node::world::{Ev, Power};
@@ -30,8 +31,8 @@ pub struct Plant {
 
 impl Plant {
     fn draw(&mut self, host: u16, mean: Span) -> Span {
-        let word = self.world.streams.below(self.luck[host as usize], exponential::BOUND);
-        exponential::span(mean, word)
+        let word = self.world.streams.below(self.luck[host as usize], u64::MAX);
+        exponential(word, mean)
     }
     fn count(&self) -> usize {
         self.world.hosts.iter().filter(|h| h.power == Power::Off).count()

@@ -2,7 +2,8 @@
 //!
 //! The network takes no time here, so that what is measured is the queue alone.
 
-use crate::engine::{Chance, Engine, Model, Scheduler, Span, SpanRange, Time, exponential};
+use crate::engine::exponential::exponential;
+use crate::engine::{Chance, Engine, Model, Scheduler, Span, SpanRange, Time};
 use crate::net::Plane;
 use crate::net::addr::{Cidr, Endpoint, Ip};
 use crate::net::arp::NeighParms;
@@ -184,8 +185,8 @@ impl Process for Party {
 type Cx<'a> = Ctx<'a, Msg, (), ()>;
 
 fn next_arrival(setup: &Setup, ctx: &mut Cx<'_>) {
-    let draw = ctx.below(exponential::BOUND);
-    ctx.set_timer(Timer(0), exponential::span(setup.arrivals, draw));
+    let draw = ctx.below(u64::MAX);
+    ctx.set_timer(Timer(0), exponential(draw, setup.arrivals));
 }
 fn send(to: Ip, msg: Msg, ctx: &mut Cx<'_>) {
     let (from, to) = (Endpoint::new(Ip::NONE, PORT), Endpoint::new(to, PORT));
@@ -242,8 +243,8 @@ impl Server {
         let time = match self.setup.kind {
             Service::Constant => self.setup.service,
             Service::Exponential => {
-                let draw = ctx.below(exponential::BOUND);
-                exponential::span(self.setup.service, draw)
+                let draw = ctx.below(u64::MAX);
+                exponential(draw, self.setup.service)
             }
         };
         ctx.set_timer(Timer(worker), time);

@@ -39,6 +39,8 @@ pub enum Note {
     Waits { job: About, free: u32, planned: Option<Time> },
     /// A job asks for more nodes than there are.
     TooLarge { job: About, all: u32 },
+    /// A job that came back waits for nodes that still have something of it.
+    Completing { job: About, on: Arc<str> },
     /// A job ended.
     Ended { job: About, how: Ended, ran: Span },
     /// A job came back to the queue.
@@ -108,7 +110,7 @@ impl Note {
             Note::Submitted { .. } => "job_submitted",
             Note::NotSubmitted { .. } => "job_refused",
             Note::Started { .. } => "job_started",
-            Note::Waits { .. } | Note::TooLarge { .. } => "job_waits",
+            Note::Waits { .. } | Note::TooLarge { .. } | Note::Completing { .. } => "job_waits",
             Note::Ended { how: Ended::Completed, .. } => "job_done",
             Note::Ended { how: Ended::Failed, .. } => "job_failed",
             Note::Ended { how: Ended::Timeout, .. } => "job_timeout",
@@ -167,6 +169,9 @@ impl Note {
             ),
             Note::TooLarge { job, all } => {
                 (say!("batch-waits", job = job.name), say!("batch-too-large", nodes = job.nodes, all = all))
+            }
+            Note::Completing { job, on } => {
+                (say!("batch-waits", job = job.name), say!("batch-completing", on = on))
             }
             Note::Ended { job, how, ran } => {
                 let word = match how {

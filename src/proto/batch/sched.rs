@@ -7,7 +7,7 @@
 use super::config::SchedulerType;
 use super::controller::{Controller, SCHED, SLICE, Tag};
 use super::msg::Ask;
-use super::note::Note;
+use super::note::{Note, folded};
 use super::plan::{self, Plan, Running, Waiting, Why};
 use super::state::{Reason, State};
 use crate::engine::Time;
@@ -32,6 +32,16 @@ impl Controller {
             if j.state == State::Pending && j.spec.nodes > all && j.reason != Reason::PartitionConfig {
                 j.reason = Reason::PartitionConfig;
                 Self::tell(Note::TooLarge { job: Self::about(&self.jobs[i]), all }, ctx);
+            }
+        }
+        for i in 0..self.jobs.len() {
+            let j = &self.jobs[i];
+            let held_up = j.state == State::Pending && j.eligible <= now && !j.dirty.is_empty();
+            if held_up && j.reason != Reason::Completing {
+                let names: Vec<std::sync::Arc<str>> = j.dirty.iter().map(|n| self.node_name(*n)).collect();
+                let on = folded(names.iter().map(|n| &**n)).into();
+                Self::tell(Note::Completing { job: Self::about(j), on }, ctx);
+                self.jobs[i].reason = Reason::Completing;
             }
         }
         let ready = |i: &usize| {

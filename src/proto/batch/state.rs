@@ -41,6 +41,8 @@ pub enum Reason {
     PartitionConfig,
     /// It may not start yet.
     BeginTime,
+    /// Nodes that it had before still have something of it.
+    Completing,
     /// It came back too often.
     JobHeldAdmin,
 }

@@ -15,7 +15,8 @@ use super::note::{About, Note};
 use super::rpc::{Calls, Heard};
 use super::state::name_of;
 use super::{Cluster, Order};
-use crate::engine::{Span, Time, exponential};
+use crate::engine::exponential::exponential;
+use crate::engine::{Span, Time};
 use crate::net::Plane;
 use crate::net::addr::{Endpoint, Ip};
 use crate::node::disk::End;
@@ -248,8 +249,8 @@ impl Steps {
             told: false,
         });
         if !self.mtbf.is_zero() {
-            let draw = ctx.below(exponential::BOUND);
-            ctx.set_timer(Self::timer(slot, CRASH), exponential::span(self.mtbf, draw));
+            let draw = ctx.below(u64::MAX);
+            ctx.set_timer(Self::timer(slot, CRASH), exponential(draw, self.mtbf));
         }
         if rank > 0 {
             self.send_beat(slot, ctx);
@@ -341,8 +342,8 @@ impl Steps {
             PHASE => self.phase_over(slot, ctx),
             BEAT => self.beat_due(slot, ctx),
             CRASH => {
-                let draw = ctx.below(exponential::BOUND);
-                ctx.set_timer(Self::timer(slot, CRASH), exponential::span(self.mtbf, draw));
+                let draw = ctx.below(u64::MAX);
+                ctx.set_timer(Self::timer(slot, CRASH), exponential(draw, self.mtbf));
                 if s.rank == 0 {
                     self.lost(slot, 0, None, ctx);
                 } else if s.phase == Phase::Ranks {

@@ -4,6 +4,7 @@ mod batch;
 mod client;
 mod database;
 mod dcs;
+mod lvs;
 mod proxy;
 
 use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
@@ -154,6 +155,8 @@ fn add_daemon(
         Runs::Slurmd(config) => batch::slurmd(world, plan, &site, config),
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
+        Runs::Lvs(config) => lvs::director(world, plan, &site, config, vips),
+        Runs::Server(config) => lvs::server(world, plan, &site, config),
     }
 }
 

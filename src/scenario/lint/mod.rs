@@ -4,6 +4,7 @@ mod batch;
 mod client;
 mod database;
 mod dcs;
+mod lvs;
 mod proxy;
 
 use super::build::{addresses, default_subnet};
@@ -147,6 +148,8 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Lvs(d) => lvs::director(&mut l, stack, &all, (&path, name), d),
+                Runs::Server(s) => lvs::server(&mut l, &all, (&path, name), s),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -463,6 +466,15 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 l.error(&path, format!("no host runs a process `{process}`"), Some(help));
             }
         }
+        if let Fault::Weight { server, weight, .. } = fault {
+            unknown(&mut l, &path, server);
+            if *weight > 65_535 {
+                l.error(&path, "weight goes from 0 to 65535", None);
+            }
+            if !stack.hosts.values().flat_map(|h| &h.runs).any(|r| matches!(r, Runs::Lvs(_))) {
+                l.error(&path, "this needs a stack with a director (`Lvs`)", None);
+            }
+        }
         if let Fault::ClockDrift { ppm, .. } = fault
             && ppm.unsigned_abs() > 500_000
         {
@@ -478,8 +490,15 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
     }
     for (i, e) in drill.expect.iter().enumerate() {
         let (Expect::Eventually { state, .. } | Expect::Always { state, .. }) = e else { continue };
-        let (Condition::Role(h, _) | Condition::HoldsVip(h) | Condition::NoVip(h)) = state;
+        let (Condition::Role(h, _)
+        | Condition::HoldsVip(h)
+        | Condition::NoVip(h)
+        | Condition::InPool(h, _)
+        | Condition::NotInPool(h, _)) = state;
         unknown(&mut l, &format!("expect[{i}]"), h);
+        if let Condition::InPool(_, s) | Condition::NotInPool(_, s) = state {
+            unknown(&mut l, &format!("expect[{i}]"), s);
+        }
         let (start, end) = match e {
             Expect::Eventually { by, .. } => (Span::ZERO, *by),
             Expect::Always { from, to, .. } => (*from, to.unwrap_or(drill.until)),
@@ -517,6 +536,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::HAProxy(_) => &["haproxy", "haproxy-2"],
             Runs::Patroni(_) => &["patroni", "patroni/ha"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
+            Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
