@@ -431,3 +431,4 @@ lvs-goes-on-why = the other director had sent the entry
 lvs-weight = weight of {$server}: {$from} -> {$to}
 lvs-weight-why = an operator
 lvs-weight-zero = an operator: known connections go on, new ones go elsewhere
+batch-and = {$a}; {$b}

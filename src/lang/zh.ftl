@@ -462,3 +462,4 @@ drill-lb-overload-after-ejection = 四台服务器负载 80%，死了一台。�
 drill-kinds-load-balancing = 集群的种类之一：负载均衡。四台服务器中的一台断电。其余三台照常；在调度器察觉之前，每四个请求有一个失败。如果断电的是调度器呢？
 drill-kinds-high-availability = 集群的种类之二：高可用。两台主机中持有地址的那台断电。另一台一直空闲，就是为了这一刻：三秒没有服务，然后一切恢复。
 drill-kinds-high-performance = 集群的种类之三：高性能计算。一个作业的六个节点之一断电。作业在六个节点上全部结束，从最近的检查点重新开始：节点越多，这种事越频繁。
+batch-and = {$a}；{$b}

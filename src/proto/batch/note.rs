@@ -158,7 +158,10 @@ impl Note {
                 };
                 let again = if *launch > 1 { say!("batch-start-again", n = launch) } else { none() };
                 let waited = say!("batch-waited", time = Time(waited.0));
-                (say!("batch-started", job = job.name, on = on), format!("{why}{again}; {waited}"))
+                (
+                    say!("batch-started", job = job.name, on = on),
+                    say!("batch-and", a = format!("{why}{again}"), b = waited),
+                )
             }
             Note::Waits { job, free, planned } => (
                 say!("batch-waits", job = job.name),
@@ -190,7 +193,7 @@ impl Note {
                     Back::Script => say!("batch-back-script"),
                 };
                 let wait = say!("batch-back-wait", n = restarts, time = Time(wait.0));
-                (say!("batch-requeued", job = job.name), format!("{why}; {wait}"))
+                (say!("batch-requeued", job = job.name), say!("batch-and", a = why, b = wait))
             }
             Note::Held { job, times } => {
                 (say!("batch-held", job = job.name), say!("batch-held-why", n = times))
@@ -238,7 +241,7 @@ impl Note {
                 };
                 let work = say!("batch-lost-work", time = Time(work.0));
                 let then = restart.map_or_else(none, |r| say!("batch-lost-restart", time = Time(r.0)));
-                (say!("batch-lost", job = job.name), format!("{why}; {work}{then}"))
+                (say!("batch-lost", job = job.name), say!("batch-and", a = why, b = format!("{work}{then}")))
             }
             Note::Stuck { job, node } => {
                 (say!("batch-stuck", job = job.name), say!("batch-stuck-why", node = node))
