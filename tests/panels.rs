@@ -68,6 +68,15 @@ fn queues_and_loads() {
     golden("queues-servers-80x24", &screen(&p, 80, 24, PLAIN));
 }
 
+#[test]
+fn the_table_of_a_director_and_its_servers() {
+    let mut p = Player::new(load("kinds/load-balancing", &[], None).unwrap(), 1);
+    p.update(Action::Panel);
+    p.update(Action::Panel);
+    goto(&mut p, "45s");
+    golden("queues-director-80x24", &screen(&p, 80, 24, PLAIN));
+}
+
 /// In a process of its own, because a language is chosen once.
 #[test]
 fn the_story_of_a_batch_cluster_in_chinese() {

@@ -362,7 +362,7 @@ panel-rebooted = rebooted
 panel-to-come = {$n} jobs to come
 panel-waiting = jobs waiting: {$n} (most {$most})
 panel-busy = nodes busy: {$n} of {$of} ({$share}% of the time)
-panel-answered = requests answered in the last {$time}, and in all
+panel-answered = answered in {$time}, in all; busy, queue
 panel-failed = {" "}failed {$lately}, in all {$all}
 panel-unanswered = {" "}unanswered {$n}
 # LVS
@@ -432,3 +432,4 @@ lvs-weight = weight of {$server}: {$from} -> {$to}
 lvs-weight-why = an operator
 lvs-weight-zero = an operator: known connections go on, new ones go elsewhere
 batch-and = {$a}; {$b}
+panel-director = {$host}, {$vip}: weight; active, inactive, chosen

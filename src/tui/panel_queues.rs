@@ -1,4 +1,5 @@
-//! Queues and loads: how long the queue of a batch cluster was, what each server has answered, and what clients wait for.
+//! Queues and loads: how long the queue of a batch cluster was, what a director's table says of its servers, what each server has
+//! answered, and what clients wait for.
 
 use super::model::Player;
 use super::panel_jobs::controller;
@@ -40,6 +41,7 @@ fn curve(values: &[usize], look: Look) -> String {
 pub(super) fn lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
     let width = area.width.saturating_sub(2) as usize;
     let mut out = jobs(p, width, look);
+    out.extend(directors(p, width, look));
     out.extend(servers(p, width, look));
     if out.is_empty() {
         out.push(Line::raw(say!("panel-no-queues")));
@@ -70,6 +72,28 @@ fn jobs(p: &Player, width: usize, look: Look) -> Vec<Line<'static>> {
         bold(say!("panel-busy", n = busy(now).min(ctl.nodes().len()), of = ctl.nodes().len(), share = share)),
         Line::raw(format!(" {}", curve(&used, look))),
     ]
+}
+
+/// The tables of directors: who gets connections, and how many are open there.
+fn directors(p: &Player, width: usize, look: Look) -> Vec<Line<'static>> {
+    let world = &p.now.model.world;
+    let mut out = Vec::new();
+    for h in &world.hosts {
+        for s in h.files.ipvs.services().iter().filter(|s| s.present) {
+            out.push(bold(say!("panel-director", host = h.name, vip = s.vip)));
+            let most = s.dests.iter().map(|d| d.load.active as usize).max().unwrap_or(0).max(1);
+            for d in &s.dests {
+                let owner = world.hosts.iter().find(|o| o.nics.iter().any(|n| n.primary.ip == d.address.ip));
+                let name = owner.map_or_else(|| d.address.ip.to_string(), |o| o.name.clone());
+                let load = d.load;
+                let weight = if load.listed { load.weight.to_string() } else { "-".to_owned() };
+                let bar = bar(load.active as usize, most, width.saturating_sub(34).clamp(6, 40), look);
+                let numbers = format!("{:>5} {:>5} {:>7}", load.active, load.inactive, d.scheduled);
+                out.push(Line::raw(format!(" {} {weight:>3} {bar} {numbers}", pad(&name, 8))));
+            }
+        }
+    }
+    out
 }
 
 /// What each host answered, lately and in all, and who waits for an answer.
@@ -108,10 +132,16 @@ fn servers(p: &Player, width: usize, look: Look) -> Vec<Line<'static>> {
     let most = late.iter().copied().max().unwrap_or(0).max(1);
     let mut out = vec![bold(say!("panel-answered", time = LATELY))];
     for (i, h) in world.hosts.iter().enumerate() {
-        let serves = h.procs.iter().any(|q| matches!(world.proc(*q).logic, Daemon::HAProxy(_)));
+        let serves =
+            h.procs.iter().any(|q| matches!(world.proc(*q).logic, Daemon::HAProxy(_) | Daemon::Server(_)));
         if serves || all[i] > 0 {
-            let bar = bar(late[i], most, width.saturating_sub(28).clamp(6, 40), look);
-            out.push(Line::raw(format!(" {} {bar} {:>6} {:>8}", pad(&h.name, 8), late[i], all[i])));
+            let load = h.procs.iter().find_map(|q| match &world.proc(*q).logic {
+                Daemon::Server(s) => Some(s.load()),
+                _ => None,
+            });
+            let load = load.map_or_else(String::new, |(queue, busy)| format!("{busy:>4} {queue:>4}"));
+            let bar = bar(late[i], most, width.saturating_sub(34).clamp(6, 40), look);
+            out.push(Line::raw(format!(" {} {bar} {:>6} {:>7} {load}", pad(&h.name, 8), late[i], all[i])));
         }
     }
     out.push(Line::raw(say!("panel-failed", lately = failed_lately, all = failed)));
