@@ -494,12 +494,15 @@ fn hpc_10_running_jobs_outlive_the_controller() {
 
 #[test]
 fn hpc_10_the_backup_takes_over_in_90_to_160() {
-    let jobs = r#"(name: "run", time: "20m", run: "19m"), (name: "next", submit: "5s", nodes: 2, time: "5m", run: "1m")"#;
+    let jobs = r#"(name: "run", submit: "20s", time: "20m", run: "17m"), (name: "next", submit: "25s", nodes: 2, time: "5m", run: "1m")"#;
     let (mut low, mut high) = (f64::MAX, 0.0f64);
     for i in 0..48u64 {
         let mut c = Cluster::new(3, "", jobs);
         c.hosts = "\"ctl2\": (runs: [Slurmctld(backup: true)]), \"nfs\": (runs: [Nfs()]),".to_owned();
         let crash = Span::ms(300_500 + 2_500 * i);
+        // The backup's questions and the heartbeats in every phase to each other.
+        let late = format!("backup: true, startup_time: \"{}s\"", 7 * i % 40);
+        c.hosts = c.hosts.replace("backup: true", &late);
         let r = c.run(Span::secs(1300), vec![at(crash, off("ctl"))], i);
         let takeover = marks(&r, "leader_elected", "backup")[0];
         let after = seconds(takeover) - crash.0 as f64 / 1e9;
@@ -644,6 +647,36 @@ fn hpc_18_slurm_fills_a_hole_at_its_next_pass() {
         assert_eq!(starts(&r, "J3"), vec![Time::secs(120 + i)], "EASY looks at every event");
     }
     assert!(low < 1.1 && high > 28.0 && high <= 30.0, "{low} {high}");
+}
+
+#[test]
+fn mistakes_are_found_where_they_are() {
+    use firedrill::scenario::load::load_text;
+    let stack = |controller: &str, job: &str| Cluster::new(2, controller, job).stack();
+    let found = |s: &Stack| {
+        let root = firedrill::scenario::syntax::parse("()").unwrap();
+        firedrill::scenario::lint::stack(s, &root)
+            .iter()
+            .map(|d| d.message.clone())
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    for (controller, job, words) in [
+        ("slurmd_timeout: \"1.5s\"", "nodes: 1", "slurmd_timeout is whole seconds"),
+        ("return_to_service: 3", "nodes: 1", "return_to_service is 0, 1 or 2"),
+        ("over_time_limit: \"30s\"", "nodes: 1", "whole minutes"),
+        ("backup: true", "nodes: 1", "0 controllers without"),
+        ("", "nodes: 0", "needs one node or more"),
+        ("", "mpi_timeout: \"10ms\", nodes: 2", "mpi_timeout is 1s and more"),
+        ("", "checkpoint_cost: \"10s\"", "no checkpoint is written"),
+    ] {
+        let text = found(&stack(controller, &format!("({job})")));
+        assert!(text.contains(words), "{controller} {job}: {text}");
+    }
+    let drill = r#"Drill(about: "x", stack: "hpc-cluster", until: "10m", expect: [Happens("job_strated", "J1", "0s..1m")])"#;
+    let reports = load_text("x", "x.ron", drill.to_owned(), &[], None).unwrap_err();
+    let text: String = reports.iter().map(|r| r.render(false)).collect();
+    assert!(text.contains("did you mean `job_started`?"), "{text}");
 }
 
 #[test]

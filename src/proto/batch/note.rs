@@ -103,6 +103,45 @@ pub enum Back {
     Script,
 }
 
+/// All kinds of marks that a batch cluster makes, and those of hosts, faults and clients.
+pub const KINDS: [&str; 35] = [
+    "job_submitted",
+    "job_refused",
+    "job_started",
+    "job_waits",
+    "job_done",
+    "job_failed",
+    "job_timeout",
+    "job_node_fail",
+    "job_requeued",
+    "job_held",
+    "job_limit",
+    "job_unknown",
+    "job_works",
+    "job_stuck",
+    "job_turn",
+    "launch_failed",
+    "checkpoint",
+    "ranks_lost",
+    "detected",
+    "node_lost",
+    "node_stays_down",
+    "rejoined",
+    "leader_elected",
+    "leader_lost",
+    "controller_standby",
+    "fault",
+    "healed",
+    "booted",
+    "started",
+    "killed",
+    "ended",
+    "thawed",
+    "watchdog_reset",
+    "client_first_error",
+    "client_resumed",
+];
+
 impl Note {
     /// The stable kind of mark, if it is one.
     pub fn mark(&self) -> Option<&'static str> {

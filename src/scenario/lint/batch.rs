@@ -3,8 +3,10 @@
 use super::Lint;
 use crate::engine::{SEC, Span};
 use crate::proto::batch::config::{Job, Launcher, OnFailure};
+use crate::proto::batch::note::KINDS;
 use crate::proto::batch::{Sbatch, Slurmctld, Slurmd};
-use crate::scenario::types::{Runs, Stack};
+use crate::scenario::diag::nearest;
+use crate::scenario::types::{Expect, Runs, Stack};
 
 /// The most jobs of a user.
 const JOBS: usize = 10_000;
@@ -137,5 +139,20 @@ fn job(l: &mut Lint<'_>, path: &str, j: &Job) {
         && t > Span::secs(365 * 86_400)
     {
         l.error(&at("time"), "a limit is a year at most", None);
+    }
+}
+
+/// What `Happens` and `HappensNot` can mean in a stack with a batch cluster: a kind that is misspelt would never happen.
+pub(super) fn expect(l: &mut Lint<'_>, path: &str, e: &Expect, until: Span, stack: &Stack) {
+    let (Expect::Happens { kind, .. } | Expect::HappensNot { kind, .. }) = e else { return };
+    if hosts(stack, |r| matches!(r, Runs::Slurmctld(_))) > 0 && !KINDS.contains(&kind.as_str()) {
+        let help = nearest(kind, KINDS.iter().copied())
+            .map_or_else(|| format!("one of: {}", KINDS.join(", ")), |n| format!("did you mean `{n}`?"));
+        l.error(path, format!("a batch cluster makes no marks of the kind `{kind}`"), Some(help));
+    }
+    if let Expect::Happens { between, .. } = e
+        && between.min > until
+    {
+        l.error(path, format!("{} is after the end of the run at {until}", between.min), None);
     }
 }

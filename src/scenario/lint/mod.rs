@@ -489,6 +489,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         }
     }
     for (i, e) in drill.expect.iter().enumerate() {
+        batch::expect(&mut l, &format!("expect[{i}]"), e, drill.until, stack);
         let (Expect::Eventually { state, .. } | Expect::Always { state, .. }) = e else { continue };
         let (Condition::Role(h, _)
         | Condition::HoldsVip(h)
