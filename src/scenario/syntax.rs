@@ -222,6 +222,11 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "Delay" | "ClockStep" | "DiskSlow" => &["target", "by"],
         "ClockDrift" => &["target", "ppm"],
         "LinkDown" | "LinkUp" => &["target", "network"],
+        "Reinit" | "MoveLeader" | "Promote" => &["target"],
+        "Switchover" | "Failover" => &["candidate"],
+        "DnsRecord" => &["name", "to"],
+        "FirstMark" => &["kind", "between"],
+        "NoMark" => &["kind"],
         "RequestsResume" | "WritesResume" | "ReadsResume" => &["within"],
         "Outage" => &["between"],
         "Eventually" => &["state", "by"],
@@ -277,7 +282,7 @@ fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
             let names = positional(tag);
             for (i, arg) in args.iter().enumerate() {
                 let name = arg.name.as_deref().or(names.get(i).copied());
-                let host = matches!(name, Some("target" | "from" | "to"))
+                let host = matches!(name, Some("target" | "from" | "to" | "candidate"))
                     && !names.is_empty()
                     && tag != "Always"
                     && matches!(arg.value.kind, Kind::Str(_));
@@ -294,7 +299,7 @@ fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
         }
         Kind::List(items) => items.iter().for_each(|n| visit(n, out)),
         Kind::Map(pairs) => pairs.iter().for_each(|(_, v)| visit(v, out)),
-        Kind::Word(w) if w == "Heal" => out.push((node.span.end, "()".to_owned())),
+        Kind::Word(w) if w == "Heal" || w == "Switchover" => out.push((node.span.end, "()".to_owned())),
         Kind::Str(_) | Kind::Word(_) => {}
     }
 }

@@ -5,6 +5,7 @@ use super::run::{Run, run};
 use crate::engine::random::Streams;
 use crate::engine::{MS, Time};
 use crate::node::log::Level;
+use crate::node::process::HostId;
 use crate::scenario::types::{Drill, Measured, MeasuredMark, Stack};
 
 /// One comparison.
@@ -30,10 +31,17 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
     let faults: Vec<&super::marks::Mark> =
         r.marks.iter().filter(|m| matches!(m.kind, "fault" | "healed")).collect();
     let first = faults.first().map_or(Time::ZERO, |m| m.at);
+    // `old` is the host that was primary when the first fault came, `new` any other.
+    let on = |host: Option<HostId>, name: &str| match name {
+        "" => true,
+        "old" => host == r.old_primary,
+        "new" => host != r.old_primary,
+        name => r.host(host) == name,
+    };
     let mark = |kind: &str, host: &str, after: Time| {
         r.marks
             .iter()
-            .find(|x| x.kind == kind && (host.is_empty() || r.host(x.host) == host) && x.at >= after)
+            .find(|x| x.kind == kind && on(x.host, host) && x.at >= after)
             .map(|x| x.at)
     };
     let numbered =
@@ -63,7 +71,10 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
     };
     Some(match kind {
         "outage" | "gap" => {
-            let windows = r.outages(true);
+            // "outage app1" is that host's; any other word asks for the first that does not begin before what it is counted from.
+            let client = r.requests.clients().into_iter().find(|c| r.host(c.0) == arg);
+            let windows =
+                client.map_or_else(|| r.outages(true), |c| r.requests.outages_of(c, true, r.end));
             let w = windows
                 .iter()
                 .filter(|w| w.to >= lower)
@@ -73,6 +84,8 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
             }
             (w.gap().0 / 1_000) as i64
         }
+        "two_writable" => (r.broken_ms("SplitBrainAnywhere") * 1_000) as i64,
+        "lost_writes" => r.balance.lost as i64 * 1_000,
         "two_holders" => (r.broken_ms("DualVipAnywhere") * 1_000) as i64,
         "garps" => {
             r.marks
