@@ -311,3 +311,5 @@ verdict-no-primary = no server accepts writes
 verdict-streaming = { $host } streams
 verdict-standbys = { $n } standbys stream
 story-database = acknowledged writes { $acked }, lost { $lost }   two writable { $split } ms   duplicated { $twice }, committed though the client was told of no success { $phantom }
+why-watchdog-runs = the watchdog of { $host } runs: fed at { $at }, it resets the host { $timeout } later
+why-watchdog-would = no watchdog ran on { $host }. With one, its host would have been reset { $timeout } after the last renewal at { $at }, at { $reset }: { $margin } before the lease ended at { $end }

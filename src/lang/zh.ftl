@@ -349,3 +349,5 @@ drill-patroni-dns-cached-client = 数据库半分钟完成切换，DNS 随即更
 drill-patroni-vip-moves-arp-lost = 地址随主库移动，但免费 ARP 丢失了。客户端保留旧的硬件地址，直到自己的缓存老化。
 drill-patroni-haproxy-pinned-sessions = 服务器下线时代理不切断会话。切换之后连接池停留在旧主库上，而它现在只读：读取成功，每次写入都失败。
 drill-patroni-two-node-dcs = 两台数据库主机，两个 etcd 成员。一台死亡：另一台健康，拥有全部数据，却不能提供服务，因为二分之一不是多数。
+why-watchdog-runs = { $host } 的看门狗在运行：{ $at } 喂狗，{ $timeout } 后复位主机
+why-watchdog-would = { $host } 上没有看门狗在运行。如果有，主机会在最后一次续约（{ $at }）之后 { $timeout }，即 { $reset } 被复位：比租约结束（{ $end }）早 { $margin }

@@ -9,6 +9,8 @@ use crate::node::log::{Level, What};
 use crate::node::process::HostId;
 use crate::proto::Note;
 use crate::proto::client::process::Outcome;
+use crate::proto::patroni;
+use crate::proto::patroni::note::Dog;
 use crate::proto::postgres::msg::SqlState;
 use crate::scenario::types::{Drill, Stack, Witness};
 use crate::sim::{LogEntry, Sim};
@@ -53,6 +55,8 @@ pub struct Run {
     pub adverts: Vec<(HostId, Time)>,
     /// What happened that witnesses ask for.
     pub witnessed: Vec<Witness>,
+    /// Renewals of the leader key: by which host, when, and what its watchdog was or would have been.
+    pub renewals: Vec<(HostId, Time, Dog)>,
     /// What became of writes and reads of databases.
     pub balance: Balance,
     /// The stack has a database.
@@ -117,6 +121,7 @@ impl Collector {
                 log: Vec::new(),
                 adverts: Vec::new(),
                 witnessed: Vec::new(),
+                renewals: Vec::new(),
                 balance: Balance::default(),
                 database: sim.model.databases,
                 old_primary: None,
@@ -153,6 +158,9 @@ impl Collector {
                 }
                 What::Note(Note::Vrrp(crate::proto::vrrp::note::Note::AdvertSent { priority: 1.. })) => {
                     self.run.adverts.extend(e.host.map(|h| (h, e.at)));
+                }
+                What::Note(Note::Patroni(patroni::note::Note::Renewed(dog))) => {
+                    self.run.renewals.extend(e.host.map(|h| (h, e.at, *dog)));
                 }
                 What::Violation(name, detail) => self.run.violations.push(Violation {
                     invariant: name,
