@@ -487,10 +487,19 @@ pub enum Expect {
         #[serde(default)]
         to: Option<Span>,
     },
-    /// The first mark of this kind after the first fault comes so long after it (`FirstMark("promoted", between: "22s..33s")`).
-    FirstMark { kind: String, between: SpanRange },
-    /// No mark of this kind comes after the first fault.
-    NoMark { kind: String },
+    /// The first mark of this kind after a fault (default: the first) comes so long after it (`FirstMark("promoted", between: "22s..33s")`).
+    FirstMark {
+        kind: String,
+        between: SpanRange,
+        #[serde(default = "first")]
+        fault: usize,
+    },
+    /// No mark of this kind comes after a fault (default: the first).
+    NoMark {
+        kind: String,
+        #[serde(default = "first")]
+        fault: usize,
+    },
     /// So many acknowledged writes are lost.
     LostWrites {
         #[serde(default)]
@@ -500,6 +509,9 @@ pub enum Expect {
     },
     /// This must happen at least once for the run to mean anything.
     Witness(Witness),
+}
+const fn first() -> usize {
+    1
 }
 const fn many() -> u64 {
     u64::MAX

@@ -68,9 +68,10 @@ pub struct Run {
 }
 
 impl Run {
-    /// How long after the first fault the first mark of a kind came, at that moment or later.
-    pub fn first_mark(&self, kind: &str) -> Option<Span> {
-        let fault = self.first_fault()?;
+    /// How long after a fault (counted from 1) the first mark of a kind came, at that moment or later.
+    pub fn first_mark(&self, kind: &str, fault: usize) -> Option<Span> {
+        let faults = self.marks.iter().filter(|m| matches!(m.kind, "fault" | "healed"));
+        let fault = faults.map(|m| m.at).nth(fault.saturating_sub(1))?;
         self.marks.iter().find(|m| m.kind == kind && m.at >= fault).map(|m| m.at.since(fault))
     }
     /// Windows without writes (reads).

@@ -134,8 +134,8 @@ impl Judge {
                     self.missed[i].map_or_else(|| say!("verdict-did"), |t| say!("verdict-not-at", at = t));
                 (say!("verdict-from-on", state = words(state), from = from), self.missed[i].is_none(), detail)
             }
-            Expect::FirstMark { kind, between } => {
-                let after = run.first_mark(kind);
+            Expect::FirstMark { kind, between, fault } => {
+                let after = run.first_mark(kind, *fault);
                 let ok = after.is_some_and(|d| d >= between.min && d <= between.max);
                 let detail = after.map_or_else(
                     || say!("verdict-did-not"),
@@ -143,8 +143,8 @@ impl Judge {
                 );
                 (say!("verdict-first-mark", kind = kind, between = between), ok, detail)
             }
-            Expect::NoMark { kind } => {
-                let after = run.first_mark(kind);
+            Expect::NoMark { kind, fault } => {
+                let after = run.first_mark(kind, *fault);
                 let detail = after.map_or_else(
                     || say!("verdict-did-not"),
                     |d| say!("verdict-after", time = Time(d.0)),

@@ -502,6 +502,12 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         }
     }
     for (i, e) in drill.expect.iter().enumerate() {
+        if let Expect::FirstMark { fault, .. } | Expect::NoMark { fault, .. } = e
+            && (*fault == 0 || *fault > drill.faults.len())
+        {
+            let message = format!("there is no fault {fault}: the drill has {}", drill.faults.len());
+            l.error(&format!("expect[{i}]"), message, Some("faults count from 1".to_owned()));
+        }
         let (Expect::Eventually { state, .. } | Expect::Always { state, .. }) = e else { continue };
         if let Condition::Role(h, _)
         | Condition::HoldsVip(h)

@@ -1,0 +1,96 @@
+//! What the player shows of a database stack: who is what, what each believes, and what is true.
+
+use super::view::Look;
+use crate::engine::Time;
+use crate::fault::roles;
+use crate::node::process::HostId;
+use crate::node::world::Life;
+use crate::proto::Daemon;
+use crate::say;
+use crate::sim::World;
+use crate::tui::model::Player;
+
+/// The letter of a database host: a primary, a replica, neither.
+pub(super) fn letter(world: &World, host: HostId) -> &'static str {
+    if roles::writable(world, host) {
+        "P"
+    } else if roles::is_replica(world, host) {
+        "R"
+    } else {
+        "-"
+    }
+}
+
+/// What stands behind a host's name: of a database its timeline, the leader key and whether it streams; of a proxy its servers.
+pub(super) fn host_text(p: &Player, host: HostId) -> Option<String> {
+    let world = &p.now.model.world;
+    if roles::has_postgres(world, host) {
+        let mut text = format!("T{}", roles::timeline(world, host));
+        if roles::believes(world, host, p.now.sched.now()) {
+            text.push_str(" key");
+        }
+        if roles::streams(world, host) {
+            text.push_str(&format!(" {}", say!("ui-streams")));
+        }
+        return Some(text);
+    }
+    if let Some((_, servers)) =
+        roles::daemon(world, host, |d| if let Daemon::HAProxy(h) = d { Some(h.servers()) } else { None })
+    {
+        let of = |(name, up): (String, bool)| format!("{name}{}", if up { '+' } else { '-' });
+        let list: Vec<String> = servers.into_iter().map(of).collect();
+        return (!list.is_empty()).then(|| list.join(" "));
+    }
+    None
+}
+
+/// What the daemons of a host believe, one line each.
+pub(super) fn beliefs(p: &Player, host: HostId) -> Vec<String> {
+    let world = &p.now.model.world;
+    let now = p.now.sched.now();
+    let wall = world.wall_clock(host, now);
+    let mut lines = Vec::new();
+    for pid in &world.host(host).procs {
+        let proc = world.proc(*pid);
+        if proc.life == Life::Dead {
+            continue;
+        }
+        match &proc.logic {
+            Daemon::Patroni(a) => lines.extend(a.beliefs(wall, world.clock(host, now))),
+            Daemon::Postgres(a) => lines.extend(a.beliefs(&world.host(host).files.pg)),
+            Daemon::App(a) => lines.extend(a.beliefs()),
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// What is true about the cluster.
+pub(super) fn truths(p: &Player, _: Look) -> Vec<String> {
+    let world = &p.now.model.world;
+    let name = |h: HostId| world.host(h).name.clone();
+    let primaries: Vec<String> = roles::primaries(world).map(name).collect();
+    let owner = roles::key_owner(world).unwrap_or_else(|| say!("ui-nobody"));
+    let leader = roles::store_leader(world).map_or_else(|| say!("ui-nobody"), name);
+    let writable = if primaries.is_empty() { say!("ui-nobody") } else { primaries.join(&say!("and")) };
+    let mut lines = vec![
+        say!("ui-writable", who = writable),
+        say!("ui-key", who = owner),
+        say!("ui-dcs-leader", who = leader),
+    ];
+    let b = &p.now.model.watch.ledger;
+    if let Some((n, ..)) = b.lost() {
+        lines.push(say!("ui-lost-writes", n = n));
+    }
+    lines
+}
+
+/// How long a host's watchdog still waits, if it counts down.
+pub(super) fn watchdog(p: &Player, host: HostId) -> Option<String> {
+    let h = p.now.model.world.host(host);
+    let dog = &h.watchdog;
+    dog.armed().then(|| {
+        let left = (dog.fed + dog.timeout).since(p.now.sched.now());
+        say!("ui-watchdog", time = Time(left.0))
+    })
+}
