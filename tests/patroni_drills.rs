@@ -58,7 +58,8 @@ fn every_drill_runs_on_every_stack() {
 #[test]
 fn every_drill_holds_for_other_seeds() {
     // Where a drill shows a failure that needs luck, other seeds may be spared; what must never happen never does.
-    let jobs: Vec<(String, u64)> = drills().into_iter().flat_map(|d| (2..=6).map(move |s| (d.clone(), s))).collect();
+    let jobs: Vec<(String, u64)> =
+        drills().into_iter().flat_map(|d| (2..=6).map(move |s| (d.clone(), s))).collect();
     let wrong: Vec<String> = jobs
         .par_iter()
         .filter_map(|(name, seed)| {
@@ -113,10 +114,21 @@ fn writes_and_reads_on_the_side_that_was_cut_off_are_lost() {
 
 fn any_fault() -> impl Strategy<Value = String> {
     let target = prop::sample::select(vec![
-        "Primary", "Leader", "Standby(1)", "MostAdvanced", "Databases", "Stores", "Proxies", "Everyone", "\"db1\"",
-        "\"db2\"", "Replicas", "SyncStandby",
+        "Primary",
+        "Leader",
+        "Standby(1)",
+        "MostAdvanced",
+        "Databases",
+        "Stores",
+        "Proxies",
+        "Everyone",
+        "\"db1\"",
+        "\"db2\"",
+        "Replicas",
+        "SyncStandby",
     ]);
-    let process = prop::sample::select(vec!["patroni", "postgres", "etcd", "haproxy", "application", "patroni/ha"]);
+    let process =
+        prop::sample::select(vec!["patroni", "postgres", "etcd", "haproxy", "application", "patroni/ha"]);
     (target, process, 0..22u8).prop_map(|(t, p, n)| match n {
         0 => format!("PowerOff({t})"),
         1 => "PowerOn(Everyone)".to_owned(),

@@ -33,9 +33,9 @@ fn reachable(world: &World, host: HostId) -> bool {
         })
         .is_some()
     };
-    roles::hosts(world).filter(|h| uses(*h)).any(|c| {
-        c == host || (world.hears(c, host, Plane::client) && world.hears(host, c, Plane::client))
-    })
+    roles::hosts(world)
+        .filter(|h| uses(*h))
+        .any(|c| c == host || (world.hears(c, host, Plane::client) && world.hears(host, c, Plane::client)))
 }
 
 /// What is wrong, if the invariant does not hold just now.

@@ -166,9 +166,7 @@ impl Ledger {
     /// A host on which a read saw what the newest history does not have.
     pub fn phantom_read(&self) -> Option<HostId> {
         let saw = |b: Branch, upto: Lsn| {
-            self.records
-                .iter()
-                .any(|r| r.place.branch == b && r.place.lsn <= upto && !self.holds(r.place))
+            self.records.iter().any(|r| r.place.branch == b && r.place.lsn <= upto && !self.holds(r.place))
         };
         self.seen.iter().find(|(b, lsn, _)| saw(*b, *lsn)).map(|s| s.2)
     }
@@ -177,8 +175,11 @@ impl Ledger {
         self.twice().next()
     }
     fn twice(&self) -> impl Iterator<Item = u32> + '_ {
-        self.records.iter().enumerate().filter(|(_, r)| r.write.attempt > 0 && self.holds(r.place)).filter_map(
-            |(i, r)| {
+        self.records
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| r.write.attempt > 0 && self.holds(r.place))
+            .filter_map(|(i, r)| {
                 let same = |o: &&Record| {
                     o.write.client == r.write.client
                         && o.write.operation == r.write.operation
@@ -186,8 +187,7 @@ impl Ledger {
                         && self.holds(o.place)
                 };
                 self.records[..i].iter().rev().find(same).map(|_| r.write.operation)
-            },
-        )
+            })
     }
     /// The book's balance.
     pub fn balance(&self) -> Balance {

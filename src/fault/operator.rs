@@ -70,12 +70,7 @@ fn rest(world: &mut World, method: Method, path: &str, body: Option<Body>, s: &m
     }
 }
 
-fn move_leader(
-    world: &mut World,
-    target: &crate::scenario::types::Target,
-    vips: &[Ip],
-    s: &mut Sched,
-) {
+fn move_leader(world: &mut World, target: &crate::scenario::types::Target, vips: &[Ip], s: &mut Sched) {
     let stores: Vec<_> = roles::hosts(world).filter(|h| roles::is_store(world, *h)).collect();
     let Some(to) = resolve(world, target, vips).into_iter().find_map(|h| stores.iter().position(|x| *x == h))
     else {
@@ -84,7 +79,9 @@ fn move_leader(
     let Some(pid) = roles::store_leader(world).and_then(|h| roles::store(world, h)) else { return };
     let to = Member(to as u8);
     let msg = match &world.proc(pid).logic {
-        Daemon::Etcd(..) => Msg::Etcd(Box::new(etcd::msg::Msg::Request(0, etcd::msg::Request::MoveLeader(to)))),
+        Daemon::Etcd(..) => {
+            Msg::Etcd(Box::new(etcd::msg::Msg::Request(0, etcd::msg::Request::MoveLeader(to))))
+        }
         Daemon::ConsulServer(..) => Msg::Consul(Box::new(consul::msg::Msg::Request(
             0,
             Arc::new(consul::msg::Request::TransferLeader(to)),
@@ -98,7 +95,8 @@ fn delete_key(world: &mut World, s: &mut Sched) {
     let Some(pid) = roles::store_leader(world).and_then(|h| roles::store(world, h)) else { return };
     let msg = match &world.proc(pid).logic {
         Daemon::Etcd(e, _) => {
-            let Some(key) = e.store().range("/").into_iter().map(|kv| kv.key).find(|k| k.ends_with("/leader"))
+            let Some(key) =
+                e.store().range("/").into_iter().map(|kv| kv.key).find(|k| k.ends_with("/leader"))
             else {
                 return;
             };

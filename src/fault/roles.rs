@@ -115,9 +115,12 @@ pub fn key_owner(world: &World) -> Option<String> {
         (applied, std::cmp::Reverse(*pid))
     })?;
     match &world.proc(furthest).logic {
-        Daemon::Etcd(e, _) => {
-            e.store().range("/").into_iter().find(|kv| kv.key.ends_with("/leader")).map(|kv| kv.value.to_string())
-        }
+        Daemon::Etcd(e, _) => e
+            .store()
+            .range("/")
+            .into_iter()
+            .find(|kv| kv.key.ends_with("/leader"))
+            .map(|kv| kv.value.to_string()),
         Daemon::ConsulServer(c, _) => {
             let (keys, _) = c.state().keys("");
             keys.into_iter()
@@ -129,7 +132,6 @@ pub fn key_owner(world: &World) -> Option<String> {
 }
 /// The host's Patroni, as far as it runs, believes that it holds the leader key.
 pub fn believes(world: &World, host: HostId, now: crate::engine::Time) -> bool {
-    patroni(world, host).is_some_and(|(pid, p)| {
-        super::runs(world, pid) && p.is_leader(world.wall_clock(host, now))
-    })
+    patroni(world, host)
+        .is_some_and(|(pid, p)| super::runs(world, pid) && p.is_leader(world.wall_clock(host, now)))
 }

@@ -43,7 +43,9 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
     match target {
         Target::Host(name) => world.find_host(name).into_iter().collect(),
         Target::Hosts(names) => names.iter().filter_map(|n| world.find_host(n)).collect(),
-        Target::Others(names) => roles::hosts(world).filter(|h| !names.contains(&world.host(*h).name)).collect(),
+        Target::Others(names) => {
+            roles::hosts(world).filter(|h| !names.contains(&world.host(*h).name)).collect()
+        }
         Target::Everyone => roles::hosts(world).collect(),
         Target::Clients => roles::hosts(world).filter(|h| has_client(world, *h)).collect(),
         Target::VipHolder => holder().into_iter().collect(),

@@ -20,8 +20,16 @@ fn windows(list: &[Outage]) -> Value {
 
 /// What a broken invariant is explained by: faults, and decisions about who serves.
 fn tells(kind: &str) -> bool {
-    let kinds =
-        ["fault", "healed", "master", "promoted", "leader_elected", "lease_expired", "demoted", "watchdog_reset"];
+    let kinds = [
+        "fault",
+        "healed",
+        "master",
+        "promoted",
+        "leader_elected",
+        "lease_expired",
+        "demoted",
+        "watchdog_reset",
+    ];
     kinds.contains(&kind)
 }
 

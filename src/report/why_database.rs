@@ -30,15 +30,15 @@ const TOLD: usize = 14;
 /// What led to a mark, the latest first, and what a watchdog would have done about two primaries.
 pub(super) fn explain(r: &Run, m: &Mark) -> Vec<String> {
     let since = r.first_fault().unwrap_or(m.at);
-    let before =
-        |x: &&Mark| x.at >= since && x.at <= m.at && !std::ptr::eq(*x, m) && SPINE.contains(&x.kind);
+    let before = |x: &&Mark| x.at >= since && x.at <= m.at && !std::ptr::eq(*x, m) && SPINE.contains(&x.kind);
     let spine: Vec<&Mark> = r.marks.iter().filter(before).collect();
     let told = spine.iter().rev().take(TOLD).map(|x| {
         let text = line(x, r, x.text.width(), Style::default());
         text.trim_start_matches(|c: char| c.is_whitespace() || "x*!h-+".contains(c)).to_owned()
     });
     let mut lines: Vec<String> = told.collect();
-    if m.kind == "violation" && m.text.starts_with("SplitBrain")
+    if m.kind == "violation"
+        && m.text.starts_with("SplitBrain")
         && let Some(host) = r.old_primary
     {
         lines.extend(watchdog(r, m, host));

@@ -39,10 +39,7 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
         name => r.host(host) == name,
     };
     let mark = |kind: &str, host: &str, after: Time| {
-        r.marks
-            .iter()
-            .find(|x| x.kind == kind && on(x.host, host) && x.at >= after)
-            .map(|x| x.at)
+        r.marks.iter().find(|x| x.kind == kind && on(x.host, host) && x.at >= after).map(|x| x.at)
     };
     let numbered =
         |n: &str| n.parse::<usize>().ok().and_then(|n| faults.get(n.wrapping_sub(1))).map(|m| m.at);
@@ -73,8 +70,7 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
         "outage" | "gap" => {
             // "outage app1" is that host's; any other word asks for the first that does not begin before what it is counted from.
             let client = r.requests.clients().into_iter().find(|c| r.host(c.0) == arg);
-            let windows =
-                client.map_or_else(|| r.outages(true), |c| r.requests.outages_of(c, true, r.end));
+            let windows = client.map_or_else(|| r.outages(true), |c| r.requests.outages_of(c, true, r.end));
             let w = windows
                 .iter()
                 .filter(|w| w.to >= lower)

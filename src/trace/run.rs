@@ -250,12 +250,7 @@ impl Collector {
                 self.run.marks.push(first);
                 if w.over {
                     let why = crate::say!("mark-outage", time = Time(w.length().0));
-                    self.run.marks.push(make(
-                        w.to,
-                        "client_resumed",
-                        crate::say!("mark-first-success"),
-                        why,
-                    ));
+                    self.run.marks.push(make(w.to, "client_resumed", crate::say!("mark-first-success"), why));
                 }
             }
         }

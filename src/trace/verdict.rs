@@ -137,18 +137,14 @@ impl Judge {
             Expect::FirstMark { kind, between, fault } => {
                 let after = run.first_mark(kind, *fault);
                 let ok = after.is_some_and(|d| d >= between.min && d <= between.max);
-                let detail = after.map_or_else(
-                    || say!("verdict-did-not"),
-                    |d| say!("verdict-after", time = Time(d.0)),
-                );
+                let detail = after
+                    .map_or_else(|| say!("verdict-did-not"), |d| say!("verdict-after", time = Time(d.0)));
                 (say!("verdict-first-mark", kind = kind, between = between), ok, detail)
             }
             Expect::NoMark { kind, fault } => {
                 let after = run.first_mark(kind, *fault);
-                let detail = after.map_or_else(
-                    || say!("verdict-did-not"),
-                    |d| say!("verdict-after", time = Time(d.0)),
-                );
+                let detail = after
+                    .map_or_else(|| say!("verdict-did-not"), |d| say!("verdict-after", time = Time(d.0)));
                 (say!("verdict-no-mark", kind = kind), after.is_none(), detail)
             }
             Expect::LostWrites { min, max } => {

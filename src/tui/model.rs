@@ -11,7 +11,7 @@ use crate::report::{semantic, story};
 use crate::say;
 use crate::scenario::build::build;
 use crate::scenario::load::Loaded;
-use crate::scenario::types::{At, Fault, FreezeClock, FreezeMode, Target};
+use crate::scenario::types::{At, Fault, Target};
 use crate::sim::{LogEntry, Sim, Stage};
 use crate::trace::run::{Collector, Run};
 

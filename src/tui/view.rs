@@ -154,20 +154,14 @@ fn status_line(p: &Player, look: Look) -> Line<'static> {
     };
     use crate::scenario::types::Invariant as I;
     let w = &p.now.model.watch;
-    let mut spans = vec![
-        Span::raw(format!(
-            "{}{}  t={}s  {}{}x  ",
-            p.loaded.drill_name,
-            p.branch().map_or(String::new(), |(n, of)| format!("  FORK {n}/{of}")),
-            p.now.sched.now(),
-            if p.playing { "PLAY " } else { "" },
-            if p.speed >= 1000 {
-                format!("{}", p.speed / 1000)
-            } else {
-                format!("1/{}", 1000 / p.speed.max(1))
-            },
-        )),
-    ];
+    let mut spans = vec![Span::raw(format!(
+        "{}{}  t={}s  {}{}x  ",
+        p.loaded.drill_name,
+        p.branch().map_or(String::new(), |(n, of)| format!("  FORK {n}/{of}")),
+        p.now.sched.now(),
+        if p.playing { "PLAY " } else { "" },
+        if p.speed >= 1000 { format!("{}", p.speed / 1000) } else { format!("1/{}", 1000 / p.speed.max(1)) },
+    ))];
     // The lamps of what the stack can break.
     let lamps: &[(&str, &[I])] = if p.now.model.databases {
         &[

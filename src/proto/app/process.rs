@@ -18,6 +18,10 @@ impl App {
     pub fn reset(&mut self) {
         *self = App::new(self.config.clone());
     }
+    /// What it believes, in words.
+    pub fn beliefs(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Handles one input.
     pub fn on(&mut self, _: Input<Msg>, _: &mut Cx<'_>) {}
 }

@@ -86,6 +86,8 @@ pub enum Request {
     SessionRenew(SessionId),
     /// `PUT /v1/session/destroy/ID`.
     SessionDestroy(SessionId),
+    /// `consul operator raft transfer-leader`.
+    TransferLeader(raft::Member),
 }
 /// Why a request failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -75,7 +75,7 @@ impl State {
                 self.invalidate(index, at, *id);
                 Ok(true)
             }
-            Request::Get { .. } | Request::SessionRenew(_) => Ok(false),
+            Request::Get { .. } | Request::SessionRenew(_) | Request::TransferLeader(_) => Ok(false),
         }
     }
     fn put(

@@ -45,6 +45,14 @@ impl Agent {
     pub fn reset(&mut self) {
         *self = Agent::new(self.config.clone(), self.setup.clone());
     }
+    /// Whether it believes that it holds the leader key.
+    pub fn is_leader(&self, _: i64) -> bool {
+        false
+    }
+    /// What it believes, in words.
+    pub fn beliefs(&self, _: i64, _: crate::engine::Time) -> Vec<String> {
+        Vec::new()
+    }
     /// Handles one input.
     pub fn on(&mut self, _: Input<Msg>, _: &mut Cx<'_>) {}
 }

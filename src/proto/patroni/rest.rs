@@ -1,8 +1,17 @@
 //! The bodies of requests and answers of the REST interface.
 
+use std::sync::Arc;
+
 /// A body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Body {
-    /// Text, for whoever reads only the status code.
-    Text(String),
+    /// POST /switchover, /failover.
+    Switchover {
+        /// The leader.
+        leader: Option<Arc<str>>,
+        /// The candidate.
+        candidate: Option<Arc<str>>,
+    },
+    /// PATCH /config.
+    Pause(bool),
 }

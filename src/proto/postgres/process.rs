@@ -20,6 +20,30 @@ impl Postmaster {
     pub fn reset(&mut self, _: End, _: &mut DataDir) {
         *self = Postmaster::new(self.config.clone());
     }
+    /// Whether it takes writes.
+    pub fn writable(&self) -> bool {
+        false
+    }
+    /// Whether it is a standby that takes connections.
+    pub fn in_recovery(&self) -> bool {
+        false
+    }
+    /// Whether it streams.
+    pub fn streaming(&self) -> bool {
+        false
+    }
+    /// What it has received.
+    pub fn received(&self, _: &DataDir) -> super::msg::Place {
+        super::msg::Place::default()
+    }
+    /// The first standby that it waits for.
+    pub fn sync_standby(&self) -> Option<std::sync::Arc<str>> {
+        None
+    }
+    /// What it believes, in words.
+    pub fn beliefs(&self, _: &DataDir) -> Vec<String> {
+        Vec::new()
+    }
     /// Handles one input.
     pub fn on(&mut self, _: Input<Msg>, _: &mut Cx<'_>) {}
 }
