@@ -275,3 +275,9 @@ garp-refresh = garp_master_refresh
 garp-lower = a lower-priority master was heard (garp_lower_prio_repeat)
 vrrp-two-owners = {$from} owns the address as well (255), has the lower address and goes on
 why-frames-lost = {$n} x frames from {$from} to {$to} lost: {$reason}
+# Patroni's client of its DCS
+dcs-cause-timed-out = no answer in time
+dcs-cause-refused = connection refused or reset
+dcs-cause-unreachable = no route to host
+dcs-cause-server = the server answers that it cannot (no leader)
+dcs-cause-no-cache = the watch could not be restored in time

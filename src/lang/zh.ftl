@@ -289,3 +289,9 @@ garp-refresh = garp_master_refresh
 garp-lower = 听到优先级较低的 MASTER（garp_lower_prio_repeat）
 vrrp-two-owners = {$from} 也是地址所有者（255），地址较小且继续通告
 why-frames-lost = {$from} 发给 {$to} 的帧丢失 {$n} 个：{$reason}
+# Patroni 的 DCS 客户端
+dcs-cause-timed-out = 未在规定时间内得到回答
+dcs-cause-refused = 连接被拒绝或被重置
+dcs-cause-unreachable = 没有到主机的路由
+dcs-cause-server = 服务器回答无法处理（没有领导者）
+dcs-cause-no-cache = 未能及时恢复监听（watch）
