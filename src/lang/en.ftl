@@ -323,3 +323,9 @@ menu-start = start { $process }
 menu-stop = SIGSTOP { $process }
 menu-resume = SIGCONT { $process }
 menu-switchover = patronictl switchover
+# Patroni's client of its DCS
+dcs-cause-timed-out = no answer in time
+dcs-cause-refused = connection refused or reset
+dcs-cause-unreachable = no route to host
+dcs-cause-server = the server answers that it cannot (no leader)
+dcs-cause-no-cache = the watch could not be restored in time

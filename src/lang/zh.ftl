@@ -361,3 +361,9 @@ menu-start = 启动 { $process }
 menu-stop = SIGSTOP { $process }
 menu-resume = SIGCONT { $process }
 menu-switchover = patronictl switchover
+# Patroni 的 DCS 客户端
+dcs-cause-timed-out = 未在规定时间内得到回答
+dcs-cause-refused = 连接被拒绝或被重置
+dcs-cause-unreachable = 没有到主机的路由
+dcs-cause-server = 服务器回答无法处理（没有领导者）
+dcs-cause-no-cache = 未能及时恢复监听（watch）

@@ -1,6 +1,6 @@
 //! A member as a process: Raft over its disk, the store, the leases that a leader counts down, and the requests of its clients.
 
-use super::msg::{Act, Command, Error, LeaseId, Msg, Reply, Request, Text};
+use super::msg::{Act, Command, Error, Kv, LeaseId, Msg, Reply, Request, Text};
 use super::store::{Changes, Store};
 use crate::engine::{Span, Time};
 use crate::net::Plane;
@@ -214,9 +214,17 @@ impl Etcd {
                 self.wait(client, wait, ctx);
                 return self.seek_renewals(ctx);
             }
-            Request::Watch(prefix) => {
+            Request::Watch(prefix, from) => {
+                self.answer(me, Reply::Done, ctx);
+                for (revision, changes) in from.into_iter().flat_map(|r| self.store.since(r)) {
+                    self.publish_to((client.0, client.1, &prefix), changes, *revision, ctx);
+                }
                 self.watchers.push((client.0, client.1, prefix));
-                return self.answer(me, Reply::Done, ctx);
+                return;
+            }
+            Request::MemberList => {
+                let reply = Reply::Members(self.config.members.len() as u8, self.raft().term());
+                return self.answer(me, reply, ctx);
             }
             Request::MoveLeader(to) => {
                 let leads = self.raft().role() == Role::Leader;
@@ -347,12 +355,13 @@ impl Etcd {
             let Some(command) = self.raft().command(self.applied).cloned() else { continue };
             let result = self.store.apply(&command.act, &mut changes);
             self.lessor(&command.act, result, ctx);
-            if !changes.is_empty() {
-                self.publish(&changes, ctx);
-                changes.clear();
-            }
             if command.origin.0 == self.config.me {
                 self.applied_own(command.origin.1, &command.act, result, ctx);
+            }
+            if !changes.is_empty() {
+                let changes = Arc::new(std::mem::take(&mut changes));
+                self.store.remember(&changes);
+                self.publish(&changes, ctx);
             }
         }
     }
@@ -373,13 +382,27 @@ impl Etcd {
             _ => {}
         }
     }
-    fn publish<N>(&self, changes: &Changes, ctx: &mut Ctx<'_, Msg, N>) {
+    fn publish<N>(&self, changes: &Arc<Changes>, ctx: &mut Ctx<'_, Msg, N>) {
         for (conn, tag, prefix) in &self.watchers {
-            let seen: Changes = changes.iter().filter(|c| c.0.starts_with(&**prefix)).cloned().collect();
-            if !seen.is_empty() {
-                let reply = Reply::Changed(Arc::new(seen), self.store.revision());
-                self.answer(For::Client(*conn, *tag), reply, ctx);
-            }
+            self.publish_to((*conn, *tag, prefix), changes, self.store.revision(), ctx);
+        }
+    }
+    /// Tells a watcher of a revision, as far as it watches what was changed.
+    fn publish_to<N>(
+        &self,
+        (conn, tag, prefix): (ConnId, u32, &Text),
+        changes: &Arc<Changes>,
+        revision: u64,
+        ctx: &mut Ctx<'_, Msg, N>,
+    ) {
+        let watched = |c: &(Text, Option<Kv>)| c.0.starts_with(&**prefix);
+        let seen = if changes.iter().all(watched) {
+            changes.clone()
+        } else {
+            Arc::new(changes.iter().filter(|c| watched(c)).cloned().collect())
+        };
+        if !seen.is_empty() {
+            self.answer(For::Client(conn, tag), Reply::Changed(seen, revision, self.raft().term()), ctx);
         }
     }
     fn applied_own<N>(
@@ -399,7 +422,7 @@ impl Etcd {
                 Reply::Range(Arc::new(self.store.range(prefix)), revision, term)
             }
             (Act::Txn(_), Ok(holds), _) => Reply::Txn(holds, revision, term),
-            (Act::Grant(_, ttl), ..) => Reply::Granted(*ttl),
+            (Act::Grant(id, ttl), ..) => Reply::Granted(*id, *ttl, term),
             _ => Reply::Done,
         };
         self.answer(For::Client(p.client.0, p.client.1), reply, ctx);
