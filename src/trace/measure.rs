@@ -38,7 +38,21 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
         "new" => host != r.old_primary,
         name => r.host(host) == name,
     };
+    // A back end's mark stands on the proxy; meant is the server, in the section of the primary.
+    let server = |x: &super::marks::Mark, name: &str| {
+        let old = r.host(r.old_primary);
+        let is = |n: &str| x.text.split(' ').any(|w| w == format!("primary/{n}"));
+        match name {
+            "" => true,
+            "old" => is(old),
+            "new" => x.text.contains("primary/") && !is(old),
+            name => is(name),
+        }
+    };
     let mark = |kind: &str, host: &str, after: Time| {
+        if kind.starts_with("backend_") {
+            return r.marks.iter().find(|x| x.kind == kind && server(x, host) && x.at >= after).map(|x| x.at);
+        }
         r.marks.iter().find(|x| x.kind == kind && on(x.host, host) && x.at >= after).map(|x| x.at)
     };
     let numbered =
