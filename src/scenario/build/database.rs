@@ -67,7 +67,21 @@ pub(super) fn patroni(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, confi
     } else {
         Dcs::Etcd(etcd.iter().map(|h| Endpoint::new(h.1, etcd::member::CLIENT_PORT)).collect())
     };
+    let vip_net = config.callbacks.vip.and_then(|vip| {
+        let inside = |(net, host, a): &&(String, String, crate::net::addr::Cidr)| {
+            host == site.host && config.callbacks.interface.as_ref().map_or(a.contains(vip.ip), |i| i == net)
+        };
+        let (net, ..) = plan.addresses.iter().find(inside)?;
+        site.nets.iter().find(|n| n.0 == *net).map(|n| n.1)
+    });
+    let synchronous_commit = here
+        .runs
+        .iter()
+        .find_map(|r| if let Runs::Postgres(p) = r { Some(p.synchronous_commit) } else { None })
+        .unwrap_or_default();
     let setup = Setup {
+        vip_net,
+        synchronous_commit,
         name: site.host.into(),
         ip,
         postgres: postgres_pid(plan, site.host),
