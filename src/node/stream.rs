@@ -66,6 +66,7 @@ impl<P: Process> World<P> {
                 probes: 0,
                 timer,
                 closed: false,
+                reading: false,
                 peer_closed: false,
             },
         );
@@ -176,8 +177,27 @@ impl<P: Process> World<P> {
         }
     }
 
+    /// `shutdown(SHUT_WR)`: the process goes on reading.
+    pub(crate) fn tcp_shutdown(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        let Some(c) = self.conn_mut(host, id) else { return };
+        if c.state == State::Open {
+            c.reading = true;
+            self.tcp_send(host, id, None, s);
+            self.reap(host, id, s);
+        } else {
+            self.drop_conn(host, id, s);
+        }
+    }
+    /// A close with a reset.
+    pub(crate) fn tcp_abort(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        if self.conn(host, id).is_some_and(|c| c.state != State::SynSent) {
+            self.put(host, id, Segment::Rst, s);
+        }
+        self.drop_conn(host, id, s);
+    }
     pub(crate) fn tcp_close(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
-        let Some(c) = self.conn(host, id) else { return };
+        let Some(c) = self.conn_mut(host, id) else { return };
+        c.reading = false;
         if c.state == State::Open {
             self.tcp_send(host, id, None, s);
             self.reap(host, id, s);
@@ -199,9 +219,11 @@ impl<P: Process> World<P> {
     }
     /// A connection ends with news for its process.
     fn finish(&mut self, host: HostId, id: ConnId, news: Tcp<P::Msg>, s: &mut Sch<P>) {
-        let Some((owner, closed)) = self.conn(host, id).map(|c| (c.owner, c.closed)) else { return };
+        let Some((owner, heard)) = self.conn(host, id).map(|c| (c.owner, !c.closed || c.reading)) else {
+            return;
+        };
         self.drop_conn(host, id, s);
-        if !closed {
+        if heard {
             self.input(owner, Input::Tcp(id, news), s);
         }
     }
@@ -217,7 +239,9 @@ impl<P: Process> World<P> {
 
     /// A process ended: the kernel closes what it had open.
     pub(crate) fn tcp_owner_gone(&mut self, host: HostId, pid: Pid, s: &mut Sch<P>) {
-        self.hosts[host.0 as usize].tcp.listeners.retain(|_, (p, _)| *p != pid);
+        let table = &mut self.hosts[host.0 as usize].tcp;
+        table.unaccepted.retain(|port, _| table.listeners.get(port).is_some_and(|(p, _)| *p != pid));
+        table.listeners.retain(|_, (p, _)| *p != pid);
         let mine: Vec<ConnId> = self.hosts[host.0 as usize]
             .tcp
             .iter()
@@ -302,7 +326,7 @@ impl<P: Process> World<P> {
                     match msg {
                         Some(m) => self.input(owner, Input::Tcp(id, Tcp::Data(m)), s),
                         None => {
-                            if self.conn(host, id).is_some_and(|c| !c.closed) {
+                            if self.conn(host, id).is_some_and(|c| !c.closed || c.reading) {
                                 self.input(owner, Input::Tcp(id, Tcp::Closed), s);
                             }
                             self.reap(host, id, s);
@@ -327,9 +351,10 @@ impl<P: Process> World<P> {
         let waiting = self.procs[owner.0 as usize]
             .inbox
             .iter()
-            .filter(|i| matches!(i, Input::Tcp(_, Tcp::Accepted { .. })))
+            .filter(|i| matches!(i, Input::Tcp(_, Tcp::Accepted { to: at, .. }) if at.port == to.port))
             .count() as u32;
-        if waiting > backlog {
+        let left = self.hosts[host.0 as usize].tcp.unaccepted.get(&to.port).copied().unwrap_or(0);
+        if waiting + left > backlog {
             return;
         }
         let h = &mut self.hosts[host.0 as usize];

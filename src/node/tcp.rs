@@ -75,6 +75,8 @@ pub struct Conn<M> {
     pub timer: TimerId,
     /// The own side has closed.
     pub closed: bool,
+    /// It has, but its process goes on reading.
+    pub reading: bool,
     /// The other side has closed.
     pub peer_closed: bool,
 }
@@ -91,6 +93,8 @@ pub struct Table<M> {
     spare: Vec<Unacked<M>>,
     /// Listening ports: process and length of the accept queue.
     pub listeners: BTreeMap<u16, (Pid, u32)>,
+    /// Connections that processes know of but have not accepted, by listening port.
+    pub unaccepted: BTreeMap<u16, u32>,
     /// The next ephemeral port.
     pub next_port: u16,
 }
@@ -103,6 +107,7 @@ impl<M> Default for Table<M> {
             by_peer: Vec::new(),
             spare: Vec::new(),
             listeners: BTreeMap::new(),
+            unaccepted: BTreeMap::new(),
             next_port: 32768,
         }
     }
