@@ -6,7 +6,7 @@
 use crate::engine::{Span, Time};
 use crate::node::log::What;
 use crate::node::process::HostId;
-use crate::proto::postgres::data::History;
+use crate::proto::postgres::history::History;
 use crate::proto::postgres::msg::{Branch, Lsn, Place, WriteId};
 use crate::proto::{Note, app, postgres};
 use crate::sim::{LogEntry, World};
@@ -77,7 +77,7 @@ impl Ledger {
                 self.records.push(record);
                 false
             }
-            Note::Postgres(n) if n.mark() == Some("promoted") => {
+            Note::Postgres(postgres::note::Note::Primary { .. }) => {
                 let control = &world.host(host).files.pg.control;
                 let older = self.newest.as_ref().is_some_and(|n| n.1 > control.timeline);
                 if !older {

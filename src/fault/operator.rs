@@ -4,7 +4,7 @@ use super::{resolve, roles};
 use crate::net::addr::Ip;
 use crate::node::process::{Pid, Signal};
 use crate::proto::http::{Http, Method};
-use crate::proto::patroni::rest::Body;
+use crate::proto::patroni::rest::{Body, Reinitialize, Switchover};
 use crate::proto::raft::Member;
 use crate::proto::{Daemon, Msg, consul, dns, etcd};
 use crate::scenario::types::Fault;
@@ -17,19 +17,30 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
             let to = candidate.as_ref().and_then(|t| resolve(world, t, vips).first().copied());
             let to = to.map(|h| world.host(h).name.as_str().into());
             let leader = roles::primary(world).map(|h| world.host(h).name.as_str().into());
-            rest(world, Method::POST, "/switchover", Some(Body::Switchover { leader, candidate: to }), s);
+            rest(
+                world,
+                Method::POST,
+                "/switchover",
+                Some(Body::Switchover(Switchover { leader, candidate: to, scheduled_at: None })),
+                s,
+            );
         }
         Fault::Failover { candidate } => {
             let to = resolve(world, candidate, vips).first().map(|h| world.host(*h).name.as_str().into());
-            let body = Body::Switchover { leader: None, candidate: to };
+            let body = Body::Switchover(Switchover { leader: None, candidate: to, scheduled_at: None });
             rest(world, Method::POST, "/failover", Some(body), s);
         }
-        Fault::PatroniPause => rest(world, Method::PATCH, "/config", Some(Body::Pause(true)), s),
-        Fault::PatroniResume => rest(world, Method::PATCH, "/config", Some(Body::Pause(false)), s),
+        Fault::PatroniPause => {
+            rest(world, Method::PATCH, "/config", Some(Body::Config("{\"pause\":true}".into())), s)
+        }
+        Fault::PatroniResume => {
+            rest(world, Method::PATCH, "/config", Some(Body::Config("{\"pause\":null}".into())), s)
+        }
         Fault::Reinit { target } => {
             for h in resolve(world, target, vips) {
                 if let Some((pid, _)) = roles::patroni(world, h) {
-                    let ask = Http::Request(Method::POST, "/reinitialize".into(), None);
+                    let body = Body::Reinitialize(Reinitialize { force: true, from_leader: false });
+                    let ask = Http::Request(Method::POST, "/reinitialize".into(), Some(Arc::new(body)));
                     world.call(pid, Msg::Http(ask), s);
                 }
             }
@@ -82,10 +93,6 @@ fn move_leader(world: &mut World, target: &crate::scenario::types::Target, vips:
         Daemon::Etcd(..) => {
             Msg::Etcd(Box::new(etcd::msg::Msg::Request(0, etcd::msg::Request::MoveLeader(to))))
         }
-        Daemon::ConsulServer(..) => Msg::Consul(Box::new(consul::msg::Msg::Request(
-            0,
-            Arc::new(consul::msg::Request::TransferLeader(to)),
-        ))),
         _ => return,
     };
     world.call(pid, msg, s);

@@ -63,7 +63,7 @@ pub fn streams(world: &World, host: HostId) -> bool {
 }
 /// The place up to which a standby has received WAL.
 pub fn received(world: &World, host: HostId) -> Place {
-    postmaster(world, host).map_or_else(Place::default, |(_, p)| p.received(&world.host(host).files.pg))
+    postmaster(world, host).map_or_else(Place::default, |(_, p)| p.has_up_to(&world.host(host).files.pg))
 }
 /// The standby that has received most, the first by name among equals.
 pub fn most_advanced(world: &World) -> Option<HostId> {
@@ -133,5 +133,5 @@ pub fn key_owner(world: &World) -> Option<String> {
 /// The host's Patroni, as far as it runs, believes that it holds the leader key.
 pub fn believes(world: &World, host: HostId, now: crate::engine::Time) -> bool {
     patroni(world, host)
-        .is_some_and(|(pid, p)| super::runs(world, pid) && p.is_leader(world.wall_clock(host, now)))
+        .is_some_and(|(pid, p)| super::runs(world, pid) && p.believes_leader(world.wall_clock(host, now)))
 }

@@ -101,6 +101,9 @@ impl Requests {
                 Outcome::Reset => "reset",
                 Outcome::Unreachable => "unreachable",
                 Outcome::Closed => "closed",
+                Outcome::NoAddress => "no_address",
+                Outcome::NoServer => "no_server",
+                Outcome::Busy => "busy",
                 Outcome::Error(state) => state.code(),
             };
             match counts.iter_mut().find(|c| c.0 == name) {

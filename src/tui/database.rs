@@ -56,9 +56,28 @@ pub(super) fn beliefs(p: &Player, host: HostId) -> Vec<String> {
             continue;
         }
         match &proc.logic {
-            Daemon::Patroni(a) => lines.extend(a.beliefs(wall, world.clock(host, now))),
+            Daemon::Patroni(a) => {
+                lines.push(format!("Patroni: {}, {}", a.role().word(), a.state().word()));
+                if let Some(leader) = a.cluster().and_then(|c| c.leader.as_ref()) {
+                    lines.push(say!("ui-thinks-leader", who = leader.name));
+                }
+                if a.believes_leader(wall) {
+                    let left = u64::try_from(a.leader_expiry() - wall).unwrap_or(0);
+                    lines.push(say!("ui-lease", time = Time(left)));
+                }
+                if a.paused() {
+                    lines.push(say!("ui-paused"));
+                }
+            }
             Daemon::Postgres(a) => lines.extend(a.beliefs(&world.host(host).files.pg)),
-            Daemon::App(a) => lines.extend(a.beliefs()),
+            Daemon::App(a) => {
+                for (to, at) in a.sessions() {
+                    lines.push(say!("ui-session", to = to, host = world.host(at).name));
+                }
+                if let (1.., Some(since)) = a.pending() {
+                    lines.push(say!("ui-waits", time = now.since(since)));
+                }
+            }
             _ => {}
         }
     }
