@@ -10,6 +10,7 @@ use firedrill::node::disk::End;
 use firedrill::node::log::{Level, What};
 use firedrill::node::process::{Action, ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions, Timer};
 use firedrill::node::world::{Ev, World};
+use firedrill::proto::dns::msg::Dns;
 use firedrill::proto::haproxy::config::HAProxy;
 use firedrill::proto::haproxy::note::{Failure, Gone, Note as Hap, Why};
 use firedrill::proto::haproxy::process::Service;
@@ -80,12 +81,29 @@ impl Call {
 enum Node {
     HAProxy(Service),
     /// A server that answers HTTP on 8008 with these codes: the primary's path, the replica's.
-    Rest { primary: u16, replica: u16, delay: Span, asked: Vec<Time>, waiting: Vec<(ConnId, u16)>, backlog: u32 },
+    Rest {
+        primary: u16,
+        replica: u16,
+        delay: Span,
+        asked: Vec<Time>,
+        waiting: Vec<(ConnId, u16)>,
+        backlog: u32,
+    },
     /// A server that answers requests with its host.
-    Db { sessions: Vec<ConnId>, accepted: u32, ended: Vec<(Time, Tcp<()>)>, asked: Vec<Time> },
+    Db {
+        sessions: Vec<ConnId>,
+        accepted: u32,
+        ended: Vec<(Time, Tcp<()>)>,
+        asked: Vec<Time>,
+    },
     /// An agent that says a word.
     Agent(&'static str),
-    Client { calls: Vec<Call>, to: Ip },
+    /// A name server that knows one address.
+    Names(Ip),
+    Client {
+        calls: Vec<Call>,
+        to: Ip,
+    },
 }
 fn bare(t: &Tcp<Msg>) -> Tcp<()> {
     match t {
@@ -154,6 +172,15 @@ impl Process for Node {
                 }
                 _ => {}
             },
+            Node::Names(address) => match input {
+                Input::Start => ctx.act(Action::Bind(53)),
+                Input::Packet { from, to, msg: Msg::Dns(d) } => {
+                    let Dns::Query(n, _) = *d else { return };
+                    let msg = Msg::Dns(Box::new(Dns::Answer(n, vec![*address].into(), Span::secs(5))));
+                    ctx.act(Action::Send { from: to, to: from, net: None, plane: Plane::dns, msg });
+                }
+                _ => {}
+            },
             Node::Client { calls, to } => client(calls, *to, input, ctx),
         }
     }
@@ -176,7 +203,8 @@ fn client(calls: &mut [Call], to: Ip, input: Input<Msg>, ctx: &mut Cx<'_>) {
             let c = &mut calls[usize::from(t / 3)];
             match (t % 3, c.conn) {
                 (0, _) => {
-                    c.conn = Some(ctx.connect(Endpoint::new(to, c.port), Plane::client, TcpOptions::default()));
+                    c.conn =
+                        Some(ctx.connect(Endpoint::new(to, c.port), Plane::client, TcpOptions::default()));
                     if let Some(close) = c.close {
                         ctx.set_timer(Timer(t + 1), close);
                     }
@@ -229,6 +257,10 @@ enum Do {
     Heal,
     /// The codes of a REST server.
     Says(u16, u16, u16),
+    /// What an agent says.
+    Word(u16, &'static str),
+    /// What the name server says.
+    Name(u16),
 }
 struct Lab {
     world: World<Node>,
@@ -258,8 +290,12 @@ impl Model for Lab {
                     }
                 }
                 Do::Heal => self.world.rules.clear(),
+                Do::Word(h, word) => self.world.procs[agent(h).0 as usize].logic = Node::Agent(word),
+                Do::Name(h) => self.world.procs[NAMES].logic = Node::Names(ip(h)),
                 Do::Says(h, p, r) => {
-                    if let Node::Rest { primary, replica, .. } = &mut self.world.procs[rest(h).0 as usize].logic {
+                    if let Node::Rest { primary, replica, .. } =
+                        &mut self.world.procs[rest(h).0 as usize].logic
+                    {
                         (*primary, *replica) = (p, r);
                     }
                 }
@@ -278,6 +314,8 @@ impl Model for Lab {
 /// Host 0 is the proxy, 1 to 3 are the servers, 4 and more are clients.
 const HOSTS: u16 = 7;
 const PROXY: Pid = Pid(0);
+/// The process of the last client's host, which may be a name server instead.
+const NAMES: usize = 12;
 /// The first client.
 const CLIENT: usize = 4;
 fn rest(host: u16) -> Pid {
@@ -304,7 +342,8 @@ impl Run {
             .from_str(config)
             .unwrap_or_else(|e| panic!("{e}"));
         let known = |h: &str| h.strip_prefix("db").and_then(|n| n.parse().ok()).map(ip);
-        let setup = Setup::new(&expand(&config, &["db1", "db2", "db3"]), None, &known);
+        let names = Some(Endpoint::new(ip(HOSTS - 1), 53));
+        let setup = Setup::new(&expand(&config, &["db1", "db2", "db3"]), names, &known);
         let mut world = World::new(seed, Level::Story, |_| ("message", 0));
         let net = world.add_net("lan", latency, Chance::NEVER, Chance::NEVER, Span::secs(300));
         let zero = SpanRange::exactly(Span::ZERO);
@@ -313,7 +352,12 @@ impl Run {
             world.plug(h, net, Cidr { ip: ip(i), prefix: 24 });
             match i {
                 0 => {
-                    world.add_proc(h, "haproxy", None, Node::HAProxy(Service::with(config.clone(), setup.clone())));
+                    world.add_proc(
+                        h,
+                        "haproxy",
+                        None,
+                        Node::HAProxy(Service::with(config.clone(), setup.clone())),
+                    );
                 }
                 1..=3 => {
                     let (primary, replica) = if i == 1 { (200, 503) } else { (503, 200) };
@@ -342,7 +386,8 @@ impl Run {
         }
         let mut all: Vec<(Span, Do)> = (0..HOSTS).rev().map(|h| (Span::ZERO, Do::Boot(h))).collect();
         all.extend_from_slice(plan);
-        let lab = Lab { world, plan: all.iter().map(|d| d.1.clone()).collect(), notes: Vec::new(), events: 0 };
+        let lab =
+            Lab { world, plan: all.iter().map(|d| d.1.clone()).collect(), notes: Vec::new(), events: 0 };
         let mut e = Engine::new(lab);
         for (n, (at, _)) in all.iter().enumerate() {
             e.sched.at(Time(at.0), Ev::Outer(n as u32));
@@ -412,7 +457,12 @@ fn spread(what: &str, all: &[Span], low_ms: u64, high_ms: u64) {
     if all.len() >= 30 {
         let (min, max) = (all.iter().min().unwrap().0, all.iter().max().unwrap().0);
         let width = (high_ms - low_ms) * MS;
-        assert!(max - min >= width * 3 / 4, "{what}: only {} of {} ms are used", (max - min) / MS, width / MS);
+        assert!(
+            max - min >= width * 3 / 4,
+            "{what}: only {} of {} ms are used",
+            (max - min) / MS,
+            width / MS
+        );
         let mean = all.iter().map(|d| d.0).sum::<u64>() / all.len() as u64;
         let middle = (low_ms + high_ms) * MS / 2;
         assert!(mean.abs_diff(middle) <= width / 6, "{what}: the mean is {}", Span(mean));
@@ -503,14 +553,21 @@ fn hap_03_a_frozen_server_costs_five_seconds_a_check_until_its_accept_queue_is_f
         all.push(Span(r.down("primary", "db1", t).0 - t.0));
     }
     for d in &all {
-        assert!(d.0 + EPS > 17_000 * MS && d.0 <= 20_000 * MS + EPS, "two of three checks meet a full queue: {d}");
+        assert!(
+            d.0 + EPS > 17_000 * MS && d.0 <= 20_000 * MS + EPS,
+            "two of three checks meet a full queue: {d}"
+        );
     }
     // A queue that is full from the start: the black hole's time.
     let flood: Vec<Call> = (0..80).map(|i| call(at(29_000 + i * 100), 8008).silent()).collect();
     let mut all = Vec::new();
     for seed in 1..=SEEDS {
-        let mut r =
-            Run::new(seed, ONE, &[flood.clone()], &[(at(28_900), Do::Pause(rest(1))), (at(28_950), Do::Heal)]);
+        let mut r = Run::new(
+            seed,
+            ONE,
+            &[flood.clone()],
+            &[(at(28_900), Do::Pause(rest(1))), (at(28_950), Do::Heal)],
+        );
         if let Node::Client { to, .. } = &mut r.0.model.world.procs[10].logic {
             *to = ip(1);
         }
@@ -594,7 +651,8 @@ fn hap_08_a_refused_session_is_tried_again_after_a_turn_around_of_a_second() {
         assert_eq!(r.calls(0)[0].end(), Tcp::Closed);
         assert!(r.notes().any(|n| matches!(n, Hap::Away { why: Gone::Connect, tries: 3, .. })));
         assert_eq!(r.up("primary"), ["db1"], "checks look at another port");
-        let stock = r#"(listen: { "x": (bind: 5000, timeout_connect: "5s", server: [(address: "db1:5432")]) })"#;
+        let stock =
+            r#"(listen: { "x": (bind: 5000, timeout_connect: "5s", server: [(address: "db1:5432")]) })"#;
         let r = Run::new(seed, stock, &calls, &kill).to(Span::secs(60));
         near("retries 3", r.calls(0)[0].took(), 3_000, 10);
         let quick = stock.replace("5s", "300ms");
@@ -614,7 +672,8 @@ fn hap_08_a_server_that_comes_back_in_time_serves_the_session() {
 }
 
 #[test]
-fn hap_09_a_black_hole_costs_every_try_its_timeout_and_without_an_arp_entry_three_seconds_and_a_turn_around() {
+fn hap_09_a_black_hole_costs_every_try_its_timeout_and_without_an_arp_entry_three_seconds_and_a_turn_around()
+{
     for seed in 1..=20 {
         // The cut comes just before the call: the ARP entry lives, and so does the server in the eyes of the checks.
         let t = phase(seed);
@@ -761,7 +820,8 @@ fn hap_14_a_server_that_goes_moves_two_thirds_of_the_sources() {
     assert_eq!(moved, 4_000, "an address modulo 3, then modulo 2");
     // And through the proxy: the same client always reaches the same server.
     let config = STOCK.replace("bind: 5000,", "bind: 5000, balance: Source,");
-    let calls: Vec<Vec<Call>> = (0..3).map(|_| (0..5).map(|i| call(at(10_000 + i * 500), 5000)).collect()).collect();
+    let calls: Vec<Vec<Call>> =
+        (0..3).map(|_| (0..5).map(|i| call(at(10_000 + i * 500), 5000)).collect()).collect();
     let r = Run::new(1, &config, &calls, &[]).to(Span::secs(20));
     for client in 0..3 {
         let expected = HostId(1 + (ip(CLIENT as u16 + client).0 % 3) as u16);
@@ -807,4 +867,433 @@ fn hap_20_the_next_check_begins_after_the_end_of_the_one_before() {
         }
         assert_eq!(r.up("primary"), ["db1"]);
     }
+}
+
+// ---- the data path ------------------------------------------------------------------------------------------------------
+
+#[test]
+fn global_maxconn_leaves_clients_in_the_kernel_where_they_hang() {
+    let config = r#"(maxconn: 3, listen: { "x": (bind: 5000, timeout_connect: "4s", server: [(address: "db1:5432")]) })"#;
+    for seed in 1..=10 {
+        let mut calls: Vec<Call> = (0..9).map(|i| call(at(10_000 + i * 10), 5000)).collect();
+        calls[0] = call(at(10_000), 5000).close(at(3_000));
+        let r = Run::new(seed, config, &[calls], &[]).to(Span::secs(20));
+        let c = r.calls(0);
+        for (i, c) in c.iter().enumerate().take(3) {
+            assert_eq!(c.answers.len(), 1, "{i}");
+        }
+        let (fourth, fifth) = (&c[3], &c[4]);
+        assert!(fourth.connected.unwrap() < Time(10_040 * MS), "it is connected at once, by the kernel");
+        near("and served when a session ends", Span(fourth.answers[0].0.0 - 13_000 * MS), 0, 5);
+        assert!(fifth.connected.is_some() && fifth.answers.is_empty() && fifth.ended.is_none(), "it hangs");
+        // The accept queue has one place more than its length, which is maxconn: 4 wait, the other SYNs are dropped.
+        let connected = c.iter().filter(|c| c.connected.is_some_and(|t| t < Time(11_000 * MS))).count();
+        assert_eq!(connected, 7);
+        assert!(c[7].connected.is_some_and(|t| t > Time(13_000 * MS)), "a later SYN finds the place");
+        assert!(c[8].connected.is_none());
+        assert!(r.notes().any(|n| matches!(n, Hap::Full { sessions: 3, .. })));
+    }
+}
+
+#[test]
+fn a_client_that_gave_up_in_the_accept_queue_is_passed_over_in_no_time() {
+    let config = r#"(maxconn: 1, listen: { "x": (bind: 5000, timeout_connect: "4s", server: [(address: "db1:5432")]) })"#;
+    let calls = vec![vec![
+        call(at(10_000), 5000).close(at(5_000)),
+        call(at(11_000), 5000).silent().close(at(1_000)),
+        call(at(12_000), 5000),
+    ]];
+    let r = Run::new(1, config, &calls, &[]).to(Span::secs(20));
+    near("the third", Span(r.calls(0)[2].answers[0].0.0 - 15_000 * MS), 0, 5);
+    assert_eq!(r.db(1).0, 2, "the second never reached a server");
+}
+
+#[test]
+fn a_client_that_gives_up_after_it_has_spoken_still_holds_its_place() {
+    // The server is a black hole: the client leaves after 2 s, HAProxy tries on.
+    let config = r#"(listen: { "x": (bind: 5000, retries: 2, timeout_connect: "4s", ABORT server: [(address: "db1:5432", maxconn: 1)]) })"#;
+    let calls = vec![vec![
+        call(at(5_000), 5000).close(at(500)),
+        call(at(10_100), 5000).silent().close(at(2_000)),
+        call(at(20_000), 5000).silent().close(at(2_000)),
+        call(at(20_100), 5000).close(at(2_000)),
+    ]];
+    let plan = [(at(10_000), Do::Cut(1)), (at(19_000), Do::Heal), (at(19_900), Do::Cut(1))];
+    let sessions = |abort: &str, t: u64| {
+        let r = Run::new(1, &config.replace("ABORT", abort), &calls, &plan).to(at(t));
+        r.service().proxy().unwrap().sessions()
+    };
+    // Nobody who has said nothing is waited for ...
+    assert_eq!(sessions("", 12_000), 1);
+    assert_eq!(sessions("", 12_200), 0);
+    let spoke =
+        vec![vec![call(at(5_000), 5000).close(at(500)), call(at(10_500), 5000).silent().close(at(2_000))]];
+    drop(spoke);
+    // ... but who waits in the queue and has asked does not get out by closing.
+    let busy = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", ABORT server: [(address: "db1:5432", maxconn: 1)]) })"#;
+    let calls =
+        vec![vec![call(at(10_000), 5000), Call { ask: true, ..call(at(11_000), 5000).close(at(2_000)) }]];
+    for (abort, left) in [("", 2), ("option_abortonclose: true,", 1)] {
+        let r = Run::new(1, &busy.replace("ABORT", abort), &calls, &[]).to(at(13_500));
+        assert_eq!(r.service().proxy().unwrap().sessions(), left, "{abort}");
+    }
+}
+
+#[test]
+fn ends_and_resets_are_passed_on() {
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", server: [(address: "db1:5432")]) })"#;
+    for seed in 1..=10 {
+        // The server is killed: its kernel resets, and so does the proxy.
+        let calls = vec![vec![call(at(10_000), 5000)]];
+        let r = Run::new(seed, config, &calls, &[(at(12_000), Do::Kill(db(1)))]).to(Span::secs(20));
+        assert_eq!(r.calls(0)[0].end(), Tcp::Reset);
+        near("at once", r.calls(0)[0].took(), 2_000, 5);
+        // The client's kernel resets.
+        let r = Run::new(seed, config, &calls, &[(at(12_000), Do::Kill(Pid(10)))]).to(Span::secs(20));
+        assert_eq!(r.db(1).2[0].1, Tcp::Reset);
+        // The client closes: a FIN to the server, whose FIN comes back.
+        let calls = vec![vec![call(at(10_000), 5000).close(at(2_000))]];
+        let r = Run::new(seed, config, &calls, &[]).to(Span::secs(20));
+        assert_eq!(r.db(1).2[0].1, Tcp::Closed);
+        assert_eq!(r.service().proxy().unwrap().sessions(), 0);
+        // The proxy itself is killed: all its sessions break, and new ones are refused.
+        let calls = vec![vec![call(at(10_000), 5000), call(at(13_000), 5000)]];
+        let r = Run::new(seed, config, &calls, &[(at(12_000), Do::Kill(PROXY))]).to(Span::secs(20));
+        assert_eq!((r.calls(0)[0].end(), r.calls(0)[1].end()), (Tcp::Reset, Tcp::Reset));
+        assert_eq!(r.db(1).1, 0);
+    }
+}
+
+#[test]
+fn a_session_whose_server_is_silent_keeps_its_place_after_the_client_has_gone() {
+    // The server is frozen: it never answers the FIN.
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", timeout_server: "60s",
+        server: [(address: "db1:5432", maxconn: 1)]) })"#;
+    let calls = vec![vec![call(at(10_000), 5000).close(at(5_000)), call(at(20_000), 5000)]];
+    let r = Run::new(1, config, &calls, &[(at(11_000), Do::Pause(db(1)))]).to(Span::secs(100));
+    near("no place for the next", r.calls(0)[1].took(), 4_000, 5);
+    assert_eq!(r.service().proxy().unwrap().sessions(), 0, "until timeout server");
+    let r = Run::new(1, config, &calls, &[(at(11_000), Do::Pause(db(1)))]).to(Span::secs(69));
+    assert_eq!(r.service().proxy().unwrap().sessions(), 1);
+    let plan = [(at(11_000), Do::Pause(db(1))), (at(22_000), Do::Resume(db(1)))];
+    let r = Run::new(1, config, &calls, &plan).to(Span::secs(40));
+    near("or until it goes on", Span(r.calls(0)[1].answers[0].0.0 - 20_000 * MS), 2_000, 5);
+}
+
+#[test]
+fn idle_sessions_end_by_their_timeouts_and_cost_no_events() {
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", timeout_client: "30m", timeout_server: "20s",
+        server: [(address: "db1:5432")]) })"#;
+    let calls = vec![vec![call(at(10_000), 5000).every(at(15_000)), call(at(10_000), 5000)]];
+    let r = Run::new(1, config, &calls, &[]).to(Span::secs(100));
+    assert_eq!(r.calls(0)[0].ended, None, "it speaks every 15 s");
+    near("the other", r.calls(0)[1].took(), 20_000, 5);
+    assert!(r.notes().any(|n| matches!(n, Hap::Away { why: Gone::Idle, .. })));
+    let quiet = config.replace("20s", "30m");
+    let calls = vec![(0..50).map(|_| call(at(10_000), 5000)).collect()];
+    let mut r = Run::new(1, &quiet, &calls, &[]).to(Span::secs(20));
+    let before = r.0.model.events;
+    r = r.to(Span::secs(1_500));
+    assert!(r.0.model.events - before < 20, "{} events", r.0.model.events - before);
+}
+
+#[test]
+fn redispatch_takes_the_retry_elsewhere() {
+    // No checks: db1 looks up for ever, and refuses.
+    let config = r#"(listen: { "x": (bind: 5000, balance: BALANCE, timeout_connect: "4s", REDISPATCH
+        server: [(address: "db1:5432"), (address: "db2:5432"), (address: "db3:5432")]) })"#;
+    let calls = vec![(0..30).map(|i| call(at(10_000 + i * 100), 5000).close(at(50_000))).collect::<Vec<_>>()];
+    let kill = [(at(5_000), Do::Kill(db(1)))];
+    for (balance, redispatch, lost, slow) in [
+        ("Roundrobin", "", 10, 0),
+        // In turn, any server will do: at once.
+        ("Roundrobin", "option_redispatch: -1,", 0, 0),
+        ("StaticRr", "option_redispatch: -1,", 0, 0),
+        ("Roundrobin", "option_redispatch: 1,", 0, 0),
+    ] {
+        let config = config.replace("BALANCE", balance).replace("REDISPATCH", redispatch);
+        let r = Run::new(1, &config, &calls, &kill).to(Span::secs(40));
+        let c = r.calls(0);
+        assert_eq!(c.iter().filter(|c| c.answers.is_empty()).count(), lost, "{config}");
+        let late = c.iter().filter(|c| c.answers.first().is_some_and(|a| a.0.0 - c.at.0 > 100 * MS)).count();
+        assert_eq!(late, slow, "{config}");
+    }
+    // By load, only the last retry goes elsewhere: three seconds late.
+    let config = config.replace("BALANCE", "First").replace("REDISPATCH", "option_redispatch: -1,");
+    let r = Run::new(1, &config, &calls, &kill).to(Span::secs(40));
+    for c in r.calls(0) {
+        near("the last retry", Span(c.answers[0].0.0 - c.at.0), 3_000, 10);
+        assert_eq!(c.answers[0].1.0, 2);
+    }
+}
+
+#[test]
+fn algorithms_spread_sessions_as_they_say() {
+    let config = r#"(listen: { "x": (bind: 5000, balance: BALANCE, timeout_connect: "4s",
+        server: [(address: "db1:5432", SECOND), (address: "db2:5432"), (address: "db3:5432")]) })"#;
+    let calls = vec![(0..24).map(|i| call(at(10_000 + i * 100), 5000)).collect::<Vec<_>>()];
+    let row = |balance: &str, second: &str| -> String {
+        let config = config.replace("BALANCE", balance).replace("SECOND", second);
+        let r = Run::new(1, &config, &calls, &[]).to(Span::secs(20));
+        r.calls(0).iter().map(|c| c.answers.first().map_or('-', |a| char::from(b'0' + a.1.0 as u8))).collect()
+    };
+    assert_eq!(row("Roundrobin", "weight: 1"), "123".repeat(8));
+    assert_eq!(row("Leastconn", "weight: 1"), "123".repeat(8));
+    assert_eq!(row("First", "weight: 1"), "1".repeat(24));
+    assert_eq!(row("First", "maxconn: 5"), format!("11111{}", "2".repeat(19)));
+    for balance in ["Roundrobin", "StaticRr", "Leastconn"] {
+        let weighted = row(balance, "weight: 2");
+        assert_eq!(weighted.matches('1').count(), 12, "{balance}: {weighted}");
+        assert_eq!(row(balance, "weight: 0").matches('1').count(), 0, "{balance}");
+    }
+    // Sessions that stay count: one server has five, and the next five go elsewhere.
+    let config = config.replace("BALANCE", "Leastconn").replace("SECOND", "weight: 1");
+    let mut calls: Vec<Call> = (0..9).map(|i| call(at(10_000 + i * 100), 5000)).collect();
+    for i in [1, 2, 4, 5, 7, 8] {
+        calls[i] = call(at(10_000 + i as u64 * 100), 5000).close(at(2_000));
+    }
+    calls.extend((0..4).map(|i| call(at(20_000 + i * 100), 5000)));
+    let r = Run::new(1, &config, &[calls], &[]).to(Span::secs(30));
+    let later: Vec<u16> = r.calls(0)[9..].iter().map(|c| c.answers[0].1.0).collect();
+    assert_eq!(later, [2, 3, 2, 3]);
+}
+
+#[test]
+fn without_redispatch_a_queue_waits_for_its_server_with_it_it_goes_elsewhere() {
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", timeout_queue: "30s", balance: Source, REDISPATCH
+        default_server: (check: true, maxconn: 1, on_marked_down: ShutdownSessions),
+        server: [(address: "db1:5432"), (address: "db2:5432"), (address: "db3:5432")]) })"#;
+    let mine = 1 + (ip(CLIENT as u16).0 % 3) as u16;
+    let calls = vec![vec![call(at(10_000), 5000), call(at(10_500), 5000), call(at(11_000), 5000)]];
+    let plan = [(at(12_000), Do::Cut(mine))];
+    let r = Run::new(1, &config.replace("REDISPATCH", "option_redispatch: -1,"), &calls, &plan)
+        .to(Span::secs(60));
+    let down = r.went(false, "x", &format!("db{mine}"), at(12_000)).unwrap();
+    assert_eq!(r.calls(0)[0].end(), Tcp::Closed);
+    let second = &r.calls(0)[1];
+    assert!(second.answers[0].0.0 - down.0 < EPS && second.answers[0].1.0 != mine);
+    let r = Run::new(1, &config.replace("REDISPATCH", ""), &calls, &plan).to(Span::secs(60));
+    assert!(r.calls(0)[1].answers.is_empty(), "it goes to the dead server when the first is cut");
+}
+
+// ---- B6 and the traps ---------------------------------------------------------------------------------------------------
+
+#[test]
+fn after_a_switchover_both_servers_may_be_up_for_six_seconds_and_half_of_the_sessions_go_wrong() {
+    let (mut both, mut old) = (Vec::new(), 0);
+    for seed in 1..=SEEDS {
+        let t = phase(seed);
+        let calls =
+            vec![(0..300).map(|i| call(at(30_000 + i * 100), 5000).close(at(50))).collect::<Vec<_>>()];
+        let plan = [(t, Do::Says(1, 503, 200)), (t, Do::Says(2, 200, 503))];
+        let r = Run::new(seed, PATRONI, &calls, &plan).to(Span::secs(60));
+        let (down, up) = (r.down("primary", "db1", t), r.went(true, "primary", "db2", t).unwrap());
+        if up < down {
+            both.push(Span(down.0 - up.0));
+            let between: Vec<&Call> = r.calls(0).iter().filter(|c| c.at > up && c.at < down).collect();
+            let wrong = between.iter().filter(|c| c.answers.first().is_some_and(|a| a.1.0 == 1)).count();
+            assert!(wrong.abs_diff(between.len() - wrong) <= 1, "roundrobin");
+            old += wrong;
+        }
+    }
+    assert!(both.len() > 50 && both.iter().all(|d| *d <= Span::secs(6)), "{both:?}");
+    assert!(old > 500);
+}
+
+#[test]
+fn a_tcp_check_of_the_database_port_says_that_all_are_up() {
+    let r = Run::new(1, STOCK, &[], &[]).to(Span::secs(60));
+    assert_eq!(r.up("x"), ["db1", "db2", "db3"], "replicas and all");
+    // And a database that is frozen passes: its kernel connects.
+    let r = Run::new(1, STOCK, &[], &[(at(20_000), Do::Pause(db(1)))]).to(Span::secs(60));
+    assert_eq!(r.up("x"), ["db1", "db2", "db3"]);
+}
+
+#[test]
+fn a_dead_database_under_a_healthy_rest_port_is_never_down() {
+    for seed in 1..=10 {
+        let calls = vec![vec![call(at(40_000), 5000)]];
+        let plan = [(at(30_000), Do::Kill(db(1))), (at(50_000), Do::Start(db(1)))];
+        let r = Run::new(seed, PATRONI, &calls, &plan).to(Span::secs(80));
+        assert_eq!(r.went(false, "primary", "db1", Span::ZERO), None);
+        near("clients are closed after", r.calls(0)[0].took(), 2_000, 10);
+    }
+}
+
+#[test]
+fn a_lost_packet_of_a_check_is_repeated_and_costs_nothing() {
+    for seed in 1..=10 {
+        let plan = [(at(30_000), Do::Cut(1)), (at(30_900), Do::Heal)];
+        let r = Run::new(seed, PATRONI, &[], &plan).to(Span::secs(60));
+        assert_eq!(r.went(false, "primary", "db1", Span::ZERO), None);
+    }
+}
+
+#[test]
+fn the_first_checks_are_spread_over_the_smallest_interval() {
+    let latency = SpanRange::exactly(Span::us(100));
+    let r = Run::with(1, ONE, &[], &[], latency).to(Span::secs(3));
+    let first: Vec<u64> = (1..=3).map(|h| r.asked(h)[0].0 / MS).collect();
+    assert!(first[0] < 5 && first[1].abs_diff(1_000) < 5 && first[2].abs_diff(2_000) < 5, "{first:?}");
+    // Two listeners: six checks, half a second apart.
+    let r = Run::with(1, PATRONI, &[], &[], latency).to(Span::secs(3));
+    let mut all: Vec<u64> = (1..=3).flat_map(|h| r.asked(h).iter().map(|t| t.0 / MS)).collect();
+    all.sort_unstable();
+    for (i, t) in all.iter().enumerate() {
+        assert!(t.abs_diff(500 * i as u64) < 5, "{all:?}");
+    }
+}
+
+#[test]
+fn spread_checks_draws_every_interval() {
+    let config = ONE.replace("defaults:", "spread_checks: 20, defaults:");
+    let r = Run::new(5, &config, &[], &[]).to(Span::secs(900));
+    let gaps: Vec<u64> = r.asked(1).windows(2).map(|w| (w[1].0 - w[0].0) / MS).collect();
+    assert!(gaps.iter().all(|g| (2_399..=3_605).contains(g)));
+    let (min, max) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
+    assert!(*min < 2_450 && *max > 3_550, "{min} to {max}");
+    assert!((gaps.iter().sum::<u64>() / gaps.len() as u64).abs_diff(3_000) < 60);
+}
+
+#[test]
+fn a_frozen_proxy_is_connected_to_and_silent_and_checks_go_on_afterwards() {
+    let calls = vec![vec![call(at(10_000), 5000).every(at(1_000)), call(at(32_000), 5000)]];
+    let plan = [(at(30_000), Do::Pause(PROXY)), (at(60_000), Do::Resume(PROXY))];
+    let r = Run::new(1, PATRONI, &calls, &plan).to(Span::secs(80));
+    let c = &r.calls(0)[1];
+    assert!(c.connected.unwrap() < Time(32_010 * MS), "by the kernel");
+    assert!(c.answers[0].0 >= Time(60_000 * MS));
+    assert_eq!(r.up("primary"), ["db1"], "no check failed by the freeze");
+}
+
+#[test]
+fn an_agent_drains_weighs_and_takes_down_and_its_silence_says_nothing() {
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s",
+        default_server: (check: true, agent_check: true, agent_port: 7000, agent_inter: "1s", weight: 10),
+        server: [(address: "db1:5432"), (address: "db2:5432")]) })"#;
+    let calls = vec![(0..100).map(|i| call(at(1_000 + i * 1_000), 5000).close(at(100))).collect::<Vec<_>>()];
+    let plan = [
+        (at(19_500), Do::Word(1, "drain")),
+        (at(39_500), Do::Word(1, "ready 50%")),
+        (at(59_500), Do::Word(1, "down")),
+        (at(79_500), Do::Word(1, "up 100%")),
+        (at(89_500), Do::Kill(agent(1))),
+    ];
+    let r = Run::new(1, config, &calls, &plan).to(Span::secs(110));
+    let share = |from: u64, to: u64| {
+        let mine = r.calls(0).iter().filter(|c| c.at > at(from) && c.at < at(to));
+        mine.filter(|c| c.answers[0].1.0 == 1).count()
+    };
+    assert_eq!(share(2_000, 18_500), 8);
+    assert_eq!(share(21_000, 39_000), 0, "drained: up, but no new sessions");
+    assert!((5..=7).contains(&share(41_000, 59_000)), "{}", share(41_000, 59_000));
+    assert_eq!(share(61_000, 79_000), 0);
+    let down = r.down("x", "db1", Span::ZERO);
+    assert!(down > at(59_500) && down < at(60_600), "{down}");
+    assert!(r.notes().any(|n| matches!(n, Hap::Down { why: Why::Agent(w), .. } if &**w == "down")));
+    assert!(share(91_000, 100_000) >= 4, "a dead agent does not matter");
+}
+
+#[test]
+fn observe_learns_from_sessions() {
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "1s", retries: 0,
+        default_server: (check: true, port: 8008, inter: "30s", observe: Layer4, error_limit: 3, on_error: MarkDown),
+        server: [(address: "db1:5432"), (address: "db2:5432", backup: true)]) })"#;
+    let calls = vec![(0..10).map(|i| call(at(40_000 + i * 1_000), 5000)).collect::<Vec<_>>()];
+    let r = Run::new(1, config, &calls, &[(at(35_000), Do::Kill(db(1)))]).to(Span::secs(55));
+    let down = r.down("x", "db1", at(35_000));
+    assert!(down > at(42_000) && down < at(42_010), "with the third error, long before a check: {down}");
+    assert!(r.notes().any(|n| matches!(n, Hap::Down { why: Why::Errors(3), .. })));
+    assert_eq!(r.calls(0)[5].answers[0].1.0, 2);
+    let failcheck = config.replace("MarkDown", "FailCheck");
+    let r = Run::new(1, &failcheck, &calls, &[(at(35_000), Do::Kill(db(1)))]).to(Span::secs(55));
+    let down = r.down("x", "db1", at(35_000));
+    assert!(down > at(48_000) && down < at(48_010), "three errors are one failed check: {down}");
+}
+
+#[test]
+fn a_server_that_comes_back_slowly_gets_its_share_slowly() {
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "1s",
+        default_server: (check: true, port: 8008, slowstart: "60s"),
+        server: [(address: "db1:5432", weight: 16), (address: "db2:5432", weight: 16)]) })"#;
+    let calls = vec![(0..1_500).map(|i| call(at(10_000 + i * 100), 5000).close(at(20))).collect::<Vec<_>>()];
+    let plan = [(at(20_000), Do::Kill(rest(1))), (at(40_000), Do::Start(rest(1)))];
+    let r = Run::new(1, config, &calls, &plan).to(Span::secs(170));
+    let up = r.went(true, "x", "db1", at(40_000)).unwrap();
+    let share = |from: u64, to: u64| {
+        let mine = r.calls(0).iter().filter(|c| c.at > up + Span::secs(from) && c.at < up + Span::secs(to));
+        let all: Vec<u16> = mine.map(|c| c.answers[0].1.0).collect();
+        100 * all.iter().filter(|h| **h == 1).count() / all.len()
+    };
+    let shares = [share(1, 5), share(20, 25), share(55, 60), share(65, 75)];
+    assert!(shares[0] <= 10 && (20..=33).contains(&shares[1]), "{shares:?}");
+    assert!((45..=50).contains(&shares[2]) && (49..=51).contains(&shares[3]), "{shares:?}");
+}
+
+#[test]
+fn a_server_that_comes_up_may_take_the_sessions_of_the_backups_back() {
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "1s", default_server: (check: true),
+        server: [(address: "db1:5432", on_marked_up: ShutdownBackupSessions), (address: "db2:5432", backup: true)]) })"#;
+    let calls = vec![vec![call(at(40_000), 5000)]];
+    let plan = [(at(20_000), Do::Kill(db(1))), (at(60_000), Do::Start(db(1)))];
+    let r = Run::new(1, config, &calls, &plan).to(Span::secs(80));
+    let up = r.went(true, "x", "db1", at(60_000)).unwrap();
+    let c = &r.calls(0)[0];
+    assert_eq!(c.answers[0].1.0, 2);
+    assert!(c.ended.as_ref().unwrap().0.0 - up.0 < EPS);
+    assert!(r.notes().any(|n| matches!(n, Hap::Cut { n: 1, up: true, .. })));
+}
+
+#[test]
+fn a_segment_that_overtakes_another_waits_for_it() {
+    // A 503 and the end of the connection leave together; delays are drawn for each frame.
+    let config = r#"(listen: { "web": (bind: 80, mode: Http) })"#;
+    for seed in 1..=30 {
+        let calls = vec![vec![call(at(5_000), 80)]];
+        let r = Run::with(seed, config, &calls, &[], SpanRange::new(Span::us(100), Span::ms(5)))
+            .to(Span::secs(7));
+        let c = &r.calls(0)[0];
+        assert_eq!((c.status, c.end()), (Some(503), Tcp::Closed));
+        assert!(c.took() < at(50), "no retransmission: {}", c.took());
+    }
+}
+
+#[test]
+fn in_http_mode_a_client_without_a_server_gets_503() {
+    let config = r#"(frontend: { "web": (bind: 80, mode: Http, default_backend: "app", timeout_client: "10s") },
+        backend: { "app": (mode: Http, timeout_connect: "1s", retries: 1, option_httpchk: "/primary",
+            server: [(address: "db1:5432", check: true, port: 8008)]) })"#;
+    let calls = vec![vec![call(at(5_000), 80), call(at(30_000), 80), call(at(40_000), 80).silent()]];
+    let r = Run::new(1, config, &calls, &[(at(10_000), Do::Says(1, 503, 503))]).to(Span::secs(60));
+    assert_eq!(r.calls(0)[0].answers.len(), 1);
+    let c = &r.calls(0)[1];
+    assert_eq!((c.status, c.end()), (Some(503), Tcp::Closed));
+    assert!(c.took() < at(50));
+    near("who asks nothing is sent away", r.calls(0)[2].took(), 10_000, 10);
+    assert_eq!(r.calls(0)[2].status, Some(408));
+}
+
+#[test]
+fn net_16_a_name_is_looked_up_once() {
+    let config =
+        r#"(listen: { "x": (bind: 5000, timeout_connect: "1s", server: [(address: "pg.example:5432")]) })"#;
+    let calls = vec![vec![call(at(5_000), 5000), call(at(500_000), 5000), call(at(700_000), 5000)]];
+    let plan = [
+        (Span::ZERO, Do::Name(1)),
+        (at(10_000), Do::Name(2)),
+        (at(600_000), Do::Kill(PROXY)),
+        (at(601_000), Do::Start(PROXY)),
+    ];
+    let mut r = Run::new(1, config, &calls, &plan);
+    r.0.model.world.procs[NAMES].logic = Node::Names(ip(1));
+    let r = r.to(Span::secs(800));
+    let hosts: Vec<u16> = r.calls(0).iter().map(|c| c.answers[0].1.0).collect();
+    assert_eq!(hosts, [1, 1, 2], "only a restart notices the new address");
+    // Nobody answers: it gives up after two questions and does not start.
+    let mut r = Run::new(1, config, &calls, &[]);
+    r.0.model.world.procs[NAMES].logic = Node::Agent("");
+    let r = r.to(Span::secs(20));
+    assert!(r.notes().any(|n| matches!(n, Hap::NoAddress { .. })));
+    assert_eq!(r.calls(0)[0].end(), Tcp::Reset);
+    assert!(!r.service().proxy().unwrap().listening());
 }
