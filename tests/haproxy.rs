@@ -247,7 +247,6 @@ fn client(calls: &mut [Call], to: Ip, input: Input<Msg>, ctx: &mut Cx<'_>) {
 #[derive(Clone, Debug)]
 enum Do {
     Boot(u16),
-    Off(u16),
     Kill(Pid),
     Pause(Pid),
     Resume(Pid),
@@ -276,7 +275,6 @@ impl Model for Lab {
         if let Ev::Outer(n) = event {
             match self.plan[n as usize].clone() {
                 Do::Boot(h) => self.world.boot_now(HostId(h), s),
-                Do::Off(h) => self.world.power_off(HostId(h), s),
                 Do::Kill(p) => self.world.kill(p, s),
                 Do::Pause(p) => self.world.pause(p, false),
                 Do::Resume(p) => self.world.resume(p, s),
@@ -1296,4 +1294,167 @@ fn net_16_a_name_is_looked_up_once() {
     assert!(r.notes().any(|n| matches!(n, Hap::NoAddress { .. })));
     assert_eq!(r.calls(0)[0].end(), Tcp::Reset);
     assert!(!r.service().proxy().unwrap().listening());
+}
+
+// ---- behind a pair of keepalived ----------------------------------------------------------------------------------------
+
+mod pair {
+    use super::{EPS, MS, Span, Time, near, spread};
+    use firedrill::node::log::{Level, What};
+    use firedrill::proto::Note;
+    use firedrill::proto::client::process::Outcome;
+    use firedrill::scenario::load::{Loaded, load};
+    use firedrill::trace::run::{Run, run};
+
+    /// Two proxies with an address between them, and two services that answer on port 80.
+    const STACK: &str = r#"Stack(about: "proxies behind an address", networks: { "lan": (latency: "100us..300us", subnet: "10.0.0.0/24") }, hosts: {
+        "app1": (addresses: { "lan": "10.0.0.11/24" }, runs: [HAProxy()]),
+        "app2": (addresses: { "lan": "10.0.0.12/24" }, runs: [HAProxy()]),
+        "lb1": (addresses: { "lan": "10.0.0.1/24" }, runs: [PROXY, Keepalived(priority: 101, vip: "10.0.0.100/24", KEEP)]),
+        "lb2": (addresses: { "lan": "10.0.0.2/24" }, runs: [PROXY, Keepalived(priority: 100, vip: "10.0.0.100/24", KEEP)]),
+        "user": (addresses: { "lan": "10.0.0.200/24" }, runs: [CLIENT]),
+    })"#;
+    const PROXY: &str = r#"HAProxy(listen: { "web": (bind: 5000, timeout_connect: "4s", timeout_client: "30m", timeout_server: "30m",
+        default_server: (check: true), server: [(address: "app1:80"), (address: "app2:80")]) })"#;
+    const SHORT: &str = r#"Client(connect: "10.0.0.100:5000", requests: Every("50ms"), timeout: "500ms")"#;
+
+    fn drill(keep: &str, client: &str, body: &str) -> Loaded {
+        let dir = tempfile::tempdir().unwrap();
+        let stack = STACK.replace("PROXY", PROXY).replace("KEEP", keep).replace("CLIENT", client);
+        std::fs::write(dir.path().join("stack.ron"), stack).unwrap();
+        let file = dir.path().join("drill.ron");
+        std::fs::write(&file, format!(r#"Drill(about: "a test", stack: "stack.ron", {body})"#)).unwrap();
+        match load(file.to_str().unwrap(), &[], None) {
+            Ok(l) => l,
+            Err(r) => panic!("{}", r.iter().map(|r| r.render(false)).collect::<String>()),
+        }
+    }
+    fn runs(l: &Loaded, seeds: u64) -> Vec<Run> {
+        (1..=seeds).map(|seed| run(&l.stack, &l.drill, seed, Level::Story, true)).collect()
+    }
+    fn mark(r: &Run, kind: &str, host: &str, after: Time) -> Option<Time> {
+        r.marks.iter().find(|m| m.kind == kind && r.host(m.host) == host && m.at >= after).map(|m| m.at)
+    }
+    fn fault(r: &Run, n: usize) -> Time {
+        r.marks
+            .iter()
+            .filter(|m| matches!(m.kind, "fault" | "healed"))
+            .nth(n - 1)
+            .expect("the fault fires")
+            .at
+    }
+    fn takeovers(l: &Loaded, seeds: u64) -> Vec<Span> {
+        let all = runs(l, seeds);
+        all.iter()
+            .map(|r| mark(r, "vip_up", "lb2", fault(r, 1)).expect("takeover").since(fault(r, 1)))
+            .collect()
+    }
+
+    #[test]
+    fn hap_16_the_address_moves_within_its_time_and_new_sessions_work() {
+        let l = drill("", SHORT, r#"until: "50s", faults: [At("30s..31s", PowerOff("lb1"))]"#);
+        spread("power off", &takeovers(&l, 60), 2_609, 3_610);
+        for r in runs(&l, 10) {
+            let (down, up) = (fault(&r, 1), mark(&r, "vip_up", "lb2", fault(&r, 1)).unwrap());
+            let outage = r.outages(true).into_iter().max_by_key(|o| o.length()).expect("an outage");
+            assert!(outage.over && outage.from >= down && outage.to <= up + Span::secs(2), "{outage:?}");
+            assert!(mark(&r, "backend_down", "lb2", down).is_none(), "the other proxy knows its servers");
+        }
+        let l = drill("", SHORT, r#"until: "50s", faults: [At("30s..31s", Stop("lb1", "keepalived"))]"#);
+        for t in takeovers(&l, 20) {
+            near("clean stop", t, 609, 20);
+        }
+    }
+
+    #[test]
+    fn hap_16_sessions_through_the_lost_proxy_die() {
+        let session = r#"Client(connect: "10.0.0.100:5000", protocol: Session, requests: Every("200ms"), timeout: "60s")"#;
+        let l = drill("", session, r#"until: "60s", faults: [At("30s..31s", PowerOff("lb1"))]"#);
+        for r in runs(&l, 20) {
+            let up = mark(&r, "vip_up", "lb2", fault(&r, 1)).unwrap();
+            let broken = r.log.iter().find_map(|e| match &e.what {
+                What::Note(Note::Client(n)) if n.outcome == Outcome::Reset => Some(e.at),
+                _ => None,
+            });
+            // The next retransmission after the move meets a host that does not know the session.
+            let after = broken.expect("a reset").since(up);
+            assert!(after <= Span::secs(4), "{after}");
+        }
+    }
+
+    #[test]
+    fn hap_17_a_killed_haproxy_is_noticed_by_the_script_and_then_costs_the_skew() {
+        let keep = r#"track_script: [(script: Running("haproxy"), interval: "2s", fall: 2)]"#;
+        let l = drill(keep, SHORT, r#"until: "60s", faults: [At("30s..32s", Kill("lb1", "haproxy"))]"#);
+        let mut all = Vec::new();
+        for r in runs(&l, 60) {
+            let f = mark(&r, "fault_state", "lb1", fault(&r, 1)).expect("FAULT");
+            all.push(f.since(fault(&r, 1)));
+            near("then the skew", mark(&r, "vip_up", "lb2", f).unwrap().since(f), 609, 2);
+            // Between, the address is at a host that refuses.
+            assert!(
+                r.outages(true).iter().any(|o| o.length() > Span::secs(2) && o.length() < Span::ms(5_700))
+            );
+        }
+        spread("two failures at two seconds", &all, 2_000, 4_000);
+        // The shorthand: once a second, the first failure counts.
+        let l = drill(
+            r#"track: "haproxy""#,
+            SHORT,
+            r#"until: "60s", faults: [At("30s..32s", Kill("lb1", "haproxy"))]"#,
+        );
+        for t in takeovers(&l, 30) {
+            assert!(t.0 <= 1_609 * MS + 4 * EPS, "{t}");
+        }
+    }
+
+    #[test]
+    fn hap_17_a_script_that_looks_for_the_process_keeps_the_address_at_a_proxy_without_servers() {
+        let faults = r#"[At("30s", Cut("lb1", from: Hosts(["app1", "app2"])))]"#;
+        let l = drill(r#"track: "haproxy""#, SHORT, &format!(r#"until: "80s", faults: {faults}"#));
+        for r in runs(&l, 10) {
+            assert!(mark(&r, "no_server", "lb1", fault(&r, 1)).is_some());
+            assert_eq!(mark(&r, "vip_up", "lb2", fault(&r, 1)), None);
+            assert!(!r.outages(true).last().unwrap().over, "the other proxy would have had two");
+        }
+        // A frozen proxy passes the script too.
+        let l = drill(
+            r#"track: "haproxy""#,
+            SHORT,
+            r#"until: "60s", faults: [At("30s", Pause("lb1", "haproxy"))]"#,
+        );
+        for r in runs(&l, 5) {
+            assert_eq!(mark(&r, "vip_up", "lb2", fault(&r, 1)), None);
+        }
+    }
+
+    #[test]
+    fn hap_18_with_nopreempt_the_address_stays_where_it_is() {
+        let back = r#"until: "100s", faults: [At("30s", PowerOff("lb1")), At("40s..41s", PowerOn("lb1"))]"#;
+        for r in runs(&drill("nopreempt: true", SHORT, back), 10) {
+            assert_eq!(mark(&r, "vip_up", "lb1", fault(&r, 2)), None);
+        }
+        // Without it, it comes back one own master-down time (priority 101: 3.605 s) after the start.
+        for r in runs(&drill("", SHORT, back), 10) {
+            let start = mark(&r, "backup", "lb1", fault(&r, 2)).unwrap();
+            near("preempts", mark(&r, "vip_up", "lb1", start).unwrap().since(start), 3_605, 2);
+        }
+    }
+
+    #[test]
+    fn hap_19_a_partition_makes_two_masters_until_it_heals() {
+        let l = drill(
+            "",
+            SHORT,
+            r#"until: "60s", faults: [At("30s", Cut("lb1", from: "lb2")), At("40s..41s", Heal)]"#,
+        );
+        for r in runs(&l, 40) {
+            let v = r.violations.iter().find(|v| v.invariant == "TwoMasters").expect("two masters");
+            assert!(v.to >= fault(&r, 2));
+            let gone = mark(&r, "backup", "lb2", fault(&r, 2)).expect("the lower one leaves");
+            assert!(gone.since(fault(&r, 2)) <= Span::ms(1_020));
+            // Two proxies at work do no harm: both ask the same servers.
+            assert!(r.marks.iter().all(|m| m.kind != "backend_down"));
+        }
+    }
 }
