@@ -166,7 +166,7 @@ impl Process for Node {
             Node::Agent(word) => match input {
                 Input::Start => ctx.act(Action::Listen(7000, 10)),
                 Input::Tcp(conn, Tcp::Accepted { .. }) => {
-                    let body = Arc::new(Body::Text((*word).to_owned()));
+                    let body = Arc::new(Body::Text((*word).into()));
                     ctx.act(Action::TcpSend(conn, Msg::Http(Http::Response(200, Some(body)))));
                     ctx.act(Action::Close(conn));
                 }
@@ -340,7 +340,7 @@ impl Run {
             .from_str(config)
             .unwrap_or_else(|e| panic!("{e}"));
         let known = |h: &str| h.strip_prefix("db").and_then(|n| n.parse().ok()).map(ip);
-        let names = Some(Endpoint::new(ip(HOSTS - 1), 53));
+        let names = vec![Endpoint::new(ip(HOSTS - 1), 53)];
         let setup = Setup::new(&expand(&config, &["db1", "db2", "db3"]), names, &known);
         let mut world = World::new(seed, Level::Story, |_| ("message", 0));
         let net = world.add_net("lan", latency, Chance::NEVER, Chance::NEVER, Span::secs(300));
@@ -1294,6 +1294,93 @@ fn net_16_a_name_is_looked_up_once() {
     assert!(r.notes().any(|n| matches!(n, Hap::NoAddress { .. })));
     assert_eq!(r.calls(0)[0].end(), Tcp::Reset);
     assert!(!r.service().proxy().unwrap().listening());
+}
+
+// ---- scenarios that are wrong -------------------------------------------------------------------------------------------
+
+/// What is said of a stack with this HAProxy and this HAProxy only, mistakes and warnings.
+fn said(haproxy: &str, others: &str) -> String {
+    let text = format!(
+        r#"Stack(about: "a test", networks: {{ "lan": () }}, hosts: {{ "lb": (runs: [{haproxy}]), "app1": (runs: [HAProxy()]), {others} }})"#
+    );
+    firedrill::scenario::load::check_stack("x.ron".to_owned(), text).render(false)
+}
+
+#[test]
+fn mistakes_have_their_sentences() {
+    let db = r#""db1": (runs: [Postgres(), Patroni()]), "db2": (runs: [Postgres(), Patroni()]),"#;
+    let section = |inner: &str| {
+        format!(
+            r#"HAProxy(defaults: (timeout_connect: "4s", timeout_client: "1m", timeout_server: "1m"), listen: {{ "x": ({inner}) }})"#
+        )
+    };
+    let one = |server: &str| section(&format!("bind: 5000, server: [({server})]"));
+    for (haproxy, others, parts) in [
+        (one(r#"address: "ap1:80""#), "", vec!["there is no host `ap1`", "did you mean `app1`?"]),
+        (one(r#"address: "app1:0""#), "", vec!["a port goes from 1 to 65535"]),
+        (one(r#"address: "app1""#), "", vec!["expected a host with a port such as `db1:5432`"]),
+        (one(r#"weight: 1"#), "", vec!["a server needs an address"]),
+        (one(r#"address: "app1:80", port: 0"#), "", vec!["a port goes from 1 to 65535"]),
+        (one(r#"address: "app1:80", fall: 0, rise: 0"#), "", vec!["fall is 1 or more", "rise is 1 or more"]),
+        (one(r#"address: "app1:80", inter: "0s""#), "", vec!["inter is 1ms or more"]),
+        (one(r#"address: "app1:80", weight: 300"#), "", vec!["a weight goes from 0 to 256"]),
+        (one(r#"address: "app1:80", agent_check: true"#), "", vec!["an agent needs a port"]),
+        (one(r#"address: "app1:80", maxqueue: 5"#), "", vec!["without `maxconn` nobody waits"]),
+        (
+            section(r#"bind: 5000, server: [(address: "app1:80"), (address: "app1:81")]"#),
+            "",
+            vec!["two servers are called `app1`"],
+        ),
+        (section(r#"server: [(address: "app1:80")]"#), "", vec!["`x` needs a port"]),
+        (section("bind: 5000"), "", vec!["`x` has no server"]),
+        (section(r#"bind: 5000, option_httpchk: "FETCH /""#), "", vec!["`FETCH` is not a method"]),
+        (section(r#"bind: 5000, http_check_expect_status: "20""#), "", vec!["`20` is not a status code"]),
+        (
+            r#"HAProxy(listen: { "x": (bind: 5000, server: [(address: "app1:80")]) })"#.to_owned(),
+            "",
+            vec!["without timeout_client, timeout_connect, timeout_server"],
+        ),
+        (
+            r#"HAProxy(frontend: { "x": (bind: 80, default_backend: "yy") }, backend: { "y": (server: [(address: "app1:80")]) })"#
+                .to_owned(),
+            "",
+            vec!["there is no backend `yy`", "did you mean `y`?", "no frontend uses `y`"],
+        ),
+        ("HAProxy(patroni: true)".to_owned(), "", vec!["no host of this stack runs Patroni"]),
+        (
+            r#"HAProxy(patroni: true, listen: { "mine": (bind: 5000) })"#.to_owned(),
+            db,
+            vec!["port 5000 belongs to `mine` already"],
+        ),
+        (
+            one(r#"address: "db1:5432", check: true"#),
+            db,
+            vec!["all nodes look UP", "option_httpchk"],
+        ),
+        (
+            section(r#"bind: 5000, option_httpchk: "/primary", server: [(address: "db1:5432", check: true)]"#),
+            db,
+            vec!["PostgreSQL does not answer HTTP"],
+        ),
+        (
+            one(r#"address: "pg.example:5432""#),
+            r#""ns": (runs: [Dns()])"#,
+            vec!["looked up once, at the start"],
+        ),
+        ("HAProxy(spread_checks: 60)".to_owned(), "", vec!["from 0 to 50 percent"]),
+    ] {
+        let said = said(&haproxy, others);
+        for part in parts {
+            assert!(said.contains(part), "expected {part:?} of {haproxy} in:\n{said}");
+        }
+    }
+    // What is right is not complained of.
+    let good = |h: &str, o: &str| {
+        let said = said(h, o);
+        assert!(!said.contains("haproxy") && !said.contains("HAProxy"), "{said}");
+    };
+    good("HAProxy(patroni: true)", db);
+    good(&one(r#"address: "app1:80", check: true, fall: 1, weight: 0"#), "");
 }
 
 // ---- behind a pair of keepalived ----------------------------------------------------------------------------------------
