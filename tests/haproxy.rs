@@ -774,8 +774,8 @@ const STOCK: &str = r#"(listen: { "x": (bind: 5000, timeout_connect: "5s", defau
     server: [(address: "db1:5432"), (address: "db2:5432"), (address: "db3:5432")]) })"#;
 
 #[test]
-fn stock_defaults_refused_black_hole_and_up() {
-    let (mut refused, mut hole, mut up) = (Vec::new(), Vec::new(), Vec::new());
+fn lbv_07_stock_haproxy_refused_is_down_in_four_to_six_seconds_and_up_in_two_to_four() {
+    let (mut refused, mut up) = (Vec::new(), Vec::new());
     for seed in 1..=SEEDS {
         let t = phase(seed);
         let back = Span::secs(60) + Span(seed * 61_803_398 % 4_000_000_000);
@@ -783,12 +783,52 @@ fn stock_defaults_refused_black_hole_and_up() {
         let r = Run::new(seed, STOCK, &[], &plan).to(Span::secs(80));
         refused.push(Span(r.down("x", "db1", t).0 - t.0));
         up.push(Span(r.went(true, "x", "db1", back).unwrap().0 - back.0));
+    }
+    spread("refused", &refused, 4_000, 6_000);
+    spread("up", &up, 2_000, 4_000);
+}
+
+#[test]
+fn lbv_08_stock_haproxy_dropped_is_down_in_ten_to_twelve_seconds() {
+    let mut hole = Vec::new();
+    for seed in 1..=SEEDS {
+        let t = phase(seed);
         let r = Run::new(seed, STOCK, &[], &[(t, Do::Cut(1))]).to(Span::secs(60));
         hole.push(Span(r.down("x", "db1", t).0 - t.0));
     }
-    spread("refused", &refused, 4_000, 6_000);
     spread("black hole", &hole, 10_000, 12_000);
-    spread("up", &up, 2_000, 4_000);
+}
+
+#[test]
+fn lbv_11_with_redispatch_no_client_sees_that_a_server_refuses() {
+    // 100 clients a second over three servers, one of which refuses for the five seconds until it is down.
+    let calls = vec![(0..1_500).map(|i| call(at(20_000 + i * 10), 5000).close(at(5))).collect::<Vec<_>>()];
+    for (redispatch, errors) in [("option_redispatch: -1,", false), ("", true)] {
+        let config = STOCK.replace("bind: 5000,", &format!("bind: 5000, {redispatch}"));
+        let r = Run::new(1, &config, &calls, &[(at(25_000), Do::Kill(db(1)))]).to(Span::secs(60));
+        let down = r.down("x", "db1", at(25_000));
+        let lost = r.calls(0).iter().filter(|c| c.answers.is_empty()).count() as u64;
+        // Without it, a third of those who come lose: their share until the server is down, less those whose 3 s outlast it.
+        let share = (down.0 - 25_000 * MS) / (30 * MS);
+        assert!(
+            if errors { lost.abs_diff(share) <= 2 } else { lost == 0 },
+            "{lost} of {share}: {redispatch}"
+        );
+    }
+}
+
+#[test]
+fn lbv_20_four_are_served_six_are_queued_and_get_503_after_five_seconds() {
+    let config = r#"(listen: { "x": (bind: 5000, mode: Http, timeout_connect: "1s", timeout_queue: "5s",
+        default_server: (maxconn: 2), server: [(address: "db1:5432"), (address: "db2:5432")]) })"#;
+    let calls = vec![(0..10).map(|i| call(at(10_000 + i), 5000).close(at(10_000))).collect::<Vec<_>>()];
+    let r = Run::new(1, config, &calls, &[]).to(Span::secs(40));
+    let (served, queued) = r.calls(0).split_at(4);
+    assert!(served.iter().all(|c| c.answers.len() == 1));
+    for c in queued {
+        assert_eq!((c.answers.len(), c.status), (0, Some(503)));
+        near("timeout queue", c.took(), 5_000, 5);
+    }
 }
 
 #[test]
@@ -910,27 +950,22 @@ fn a_client_that_gave_up_in_the_accept_queue_is_passed_over_in_no_time() {
 fn a_client_that_gives_up_after_it_has_spoken_still_holds_its_place() {
     // The server is a black hole: the client leaves after 2 s, HAProxy tries on.
     let config = r#"(listen: { "x": (bind: 5000, retries: 2, timeout_connect: "4s", ABORT server: [(address: "db1:5432", maxconn: 1)]) })"#;
-    let calls = vec![vec![
-        call(at(5_000), 5000).close(at(500)),
-        call(at(10_100), 5000).silent().close(at(2_000)),
-        call(at(20_000), 5000).silent().close(at(2_000)),
-        call(at(20_100), 5000).close(at(2_000)),
-    ]];
-    let plan = [(at(10_000), Do::Cut(1)), (at(19_000), Do::Heal), (at(19_900), Do::Cut(1))];
-    let sessions = |abort: &str, t: u64| {
-        let r = Run::new(1, &config.replace("ABORT", abort), &calls, &plan).to(at(t));
+    let sessions = |silent: bool, abort: &str, t: u64| {
+        let mut second = call(at(10_100), 5000).close(at(2_000));
+        second.ask = !silent;
+        let calls = vec![vec![call(at(5_000), 5000).close(at(500)), second]];
+        let cut = [(at(10_000), Do::Cut(1))];
+        let r = Run::new(1, &config.replace("ABORT", abort), &calls, &cut).to(at(t));
         r.service().proxy().unwrap().sessions()
     };
-    // Nobody who has said nothing is waited for ...
-    assert_eq!(sessions("", 12_000), 1);
-    assert_eq!(sessions("", 12_200), 0);
-    let spoke =
-        vec![vec![call(at(5_000), 5000).close(at(500)), call(at(10_500), 5000).silent().close(at(2_000))]];
-    drop(spoke);
-    // ... but who waits in the queue and has asked does not get out by closing.
+    // Who has said nothing gets out by closing.
+    assert_eq!((sessions(true, "", 12_000), sessions(true, "", 12_200)), (1, 0));
+    // For who has, all tries are made.
+    assert_eq!((sessions(false, "", 22_000), sessions(false, "", 22_200)), (1, 0));
+    assert_eq!(sessions(false, "option_abortonclose: true,", 12_200), 0);
+    // In a queue it is the same.
     let busy = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", ABORT server: [(address: "db1:5432", maxconn: 1)]) })"#;
-    let calls =
-        vec![vec![call(at(10_000), 5000), Call { ask: true, ..call(at(11_000), 5000).close(at(2_000)) }]];
+    let calls = vec![vec![call(at(10_000), 5000), call(at(11_000), 5000).close(at(2_000))]];
     for (abort, left) in [("", 2), ("option_abortonclose: true,", 1)] {
         let r = Run::new(1, &busy.replace("ABORT", abort), &calls, &[]).to(at(13_500));
         assert_eq!(r.service().proxy().unwrap().sessions(), left, "{abort}");
