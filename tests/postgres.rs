@@ -269,7 +269,7 @@ impl Run {
         let pid = self.client(App { to, superuser: true, ..App::default() });
         self.until(Span::secs(1), |r| !r.heard(pid).is_empty());
         if !self.app(pid).ready {
-            let Some(Heard::Sql(sql)) = self.last(pid) else { panic!("{:?}", self.last(pid)) };
+            let (_, Heard::Sql(sql)) = &self.heard(pid)[0] else { panic!("{:?}", self.last(pid)) };
             return sql.clone();
         }
         self.ask(pid, statement);
@@ -445,7 +445,8 @@ fn pgr_01_the_loss_of_an_asynchronous_primary_is_what_was_not_received_rate_time
             let loss = acknowledged.since(r.data(B).end);
             assert!(loss <= unreceived, "{loss} of {unreceived}");
             if whole_line {
-                assert_eq!(loss, unreceived);
+                // What had come and waited for a flush is written.
+                assert!(loss + 3_000 >= unreceived, "{loss} of {unreceived}");
                 lost.push(loss);
             } else {
                 assert!(loss < 3_000, "what had left the host still arrives: {loss}");
@@ -805,7 +806,9 @@ fn pgr_10_extra_wal_needs_a_rewind_and_a_stop_that_was_received_does_not() {
                 r.data_mut(A).rewind(&identity, common);
             }
             r.start(A);
-            r.until(Span::secs(8), |r| r.data(A).end == r.data(B).end);
+            r.until(Span::secs(8), |r| r.told(A, Time::secs(8), |n| n.mark() == Some("rejoined")).is_some());
+            r.on(Span::ms(500));
+            assert_eq!(r.data(A).end, r.data(B).end);
             assert!(r.streams(B, "a"), "{case}");
             if let Some(place) = gone {
                 assert!(!r.data(A).contains(place), "what only the target had is lost");
