@@ -1046,6 +1046,7 @@ fn pgr_17_crash_recovery_takes_as_long_as_the_wal_since_the_last_checkpoint() {
         }
         r.until(Span::secs(10), |r| r.acked(app).len() == 250);
         assert_eq!(r.data(A).end.since(r.data(A).control.checkpoint.redo) >> 20, 500);
+        r.until(Span::secs(10), |r| r.data(B).flushed == r.data(A).end);
         r.kill(A);
         r.on(Span::secs(1));
         r.start(A);
