@@ -362,6 +362,14 @@ haproxy-connect-timeout = not connected in time (L4TOUT)
 haproxy-silent = connected, but no answer within the time of a check (L7TOUT)
 haproxy-broken = the connection ended without an answer (L7RSP)
 haproxy-status = answered {$code} (L7STS/{$code})
+haproxy-checks-failed = { $n ->
+    [1] 1 check failed: {$how}
+   *[other] {$n} checks in a row failed: {$how}
+}
+haproxy-checks-good = { $n ->
+    [1] 1 good check
+   *[other] {$n} good checks in a row (rise)
+}
 haproxy-checks-failed = failed checks in a row: {$n}; the last: {$how}
 haproxy-checks-good = good checks in a row: {$n}
 haproxy-agent = its agent says {$word}

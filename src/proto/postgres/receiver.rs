@@ -46,6 +46,8 @@ pub(super) struct Receiver {
     last_sent: Time,
     asked: bool,
     doubtful: bool,
+    /// How often it has tried to connect.
+    pub(super) attempts: u32,
     /// It has streamed since the start of the server.
     pub(super) used: bool,
     /// Its own positions, which begin with a segment.
@@ -105,6 +107,7 @@ impl Postmaster {
         let options = TcpOptions { keepalive, ..TcpOptions::default() };
         let conn = ctx.connect(Endpoint::new(upstream.ip, PORT), Plane::replication, options);
         self.receiver.link = Link::Connecting(conn);
+        self.receiver.attempts += 1;
         ctx.cancel_timer(T_RECEIVER);
     }
     /// There is no walreceiver any more.
@@ -220,7 +223,8 @@ impl Postmaster {
             Wal::Data(data) => self.received(&data, ctx),
             Wal::Keepalive(end, ask) => {
                 self.receiver.latest_end = end;
-                if ask {
+                // In the middle of a flush it reads this only afterwards, when it replies anyway.
+                if ask && self.receiver.syncing.is_none() {
                     self.tell_status(false, ctx);
                 }
             }
@@ -349,6 +353,10 @@ impl Postmaster {
             Link::Waiting => return self.connect(ctx),
             Link::Streaming(_) => {}
             _ => return,
+        }
+        if self.receiver.syncing.is_some() {
+            // It cannot look at the time before the flush is over.
+            return ctx.set_timer(T_RECEIVER, Span::ms(100));
         }
         let config = &self.setup.config;
         let (timeout, interval) = (config.wal_receiver_timeout, config.wal_receiver_status_interval);
