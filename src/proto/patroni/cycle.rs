@@ -153,7 +153,12 @@ impl Agent {
             }
 
             // ---- `run_cycle` and the nap -------------------------------------------------------------------------------
-            At::Loop => Flow::Do(Op::Lock, go(At::Locked)),
+            At::Loop => {
+                if value.yes() {
+                    self.next_run = ctx.wall_clock;
+                }
+                Flow::Do(Op::Lock, go(At::Locked))
+            }
             At::Locked => {
                 self.info = None;
                 self.info_failed = false;

@@ -109,8 +109,8 @@ pub struct Agent {
     // ---- threads
     pub(super) threads: Vec<Thread>,
     runnable: Vec<usize>,
-    /// The nap is over, and the loop has not yet gone on.
-    woken: bool,
+    /// The nap is over, whether by something that woke it, and the loop has not yet gone on.
+    woken: Option<bool>,
     /// Another thread's call has interrupted the nap.
     resume_nap: bool,
     pub(super) dcs: Client,
@@ -189,7 +189,7 @@ impl Agent {
             dynamic,
             threads: vec![Thread::default(); REST + REST_THREADS],
             runnable: Vec::new(),
-            woken: false,
+            woken: None,
             resume_nap: false,
             dcs,
             dcs_for: None,
@@ -337,8 +337,8 @@ impl Agent {
     }
     /// `wakeup`: ends the nap.
     pub(super) fn wakeup(&mut self, ctx: &mut Cx<'_>) {
-        if let Poll::Ready(_) = self.dcs.wake(ctx) {
-            self.woken = true;
+        if let Poll::Ready(result) = self.dcs.wake(ctx) {
+            self.woken = Some(is_woken(result));
         }
     }
     /// Starts a long action in the background. `false`: one is under way.
@@ -378,10 +378,9 @@ impl Agent {
     }
     fn run_all(&mut self, ctx: &mut Cx<'_>) {
         loop {
-            if self.woken {
-                self.woken = false;
+            if let Some(woken) = self.woken.take() {
                 if matches!(self.threads[HA].waiting, Waiting::Watch) {
-                    self.finish(HA, Ok(Value::Bool(true)), ctx);
+                    self.finish(HA, Ok(Value::Bool(woken)), ctx);
                 }
             } else if std::mem::take(&mut self.resume_nap) {
                 self.next_dcs(ctx);
@@ -451,7 +450,7 @@ impl Agent {
                     self.next_dcs(ctx);
                 }
                 // The call was the nap.
-                None => self.woken = true,
+                None => self.woken = Some(is_woken(result)),
             }
         }
     }
@@ -470,8 +469,9 @@ impl Agent {
     }
     fn begin_watch(&mut self, ctx: &mut Cx<'_>) {
         let (until, version) = self.nap;
-        if let Poll::Ready(_) = self.dcs.begin(dcs::Op::Watch(version, until.since(ctx.now)), ctx) {
-            self.woken = true;
+        let watch = dcs::Op::Watch(version, until.since(ctx.now));
+        if let Poll::Ready(result) = self.dcs.begin(watch, ctx) {
+            self.woken = Some(is_woken(result));
         }
     }
     fn begin_dcs(&mut self, t: usize, op: dcs::Op, ctx: &mut Cx<'_>) -> Option<Result<Value, Raised>> {
@@ -753,6 +753,10 @@ fn dcs_value(result: dcs::Result) -> Result<Value, Raised> {
         Ok(dcs::Reply::Sync(sync)) => Ok(Value::Sync(sync)),
         Err(_) => Err(Raised::Dcs),
     }
+}
+/// Whether something woke the loop.
+fn is_woken(result: dcs::Result) -> bool {
+    result == Ok(dcs::Reply::Woken(true))
 }
 /// The times as the DCS client wants them.
 pub(super) fn dcs_timing(t: Timing) -> dcs::Timing {
