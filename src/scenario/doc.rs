@@ -35,6 +35,8 @@ fn prefix(container: &str) -> Option<String> {
         | "Dns" | "Resolver" | "Application" => format!("{}.", container.to_lowercase()),
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
         "VrrpScript" => "keepalived.track_script[].".to_owned(),
+        "Section" => "haproxy.listen.NAME.".to_owned(),
+        "Server" => "haproxy.listen.NAME.server[].".to_owned(),
         "TrackInterface" => "keepalived.track_interface[].".to_owned(),
         "Network" => "networks.NAME.".to_owned(),
         "Host" => "hosts.NAME.".to_owned(),
@@ -43,7 +45,8 @@ fn prefix(container: &str) -> Option<String> {
         "Measured" => "drill.measured.".to_owned(),
         "MeasuredMark" => "drill.measured.marks[].".to_owned(),
         "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode"
-        | "FreezeClock" | "WatchdogKind" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" => {
+        | "FreezeClock" | "WatchdogKind" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role"
+        | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe" | "OnError" => {
             format!("{container}.")
         }
         _ => return None,

@@ -135,6 +135,10 @@ impl Postmaster {
     pub fn writable(&self) -> bool {
         self.phase == Phase::Primary && self.stop.is_none_or(|s| s.mode == StopMode::Smart)
     }
+    /// How often its walreceiver has tried to reach an upstream since the start.
+    pub fn attempts(&self) -> u32 {
+        self.receiver.attempts
+    }
     /// Its configuration.
     pub fn config(&self) -> &Postgres {
         &self.setup.config

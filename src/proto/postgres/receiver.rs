@@ -46,6 +46,8 @@ pub(super) struct Receiver {
     last_sent: Time,
     asked: bool,
     doubtful: bool,
+    /// How often it has tried to connect.
+    pub(super) attempts: u32,
     /// It has streamed since the start of the server.
     pub(super) used: bool,
     /// Its own positions, which begin with a segment.
@@ -105,6 +107,7 @@ impl Postmaster {
         let options = TcpOptions { keepalive, ..TcpOptions::default() };
         let conn = ctx.connect(Endpoint::new(upstream.ip, PORT), Plane::replication, options);
         self.receiver.link = Link::Connecting(conn);
+        self.receiver.attempts += 1;
         ctx.cancel_timer(T_RECEIVER);
     }
     /// There is no walreceiver any more.
