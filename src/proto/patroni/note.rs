@@ -222,7 +222,7 @@ impl Note {
             Note::StartingPrimary { .. } => "restarting_primary",
             Note::Rewinding { .. } => "rewinding",
             Note::Rewound { .. } => "rewound",
-            Note::Diverged => "diverged",
+            Note::Diverged => "no_rewind",
             Note::Switchover { .. } => "switchover",
             Note::Paused => "paused",
             Note::Resumed => "resumed",
