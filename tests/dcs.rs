@@ -11,8 +11,8 @@ use firedrill::node::world::{Ev, World};
 use firedrill::proto::consul::server::HTTP_PORT;
 use firedrill::proto::etcd::member::CLIENT_PORT;
 use firedrill::proto::patroni::dcs::{
-    self, Cause, Client, Cluster, ConsulOptions, DcsError, Failsafe, Key, MemberData, Op, Reply, Setup, Status,
-    SyncState, Timing,
+    self, Cause, Client, Cluster, ConsulOptions, DcsError, Failsafe, Key, MemberData, Op, Reply, Setup,
+    Status, SyncState, Timing,
 };
 use firedrill::proto::patroni::process::Dcs;
 use firedrill::proto::raft::{Member, Role, Rules};
@@ -350,8 +350,11 @@ fn d_on_consul_is_what_the_retries_make_of_it() {
             let mut r = Run::new(Kind::Consul, seed, vec![(3, script)], vec![(Span::secs(39), act)]);
             r.to(Span::secs(60));
             let d = r.done(3).last().unwrap();
-            assert!(matches!(d.result, Err(DcsError { cause, took: t }) if t.0 == took(d)
-                && cause == if hangs { Cause::TimedOut } else { Cause::Refused }), "{d:?}");
+            assert!(
+                matches!(d.result, Err(DcsError { cause, took: t }) if t.0 == took(d)
+                && cause == if hangs { Cause::TimedOut } else { Cause::Refused }),
+                "{d:?}"
+            );
             assert!((min..=max).contains(&(took(d) / MS)), "hangs {hangs}: {}", took(d) / MS);
             all.push(took(d) / MS);
         }
@@ -371,7 +374,8 @@ fn d_on_etcd_of_a_host_that_is_cut_off() {
             let mut script = primary();
             script.push((Span::secs(40), Do::Get));
             script.push((Span::secs(40), Do::Update(200)));
-            let mut r = Run::new(Kind::Etcd, seed, vec![(host, script)], vec![(Span::secs(36), Act::Cut(host))]);
+            let mut r =
+                Run::new(Kind::Etcd, seed, vec![(host, script)], vec![(Span::secs(36), Act::Cut(host))]);
             r.to(Span::secs(60));
             let done = r.done(host);
             let read = &done[done.len() - 2];
