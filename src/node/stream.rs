@@ -60,6 +60,7 @@ impl<P: Process> World<P> {
                 unacked,
                 send_next: 0,
                 recv_next: 0,
+                ahead: Vec::new(),
                 retries: 0,
                 since: s.now(),
                 heard: s.now(),
@@ -317,20 +318,27 @@ impl<P: Process> World<P> {
                 let fresh = n == c.recv_next;
                 if fresh {
                     c.recv_next += 1;
-                    c.peer_closed |= msg.is_none();
+                    while c.ahead.iter().any(|(early, _)| *early == c.recv_next) {
+                        c.recv_next += 1;
+                    }
                 }
                 let ack = c.recv_next;
+                if n > ack && c.ahead.iter().all(|(early, _)| *early != n) {
+                    // A segment that overtook another waits for it.
+                    c.ahead.push((n, msg));
+                    self.put(host, id, Segment::Ack(ack), s);
+                    self.rearm(host, id, s);
+                    return;
+                }
                 self.put(host, id, Segment::Ack(ack), s);
                 self.rearm(host, id, s);
                 if fresh {
-                    match msg {
-                        Some(m) => self.input(owner, Input::Tcp(id, Tcp::Data(m)), s),
-                        None => {
-                            if self.conn(host, id).is_some_and(|c| !c.closed || c.reading) {
-                                self.input(owner, Input::Tcp(id, Tcp::Closed), s);
-                            }
-                            self.reap(host, id, s);
-                        }
+                    self.deliver(host, id, owner, msg, s);
+                    for n in n + 1..ack {
+                        let Some(c) = self.conn_mut(host, id) else { return };
+                        let Some(i) = c.ahead.iter().position(|(early, _)| *early == n) else { return };
+                        let (_, msg) = c.ahead.swap_remove(i);
+                        self.deliver(host, id, owner, msg, s);
                     }
                 }
             }
@@ -340,6 +348,20 @@ impl<P: Process> World<P> {
                 self.put(host, id, Segment::Ack(ack), s);
             }
         }
+    }
+
+    /// Hands the next message of a connection, or its end, to the process.
+    fn deliver(&mut self, host: HostId, id: ConnId, owner: Pid, msg: Option<P::Msg>, s: &mut Sch<P>) {
+        if let Some(m) = msg {
+            self.input(owner, Input::Tcp(id, Tcp::Data(m)), s);
+            return;
+        }
+        let Some(c) = self.conn_mut(host, id) else { return };
+        c.peer_closed = true;
+        if !c.closed || c.reading {
+            self.input(owner, Input::Tcp(id, Tcp::Closed), s);
+        }
+        self.reap(host, id, s);
     }
 
     /// A SYN for a port of this host: accepted by the kernel if somebody listens, whether or not the process runs just now.

@@ -63,6 +63,8 @@ pub struct Conn<M> {
     pub send_next: u32,
     /// The next number expected.
     pub recv_next: u32,
+    /// Arrived before what comes before it.
+    pub ahead: Vec<(u32, Option<M>)>,
     /// Retransmissions of the oldest segment so far.
     pub retries: u32,
     /// When the oldest unacknowledged segment was sent first.

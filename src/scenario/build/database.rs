@@ -6,10 +6,12 @@ use crate::node::process::Pid;
 use crate::proto::Daemon;
 use crate::proto::patroni::process::{Dcs, Setup};
 use crate::proto::patroni::{Agent, Patroni};
+use crate::proto::postgres::data::{Conninfo, DbState};
 use crate::proto::postgres::{Postgres, Postmaster};
 use crate::proto::{consul, etcd};
 use crate::scenario::types::Runs;
 use crate::sim::World;
+use std::sync::Arc;
 
 /// Whether Patroni manages the PostgreSQL of this host.
 fn managed(plan: &Plan<'_>, host: &str) -> bool {
@@ -17,10 +19,28 @@ fn managed(plan: &Plan<'_>, host: &str) -> bool {
 }
 
 pub(super) fn postgres(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config: &Postgres) {
-    let pid =
-        world.add_proc(site.id, site.name, None, Daemon::Postgres(Box::new(Postmaster::new(config.clone()))));
+    let managed = managed(plan, site.host);
+    let setup = crate::proto::postgres::Setup { config: config.clone(), name: site.host.into() };
+    let pid = world.add_proc(
+        site.id,
+        site.name,
+        None,
+        Daemon::Postgres(Box::new(Postmaster::new(Arc::new(setup)))),
+    );
     // Patroni starts it; it outlives a Patroni that is killed.
-    world.procs[pid.0 as usize].autostart = !managed(plan, site.host);
+    world.procs[pid.0 as usize].autostart = !managed;
+    let data = &mut world.hosts[site.id.0 as usize].files.pg;
+    data.physics = config.physics(managed);
+    if managed {
+        return;
+    }
+    data.conf.synchronous_standby_names = config.synchronous_standby_names.parse().unwrap_or_default();
+    if let Some(upstream) = &config.primary_conninfo {
+        let slot = config.primary_slot_name.as_deref().map(Into::into);
+        data.conf.primary_conninfo = Some(Conninfo { ip: plan.ip(upstream), application_name: None, slot });
+        data.conf.standby_signal = true;
+        data.control.state = DbState::ShutDownInRecovery;
+    }
 }
 
 /// The process number of the PostgreSQL of a host. Processes are numbered in the order of hosts and daemons, a keepalived counting twice.
