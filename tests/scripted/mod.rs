@@ -57,6 +57,7 @@ pub struct Server {
     due: Vec<(ConnId, Sql)>,
     pub done: Vec<WriteId>,
     pub accepted: u32,
+    answers: u16,
     pub tests: u32,
 }
 impl Server {
@@ -71,6 +72,7 @@ impl Server {
             due,
             done,
             accepted: 0,
+            answers: 0,
             tests: 0,
         }
     }
@@ -151,9 +153,9 @@ impl Server {
             ctx.act(Action::Close(c));
         } else {
             self.due.push((c, answer));
-            ctx.set_timer(Timer(100 + (self.accepted % 1000) as u16), self.takes);
-            // One timer for one answer: answers keep their order, as all take the same time.
-            self.accepted += 1000;
+            // One timer for each answer; they keep their order, as all take the same time.
+            self.answers = (self.answers + 1) % 1000;
+            ctx.set_timer(Timer(100 + self.answers), self.takes);
         }
     }
 }
@@ -234,6 +236,10 @@ impl Run {
         self.at(Span::ZERO, move |w, s| w.boot_now(h, s));
         h
     }
+    /// Adds a process to a host.
+    pub fn also(&mut self, host: HostId, node: Node) -> Pid {
+        self.0.model.world.add_proc(host, "other", None, node)
+    }
     pub fn server(&mut self, server: Server) -> HostId {
         self.host(Node::Sql(server))
     }
@@ -254,6 +260,9 @@ impl Run {
     }
     /// An application; names are those that are no addresses, `nameservers` by host.
     pub fn app(&mut self, config: Application, nameservers: &[HostId]) -> HostId {
+        self.host(Self::application(config, nameservers))
+    }
+    pub fn application(config: Application, nameservers: &[HostId]) -> Node {
         let target = |p: &firedrill::proto::dns::name::HostPort| Target {
             place: p.ip().map_or_else(|| Place::Named(p.host.as_str().into()), Place::At),
             port: p.port.unwrap_or(5432),
@@ -264,7 +273,7 @@ impl Run {
             attempts: config.resolv_attempts,
         };
         let setup = Setup { targets: config.connect.0.iter().map(target).collect(), resolv };
-        self.host(Node::Real(Daemon::App(Box::new(App::new(config, setup)))))
+        Node::Real(Daemon::App(Box::new(App::new(config, setup))))
     }
     /// Something that happens at a moment.
     pub fn at(&mut self, at: Span, act: impl Fn(&mut World<Node>, &mut Sched) + 'static) {

@@ -72,7 +72,9 @@ impl App {
     /// Gives idle connections to those who wait.
     pub(super) fn serve(&mut self, ctx: &mut Cx<'_>) {
         while !self.waiting.is_empty() {
-            let Some(slot) = self.slots.iter().position(|s| s.state == State::Idle) else { return };
+            // The bag is looked through from its oldest connection on.
+            let idle = self.slots.iter().enumerate().filter(|(_, s)| s.state == State::Idle);
+            let Some(slot) = idle.min_by_key(|(_, s)| s.born).map(|(i, _)| i) else { return };
             let Some(op) = self.waiting.pop_front() else { return };
             let Some(pool) = &self.config().pool else { return };
             let rested = ctx.now.since(self.slots[slot].used) > pool.alive_bypass_window;

@@ -83,6 +83,8 @@ pub(super) struct Slot {
     pub(super) gone: Option<Outcome>,
     /// Used last.
     pub(super) used: Time,
+    /// The place of its connection in the order in which they were opened.
+    pub(super) born: u32,
     /// It is closed when it becomes idle.
     pub(super) doomed: bool,
     /// The number of the statement that is under way.
@@ -287,6 +289,7 @@ impl App {
                 op: None,
                 gone: None,
                 used: Time::ZERO,
+                born: 0,
                 doomed: false,
                 query: 0,
             });
@@ -324,8 +327,10 @@ impl App {
             Poll::Pending => {}
             Poll::Ready(Ok(session)) => {
                 self.opened(session, ctx);
+                self.sequence += 1;
                 let s = &mut self.slots[slot];
-                (s.session, s.state, s.used) = (Some(session), State::Idle, ctx.now);
+                (s.session, s.state) = (Some(session), State::Idle);
+                (s.used, s.born) = (ctx.now, self.sequence);
                 if s.op.is_some() {
                     self.send(slot, ctx);
                 } else {

@@ -59,7 +59,7 @@ impl Lookup {
     /// Begins a lookup under a number that the process uses for no other at the time, and a timer of its own. The process has bound
     /// [`super::own_port`].
     pub fn begin(conf: &ResolvConf, name: Arc<str>, id: u16, timer: Timer, ctx: &mut Cx<'_>) -> Lookup {
-        let mut lookup = Lookup { name, id, timer, asked: 0 };
+        let lookup = Lookup { name, id, timer, asked: 0 };
         lookup.ask(conf, ctx);
         lookup
     }
@@ -68,7 +68,7 @@ impl Lookup {
         &self.name
     }
 
-    fn ask(&mut self, conf: &ResolvConf, ctx: &mut Cx<'_>) {
+    fn ask(&self, conf: &ResolvConf, ctx: &mut Cx<'_>) {
         // Nobody to ask: the end comes at once, through the timer.
         let wait = if conf.servers() == 0 { Span::ZERO } else { conf.wait(self.asked) };
         if let Some(to) = conf.nameservers.get(self.asked % conf.servers().max(1)).copied() {
