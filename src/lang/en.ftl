@@ -376,44 +376,6 @@ app-pinned-why = {$name} is {$now} now; an open connection does not ask again
 app-moved = new connections go to {$to}
 app-moved-why = the one before went to {$was}
 # HAProxy
-haproxy-refused = connection refused (L4CON)
-haproxy-unreachable = no ARP answer, no route to the host (L4CON)
-haproxy-connect-timeout = not connected in time (L4TOUT)
-haproxy-silent = connected, but no answer within the time of a check (L7TOUT)
-haproxy-broken = the connection ended without an answer (L7RSP)
-haproxy-status = answered {$code} (L7STS/{$code})
-haproxy-checks-failed = { $n ->
-    [1] 1 check failed: {$how}
-   *[other] {$n} checks in a row failed: {$how}
-}
-haproxy-checks-good = { $n ->
-    [1] 1 good check
-   *[other] {$n} good checks in a row (rise)
-}
-haproxy-checks-failed = failed checks in a row: {$n}; the last: {$how}
-haproxy-checks-good = good checks in a row: {$n}
-haproxy-agent = its agent says {$word}
-haproxy-errors = {$n} sessions in a row could not connect (observe layer4)
-haproxy-down = {$section}/{$server} is DOWN; servers left: {$left}
-haproxy-up = {$section}/{$server} is UP; servers to choose from: {$active}
-haproxy-up-backup = backup server {$section}/{$server} is UP; servers to choose from: {$active}
-haproxy-cut = cuts {$n} sessions of {$section}
-haproxy-cut-why = {$server} went DOWN (on-marked-down shutdown-sessions)
-haproxy-cut-backups = {$server} came UP (on-marked-up shutdown-backup-sessions)
-haproxy-nobody = {$section} has no server: clients are closed at once
-haproxy-nobody-why = every one of them is DOWN
-haproxy-check = a check of {$section}/{$server} failed
-haproxy-away = {$section} closes client {$client}
-haproxy-away-nobody = no server is UP
-haproxy-away-queue = no place on a server within timeout queue
-haproxy-away-connect = {$tries} tries to connect to the server failed
-haproxy-away-idle = nothing passed within timeout client or timeout server
-haproxy-full = further clients of {$section} wait in the kernel
-haproxy-full-why = {$sessions} sessions are open (maxconn)
-haproxy-address = {$name} is {$ip}
-haproxy-address-why = names are looked up once, at the start
-haproxy-no-address = HAProxy does not start: {$name} has no address
-haproxy-no-address-why = init-addr is libc, and the name server gives none
 # Patroni
 pat-timing = works with ttl {$ttl}, loop_wait {$loop_wait}, retry_timeout {$retry_timeout}
 pat-timing-why = at least 20 s, 1 s and 3 s, and loop_wait + 2 * retry_timeout must not exceed ttl: in the worst cycle a read and a renewal take retry_timeout each, and the lease must outlast both
