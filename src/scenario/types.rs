@@ -606,6 +606,12 @@ pub enum Witness {
     LostWrite,
     /// A client was refused because the server is read-only (25006).
     ReadOnlyError,
+    /// Without the DCS the members agreed that the primary goes on.
+    FailsafeAccepted,
+    /// A member stepped back from the race for the leader key.
+    RaceLost,
+    /// A member was rewound.
+    Rewound,
 }
 
 /// What a real cluster did.

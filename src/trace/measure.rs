@@ -49,11 +49,17 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
             name => is(name),
         }
     };
-    let mark = |kind: &str, host: &str, after: Time| {
+    // "leader_elected new patroni" names the process as well: the leader of the DCS is told under the same kind.
+    let mark = |kind: &str, arg: &str, after: Time| {
+        let (host, process) = arg.split_once(' ').unwrap_or((arg, ""));
+        let by = |x: &super::marks::Mark| {
+            process.is_empty()
+                || x.pid.and_then(|p| r.processes.get(p.0 as usize)).is_some_and(|p| p == process)
+        };
         if kind.starts_with("backend_") {
             return r.marks.iter().find(|x| x.kind == kind && server(x, host) && x.at >= after).map(|x| x.at);
         }
-        r.marks.iter().find(|x| x.kind == kind && on(x.host, host) && x.at >= after).map(|x| x.at)
+        r.marks.iter().find(|x| x.kind == kind && on(x.host, host) && by(x) && x.at >= after).map(|x| x.at)
     };
     let numbered =
         |n: &str| n.parse::<usize>().ok().and_then(|n| faults.get(n.wrapping_sub(1))).map(|m| m.at);
@@ -85,10 +91,9 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
             // "outage app1" is that host's; any other word asks for the first that does not begin before what it is counted from.
             let client = r.requests.clients().into_iter().find(|c| r.host(c.0) == arg);
             let windows = client.map_or_else(|| r.outages(true), |c| r.requests.outages_of(c, true, r.end));
-            let w = windows
-                .iter()
-                .filter(|w| w.to >= lower)
-                .find(|w| arg.is_empty() || w.last_ok + crate::engine::Span::ms(100) >= lower)?;
+            let w = windows.iter().filter(|w| w.to >= lower).find(|w| {
+                arg.is_empty() || client.is_some() || w.last_ok + crate::engine::Span::ms(100) >= lower
+            })?;
             if !w.over {
                 return None;
             }

@@ -194,6 +194,9 @@ impl Collector {
                     "lease_expired" => Some(Witness::LeaseExpired),
                     "watchdog_reset" => Some(Witness::WatchdogReset),
                     "rejoined" => Some(Witness::Rejoined),
+                    "failsafe_accepted" => Some(Witness::FailsafeAccepted),
+                    "race_lost" => Some(Witness::RaceLost),
+                    "rewound" => Some(Witness::Rewound),
                     _ => None,
                 };
                 if let Some(w) = witness.filter(|_| faulted) {
@@ -201,6 +204,12 @@ impl Collector {
                 }
                 if m.kind == "promoted" {
                     self.primary = m.host;
+                }
+                let mut m = m;
+                // In a stack whose hosts all talk to each other a dead one is missed again and again: told once by each.
+                if m.kind == "arp_failed" && self.run.database {
+                    let again = |x: &Mark| x.kind == m.kind && x.host == m.host && x.text == m.text;
+                    m.story = !self.run.marks.iter().any(again);
                 }
                 self.run.marks.push(m);
             }
