@@ -23,8 +23,17 @@ enum Node {
     Etcd(Box<Etcd>),
     Client { script: Script, conns: Vec<Option<ConnId>> },
 }
-/// The client's number of a request, and what came back (nothing: the connection broke).
-type Note = (usize, Option<Reply>);
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Note {
+    /// The client's number of a request, and what came back (nothing: the connection broke).
+    Answer(usize, Option<Reply>),
+    Etcd(firedrill::proto::etcd::note::Note),
+}
+impl From<firedrill::proto::etcd::note::Note> for Note {
+    fn from(n: firedrill::proto::etcd::note::Note) -> Self {
+        Note::Etcd(n)
+    }
+}
 
 impl Process for Node {
     type Msg = Msg;
@@ -50,8 +59,8 @@ impl Process for Node {
                         Tcp::Connected => {
                             ctx.act(Action::TcpSend(conn, Msg::Request(i as u32, script[i].2.clone())));
                         }
-                        Tcp::Data(Msg::Reply(_, reply)) => ctx.note((i, Some(reply))),
-                        _ => ctx.note((i, None)),
+                        Tcp::Data(Msg::Reply(_, reply)) => ctx.note(Note::Answer(i, Some(reply))),
+                        _ => ctx.note(Note::Answer(i, None)),
                     }
                 }
                 _ => {}
@@ -134,8 +143,11 @@ impl Run {
     }
     /// The answers to a request of the script, with their times.
     fn answers(&self, i: usize) -> Vec<(Span, Option<Reply>)> {
-        let mine = self.0.model.notes.iter().filter(|(_, n)| n.0 == i);
-        mine.map(|(at, n)| (Span(at.0), n.1.clone())).collect()
+        let mine = self.0.model.notes.iter().filter_map(|(at, n)| match n {
+            Note::Answer(k, reply) if *k == i => Some((Span(at.0), reply.clone())),
+            _ => None,
+        });
+        mine.collect()
     }
     fn power(&mut self, what: u32, host: u8) {
         let now = self.0.sched.now();
@@ -219,7 +231,7 @@ fn etc_03_any_member_keeps_a_lease_alive_and_without_a_leader_it_fails_after_sev
     let (at, reply) = r.answers(4)[0].clone();
     assert_eq!(reply, Some(Reply::Failed(Error::TimedOut)));
     assert!((26_990..=27_010).contains(&(at.0 / MS)), "{at}");
-    assert_eq!(r.answers(5)[0].1, Some(Reply::Failed(Error::ProposalDropped)));
+    assert_eq!(r.answers(5)[0].1, Some(Reply::Failed(Error::DeadlineExceeded)));
     assert_eq!(gone(&r), None, "nobody can revoke");
 }
 
@@ -331,5 +343,5 @@ fn a_serializable_read_answers_without_a_leader() {
     r.to(Span::secs(40));
     let Some(Reply::Range(keys, ..)) = &r.answers(4)[0].1 else { panic!("a range") };
     assert_eq!(keys.len(), 2);
-    assert_eq!(r.answers(5)[0].1, Some(Reply::Failed(Error::ProposalDropped)));
+    assert_eq!(r.answers(5)[0].1, Some(Reply::Failed(Error::DeadlineExceeded)));
 }

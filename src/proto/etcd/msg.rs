@@ -150,6 +150,8 @@ pub enum Msg {
     Renew(u32, LeaseId),
     /// The leader's answer: the lease's time, or that there is none.
     Renewed(u32, Option<Span>),
+    /// To the leader: an operator wants the leadership to go to this member.
+    MoveLeader(raft::Member),
     /// A client asks, under its number for it.
     Request(u32, Request),
     /// The answer.
