@@ -8,6 +8,9 @@ use firedrill::node::disk::End;
 use firedrill::node::log::{Level, What};
 use firedrill::node::process::{HostId, Input, Pid, Process, Timer};
 use firedrill::node::world::{Ev, World};
+use firedrill::proto::consul::Place;
+use firedrill::proto::consul::config::Expiry;
+use firedrill::proto::consul::msg::NodeId;
 use firedrill::proto::consul::server::HTTP_PORT;
 use firedrill::proto::etcd::member::CLIENT_PORT;
 use firedrill::proto::patroni::dcs::{
@@ -201,7 +204,8 @@ struct Run(Engine<Lab>);
 type Probes = Vec<(u16, Vec<(Span, Do)>)>;
 impl Run {
     fn new(kind: Kind, seed: u64, probes: Probes, acts: Vec<(Span, Act)>) -> Run {
-        Run::with(kind, seed, probes, acts, Timing::default(), ConsulOptions::default())
+        let least = Span::secs(10);
+        Run::with(kind, seed, probes, acts, Timing::default(), ConsulOptions::default(), least)
     }
     /// Processes are numbered by host, the store first.
     fn with(
@@ -211,6 +215,7 @@ impl Run {
         acts: Vec<(Span, Act)>,
         timing: Timing,
         options: ConsulOptions,
+        session_ttl_min: Span,
     ) -> Run {
         let mut world = World::new(seed, Level::Story, label);
         let latency = SpanRange::new(Span::us(100), Span::us(300));
@@ -220,6 +225,12 @@ impl Run {
             let h = world.add_host(&format!("n{i}"), Sysctl::default().neigh(), zero, zero);
             world.plug(h, net, Cidr { ip: ip(i), prefix: 24 });
             let servers: Vec<Ip> = (0..3).map(ip).collect();
+            let place = Place {
+                me: NodeId(i),
+                nodes: (0..5).map(|n| (format!("n{n}").into(), ip(n))).collect(),
+                servers: (0..3).map(NodeId).collect(),
+                session_ttl_min,
+            };
             let daemon = match (kind, i < 3) {
                 (Kind::Etcd, true) => {
                     let rules = Rules::etcd(false);
@@ -233,10 +244,14 @@ impl Run {
                         servers,
                         rules: Rules::consul(5, true),
                         rpc_hold_timeout: Span::secs(7),
+                        expiry: Expiry::Exact,
+                        place,
                     };
                     Some(Daemon::ConsulServer(Box::new(consul::Server::new(config)), Vec::new()))
                 }
-                (Kind::Consul, false) => Some(Daemon::ConsulAgent(consul::Agent::new(servers), Vec::new())),
+                (Kind::Consul, false) => {
+                    Some(Daemon::ConsulAgent(consul::Agent::new(servers, place), Vec::new()))
+                }
             };
             if let Some(daemon) = daemon {
                 world.add_proc(h, "store", None, Node::Daemon(daemon));
