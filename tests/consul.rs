@@ -157,7 +157,8 @@ impl Run {
 const ID: SessionId = SessionId(7);
 const OTHER: SessionId = SessionId(8);
 fn session(id: SessionId, ttl: u64, behavior: Behavior, lock_delay: Span) -> Request {
-    Request::SessionCreate(id, Session { ttl: Span::secs(ttl), behavior, lock_delay })
+    let terms = Session { ttl: Span::secs(ttl), behavior, lock_delay, ..Session::default() };
+    Request::SessionCreate(id, Arc::new(terms))
 }
 fn acquire(key: &str, value: &str, by: SessionId) -> Request {
     Request::Put { key: key.into(), value: value.into(), acquire: Some(by), cas: None }

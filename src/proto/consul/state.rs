@@ -67,15 +67,20 @@ impl State {
                 Ok(true)
             }
             Request::SessionCreate(id, session) => {
-                let lock_delay = session.lock_delay.min(MAX_LOCK_DELAY);
-                self.sessions.insert(*id, Session { lock_delay, ..*session });
+                let mut session = Session::clone(session);
+                session.lock_delay = session.lock_delay.min(MAX_LOCK_DELAY);
+                self.sessions.insert(*id, session);
                 Ok(true)
             }
             Request::SessionDestroy(id) => {
                 self.invalidate(index, at, *id);
                 Ok(true)
             }
-            Request::Get { .. } | Request::SessionRenew(_) => Ok(false),
+            Request::Get { .. }
+            | Request::SessionRenew(_)
+            | Request::AgentSelf
+            | Request::ServiceRegister(_)
+            | Request::ServiceDeregister(_) => Ok(false),
         }
     }
     fn put(

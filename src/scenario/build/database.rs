@@ -6,10 +6,12 @@ use crate::node::process::Pid;
 use crate::proto::Daemon;
 use crate::proto::patroni::process::{Dcs, Setup};
 use crate::proto::patroni::{Agent, Patroni};
+use crate::proto::postgres::data::{Conninfo, DbState};
 use crate::proto::postgres::{Postgres, Postmaster};
 use crate::proto::{consul, etcd};
 use crate::scenario::types::Runs;
 use crate::sim::World;
+use std::sync::Arc;
 
 /// Whether Patroni manages the PostgreSQL of this host.
 fn managed(plan: &Plan<'_>, host: &str) -> bool {
@@ -17,10 +19,28 @@ fn managed(plan: &Plan<'_>, host: &str) -> bool {
 }
 
 pub(super) fn postgres(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config: &Postgres) {
-    let pid =
-        world.add_proc(site.id, site.name, None, Daemon::Postgres(Box::new(Postmaster::new(config.clone()))));
+    let managed = managed(plan, site.host);
+    let setup = crate::proto::postgres::Setup { config: config.clone(), name: site.host.into() };
+    let pid = world.add_proc(
+        site.id,
+        site.name,
+        None,
+        Daemon::Postgres(Box::new(Postmaster::new(Arc::new(setup)))),
+    );
     // Patroni starts it; it outlives a Patroni that is killed.
-    world.procs[pid.0 as usize].autostart = !managed(plan, site.host);
+    world.procs[pid.0 as usize].autostart = !managed;
+    let data = &mut world.hosts[site.id.0 as usize].files.pg;
+    data.physics = config.physics(managed);
+    if managed {
+        return;
+    }
+    data.conf.synchronous_standby_names = config.synchronous_standby_names.parse().unwrap_or_default();
+    if let Some(upstream) = &config.primary_conninfo {
+        let slot = config.primary_slot_name.as_deref().map(Into::into);
+        data.conf.primary_conninfo = Some(Conninfo { ip: plan.ip(upstream), application_name: None, slot });
+        data.conf.standby_signal = true;
+        data.control.state = DbState::ShutDownInRecovery;
+    }
 }
 
 /// The process number of the PostgreSQL of a host. Processes are numbered in the order of hosts and daemons, a keepalived counting twice.
@@ -47,7 +67,21 @@ pub(super) fn patroni(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, confi
     } else {
         Dcs::Etcd(etcd.iter().map(|h| Endpoint::new(h.1, etcd::member::CLIENT_PORT)).collect())
     };
+    let vip_net = config.callbacks.vip.and_then(|vip| {
+        let inside = |(net, host, a): &&(String, String, crate::net::addr::Cidr)| {
+            host == site.host && config.callbacks.interface.as_ref().map_or(a.contains(vip.ip), |i| i == net)
+        };
+        let (net, ..) = plan.addresses.iter().find(inside)?;
+        site.nets.iter().find(|n| n.0 == *net).map(|n| n.1)
+    });
+    let synchronous_commit = here
+        .runs
+        .iter()
+        .find_map(|r| if let Runs::Postgres(p) = r { Some(p.synchronous_commit) } else { None })
+        .unwrap_or_default();
     let setup = Setup {
+        vip_net,
+        synchronous_commit,
         name: site.host.into(),
         ip,
         postgres: postgres_pid(plan, site.host),
