@@ -330,25 +330,6 @@ dcs-cause-unreachable = no route to host
 dcs-cause-server = the server answers that it cannot (no leader)
 dcs-cause-no-cache = the watch could not be restored in time
 # etcd
-etcd-elected = etcd: leads from now on, term {$term}
-etcd-elected-why = a majority voted for it; {$leases} leases get their whole time again
-etcd-stepped-down = etcd: leads no longer
-etcd-stepped-down-term = term {$term} has another leader
-etcd-stepped-down-quorum = no quorum has answered for an election timeout (check-quorum)
-etcd-leader-silent = etcd: the leader {$leader} is lost, stands for election
-etcd-leader-silent-why = nothing heard from it for {$silent} (last at {$heard}): election timeout
-etcd-quorum-lost = etcd: no quorum
-etcd-quorum-lost-why = fewer than {$needed} of {$members} members answer
-etcd-quorum-gained = etcd: a quorum again
-etcd-quorum-gained-why = the leader is {$leader}
-etcd-expired = etcd: lease expired, deleted {$keys}
-etcd-expired-grant = granted at {$at}, never kept alive: ttl {$ttl}
-etcd-expired-renewal = last keepalive at {$at}: ttl {$ttl}
-etcd-expired-election = no keepalive since the election at {$at}, which began it anew: ttl {$ttl} + election timeout {$more}
-etcd-moves = etcd: hands the leadership to {$to}
-etcd-operator-why = an operator's command
-etcd-operator-put = etcd: set {$key} = {$value}
-etcd-operator-delete = etcd: deleted {$key}
 # Consul
 consul-elected = Consul: leads from now on, term {$term}
 consul-elected-why = a majority voted for it; {$sessions} sessions get their whole time again

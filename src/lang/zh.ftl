@@ -368,25 +368,6 @@ dcs-cause-unreachable = 没有到主机的路由
 dcs-cause-server = 服务器回答无法处理（没有领导者）
 dcs-cause-no-cache = 未能及时恢复监听（watch）
 # etcd
-etcd-elected = etcd：从现在起为领导者，任期 {$term}
-etcd-elected-why = 多数成员投票给它；{$leases} 个租约重新获得全部时长
-etcd-stepped-down = etcd：不再是领导者
-etcd-stepped-down-term = 任期 {$term} 已有其他领导者
-etcd-stepped-down-quorum = 一个选举超时内没有多数成员应答（check-quorum）
-etcd-leader-silent = etcd：失去领导者 {$leader}，发起选举
-etcd-leader-silent-why = 已有 {$silent} 未收到其消息（最后一次在 {$heard}）：选举超时
-etcd-quorum-lost = etcd：失去多数
-etcd-quorum-lost-why = {$members} 个成员中应答的少于 {$needed} 个
-etcd-quorum-gained = etcd：重新获得多数
-etcd-quorum-gained-why = 领导者为 {$leader}
-etcd-expired = etcd：租约到期，已删除 {$keys}
-etcd-expired-grant = 在 {$at} 授予，从未续约：ttl {$ttl}
-etcd-expired-renewal = 最后一次续约在 {$at}：ttl {$ttl}
-etcd-expired-election = 自 {$at} 的选举（租约重新计时）以来没有续约：ttl {$ttl} + 选举超时 {$more}
-etcd-moves = etcd：将领导权移交给 {$to}
-etcd-operator-why = 操作员的命令
-etcd-operator-put = etcd：设置 {$key} = {$value}
-etcd-operator-delete = etcd：删除 {$key}
 # Consul
 consul-elected = Consul：从现在起为领导者，任期 {$term}
 consul-elected-why = 多数服务器投票给它；{$sessions} 个会话重新获得全部时长
