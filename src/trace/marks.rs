@@ -3,7 +3,7 @@
 use crate::engine::{EventId, Time};
 use crate::node::log::What;
 use crate::node::process::{HostId, Pid};
-use crate::proto::Note;
+use crate::proto::{Daemon, Note};
 use crate::say;
 use crate::sim::{LogEntry, World, mark_of};
 
@@ -65,9 +65,29 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
         What::ViolationOver(name) => ("violation_over", say!("mark-over", name = name), String::new()),
         _ => return None,
     };
+    let (text, why) = (named(text, world), named(why, world));
     let story = !matches!(kind, "vip_up" | "vip_down" | "started")
         || matches!(&e.what, What::Note(Note::Vrrp(n)) if left_over(n));
     Some(Mark { at: e.at, kind, host: e.host, pid: e.pid, text, why, event: e.event, cause: e.cause, story })
+}
+
+/// In a stack of databases everything talks to everything: hosts by their names, not by their addresses.
+fn named(mut text: String, world: &World) -> String {
+    if !world.procs.iter().any(|p| matches!(p.logic, Daemon::Postgres(_))) {
+        return text;
+    }
+    for h in &world.hosts {
+        for nic in &h.nics {
+            let ip = nic.primary.ip.to_string();
+            let Some(at) = text.find(&ip) else { continue };
+            let next = text[at + ip.len()..].chars().next();
+            // Not the beginning of a longer address, and not an address with a port or a prefix.
+            if next.is_none_or(|c| !c.is_ascii_digit() && c != ':' && c != '/') {
+                text.replace_range(at..at + ip.len(), &h.name);
+            }
+        }
+    }
+    text
 }
 
 fn left_over(n: &crate::proto::vrrp::note::Note) -> bool {

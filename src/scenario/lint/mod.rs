@@ -266,7 +266,7 @@ fn keepalived(
         Check::Answers(_) => None,
     });
     for (at, p) in k.track.iter().map(|p| (at("track"), p)).chain(scripts) {
-        if !here.contains(&p.as_str()) {
+        if !here.contains(&kind_of(p)) {
             let help = nearest(p, here.iter().copied()).map_or_else(
                 || format!("processes of {host}: {}", here.join(", ")),
                 |n| format!("did you mean `{n}`?"),
@@ -477,10 +477,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Fault::Hang { process, .. } = fault
         {
             let names = processes(stack.hosts.values());
-            // A second daemon of a kind on one host is `client-2`.
-            let base = process.rsplit_once('-').filter(|(_, n)| n.parse::<u8>().is_ok());
-            let base = base.map_or(process.as_str(), |b| b.0);
-            if !names.contains(&base) {
+            if !names.contains(&kind_of(process)) {
                 let help = nearest(process, names.iter().copied()).map_or_else(
                     || format!("processes of this stack: {}", names.join(", ")),
                     |n| format!("did you mean `{n}`?"),
@@ -544,6 +541,10 @@ fn targets(f: &Fault) -> Vec<&Target> {
         _ => {}
     }
     t
+}
+/// What a process is: a second daemon of a kind on one host is `client-2`.
+fn kind_of(process: &str) -> &str {
+    process.rsplit_once('-').filter(|(_, n)| n.parse::<u8>().is_ok()).map_or(process, |b| b.0)
 }
 fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str> {
     let mut names = Vec::new();
