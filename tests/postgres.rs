@@ -357,14 +357,6 @@ impl Run {
             self.0.model.world.rules.push(rule);
         }
     }
-    fn delay(&mut self, n: u16, plane: Plane, by: Span) {
-        let (a, b) = (HostSet::new(vec![n]), HostSet::new((0..4).collect()));
-        let by_event = self.0.sched.current();
-        for (from, to) in [(a.clone(), b.clone()), (b, a)] {
-            let effect = Effect::Delay(SpanRange::exactly(by));
-            self.0.model.world.rules.push(Rule { from, to, plane: Some(plane), effect, by: by_event });
-        }
-    }
     fn heal(&mut self) {
         self.0.model.world.rules.clear();
     }
@@ -586,10 +578,10 @@ fn pgr_06_asynchronous_commits_lose_at_most_three_rounds_of_the_wal_writer() {
     let mut losers = 0;
     let mut worst = Span::ZERO;
     for seed in 1..=40u64 {
-        for (bytes, power) in [(100, false), (3_000, false), (3_000, true)] {
+        for (every, bytes, power) in [(50, 24, false), (4, 3_000, false), (4, 3_000, true)] {
             let mut r = Run::new(seed, |_, c| c.synchronous_commit = SynchronousCommit::Off);
             calm(&mut r);
-            let app = r.writer(A, Span::ms(4), bytes);
+            let app = r.writer(A, Span::ms(every), bytes);
             r.on(Span::ms(3_000 + seed * 37));
             let crash = r.now();
             if power {
@@ -618,6 +610,7 @@ fn pgr_06_asynchronous_commits_lose_at_most_three_rounds_of_the_wal_writer() {
             let app = r.writer(A, Span::ms(4), bytes);
             r.on(Span::secs(2));
             assert!(r.acked(app).len() > 100);
+            r.on(Span::secs(1));
             assert!(acked[kept..].iter().all(|(_, p)| !r.data(A).contains(*p)));
         }
     }
@@ -1432,4 +1425,64 @@ fn a_kill_during_a_flush_keeps_what_was_written_and_the_power_takes_it() {
         }
     }
     assert_eq!((kept, lost), (10, 10));
+}
+
+/// A primary, a standby of it with a slot, and a host beside them, as a file says it.
+const STACK: &str = r#"Stack(
+    about: "PostgreSQL by itself",
+    networks: { "lan": (latency: "100us..300us", subnet: "10.0.0.0/24") },
+    hosts: {
+        "db1": (runs: [Postgres(synchronous_standby_names: "db2", wal_keep_size: "128MB")]),
+        "db2": (runs: [Postgres(primary_conninfo: "db1", primary_slot_name: "db2")]),
+    },
+)"#;
+
+#[test]
+fn a_stack_without_patroni_says_who_follows_whom() {
+    use firedrill::proto::Daemon;
+    use firedrill::scenario::types::{Drill, Stack};
+    use firedrill::scenario::{build, load};
+    let (stack, _) = load::read::<Stack>("stack.ron", STACK).map_err(|r| r.render(false)).unwrap();
+    let drill = "Drill(about: \"\", stack: \"\", until: \"60s\")";
+    let (drill, _) = load::read::<Drill>("drill.ron", drill).map_err(|r| r.render(false)).unwrap();
+    let mut sim = build::build(&stack, &drill, 1, Level::Story);
+    sim.run_until(Time::secs(20));
+    let w = &sim.model.world;
+    let pg = |n: usize| match &w.procs[n].logic {
+        Daemon::Postgres(p) => p,
+        other => panic!("{other:?}"),
+    };
+    assert!(pg(0).writable() && !pg(1).writable());
+    let slot = &w.hosts[0].files.pg.slots["db2"];
+    assert!(slot.active && slot.restart == Some(w.hosts[1].files.pg.flushed));
+    assert_eq!(w.hosts[0].files.pg.physics.wal_keep_size, 128 << 20);
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_with_the_reason() {
+    let check = |from: &str, to: &str| {
+        assert!(STACK.contains(from));
+        firedrill::scenario::load::check_stack("stack.ron".into(), STACK.replace(from, to)).render(false)
+    };
+    assert_eq!(check("lan", "lan"), "");
+    for (from, to, part) in [
+        ("\"db2\", wal", "\"FIRST 0 (db2)\", wal", "not a number of standbys"),
+        ("\"db2\", wal", "\"db3\", wal", "runs no PostgreSQL"),
+        ("\"db2\", wal", "\"ANY 2 (db2)\", wal", "commits hang"),
+        ("\"128MB\"", "\"128\"", "a size needs a unit"),
+        ("\"128MB\"", "\"128MiB\"", "not a unit of size"),
+        ("primary_conninfo: \"db1\"", "primary_conninfo: \"db11\"", "did you mean `db1`?"),
+        ("primary_conninfo: \"db1\"", "primary_conninfo: \"db2\"", "cannot follow itself"),
+        ("wal_keep_size: \"128MB\"", "max_connections: 3", "nobody else gets in"),
+        ("wal_keep_size: \"128MB\"", "wal_writer_delay: \"20s\"", "from 1ms to 10s"),
+        ("wal_keep_size: \"128MB\"", "replay_rate: \"0B\"", "at least 1kB"),
+        (
+            "[Postgres(synchronous_standby_names: \"db2\"",
+            "[Patroni(), Postgres(synchronous_standby_names: \"db2\"",
+            "Patroni sets",
+        ),
+    ] {
+        let said = check(from, to);
+        assert!(said.contains(part), "{part:?} is not in:\n{said}");
+    }
 }
