@@ -366,31 +366,7 @@ consul-operator-why = an operator's command
 consul-operator-put = Consul: set {$key} = {$value}
 consul-operator-delete = Consul: deleted {$key}
 # DNS
-dns-nobody = nobody
-dns-operator = the operator
-dns-updating = update of {$name}: {$to}
-dns-updating-why = asked for by {$by}; answers follow it in {$delay}
-dns-changed = {$name} is {$now} from now on, it was {$was}
-dns-changed-why = update taken at {$taken}
-dns-refused = update of {$name} refused
-dns-refused-why = asked for by {$by}: not allowed, or outside the zone
-dns-refreshed = cache: {$name} is {$now}, it was {$was}
-dns-refreshed-why = the old answer had been kept for {$kept}; the new one holds for {$ttl}
-dns-failed = no answer for {$name}
-dns-failed-why = {$tries} questions, SERVFAIL
-dns-failed-stale = {$tries} questions; an expired answer is given (stale-answer-enable)
 # Applications
-app-acked = write {$write} acknowledged at {$lsn}
-app-unknown = write {$write}: outcome unknown
-app-unknown-why = it was sent, and no answer came
-app-failed = write {$write} failed
-app-seen = read everything up to {$lsn}
-app-resolved = {$name} is {$now} now, it was {$was}
-app-resolved-why = the program had known the old address for {$kept}
-app-pinned = {$n} connections stay with {$to}
-app-pinned-why = {$name} is {$now} now; an open connection does not ask again
-app-moved = new connections go to {$to}
-app-moved-why = the one before went to {$was}
 # HAProxy
 # Patroni
 pat-timing = works with ttl {$ttl}, loop_wait {$loop_wait}, retry_timeout {$retry_timeout}

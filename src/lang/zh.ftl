@@ -404,31 +404,7 @@ consul-operator-why = 操作员的命令
 consul-operator-put = Consul：设置 {$key} = {$value}
 consul-operator-delete = Consul：删除 {$key}
 # DNS
-dns-nobody = 无
-dns-operator = 管理员
-dns-updating = 更新 {$name}：{$to}
-dns-updating-why = 由 {$by} 请求；{$delay} 后应答生效
-dns-changed = {$name} 从现在起是 {$now}，此前是 {$was}
-dns-changed-why = 更新于 {$taken} 接受
-dns-refused = 拒绝更新 {$name}
-dns-refused-why = 由 {$by} 请求：不允许，或不在区域内
-dns-refreshed = 缓存：{$name} 是 {$now}，此前是 {$was}
-dns-refreshed-why = 旧应答保存了 {$kept}；新应答有效 {$ttl}
-dns-failed = {$name} 没有应答
-dns-failed-why = 询问 {$tries} 次，SERVFAIL
-dns-failed-stale = 询问 {$tries} 次；给出过期的应答（stale-answer-enable）
 # 应用程序
-app-acked = 写 {$write} 在 {$lsn} 得到确认
-app-unknown = 写 {$write}：结果未知
-app-unknown-why = 已发出，没有应答
-app-failed = 写 {$write} 失败
-app-seen = 读到 {$lsn} 为止的全部内容
-app-resolved = {$name} 现在是 {$now}，此前是 {$was}
-app-resolved-why = 程序使用旧地址已有 {$kept}
-app-pinned = {$n} 个连接仍停留在 {$to}
-app-pinned-why = {$name} 现在是 {$now}；已打开的连接不会再次询问
-app-moved = 新连接前往 {$to}
-app-moved-why = 上一个连接前往 {$was}
 # HAProxy
 # Patroni
 pat-timing = 按 ttl {$ttl}、loop_wait {$loop_wait}、retry_timeout {$retry_timeout} 运行
