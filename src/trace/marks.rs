@@ -87,7 +87,26 @@ fn named(mut text: String, world: &World) -> String {
             }
         }
     }
-    text
+    milliseconds(&text)
+}
+/// Durations are told to the millisecond.
+fn milliseconds(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut decimals: Option<usize> = None;
+    let mut digit = false;
+    for c in text.chars() {
+        decimals = match decimals {
+            Some(n) if c.is_ascii_digit() => Some(n + 1),
+            _ if c == '.' && digit => Some(0),
+            _ => None,
+        };
+        digit = c.is_ascii_digit();
+        // Addresses have no more than three digits behind a dot.
+        if decimals.is_none_or(|n| n <= 3) {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn left_over(n: &crate::proto::vrrp::note::Note) -> bool {

@@ -214,7 +214,7 @@ impl Server {
     }
     /// Whom it follows, or whether a quorum answers, has changed.
     fn turned<N: From<Note>>(
-        &mut self,
+        &self,
         before: (Option<Member>, bool),
         after: (Option<Member>, bool),
         ctx: &mut Ctx<'_, Msg, N>,

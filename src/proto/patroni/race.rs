@@ -331,7 +331,7 @@ impl Agent {
         }
     }
 
-    fn lose(&mut self, why: Lost, ctx: &mut Cx<'_>) -> Flow {
+    fn lose(&self, why: Lost, ctx: &mut Cx<'_>) -> Flow {
         self.note(Note::RaceLost { why }, ctx);
         Flow::bool(false)
     }
@@ -368,7 +368,7 @@ impl Agent {
     }
 
     /// Step 8 and 9 of §5.1: with whom to compare.
-    fn rivals(&mut self, ctx: &mut Cx<'_>) -> Flow {
+    fn rivals(&self, ctx: &mut Cx<'_>) -> Flow {
         let mut all: BTreeMap<Arc<str>, Ip> = BTreeMap::new();
         for m in self.old_cluster.iter().flat_map(|c| &c.members) {
             if let Some(ip) = m.data.api_ip() {
@@ -451,7 +451,7 @@ impl Agent {
     }
 
     /// `update_cluster_history`: the new text of `/history`, if it changes.
-    fn history(&mut self, ctx: &Cx<'_>) -> Option<Arc<str>> {
+    fn history(&self, ctx: &Cx<'_>) -> Option<Arc<str>> {
         let timeline = self.info.as_ref()?.timeline;
         let cluster = self.cluster.as_ref()?;
         let lines = cluster.history.as_ref().map(|h| &h.lines[..]).unwrap_or_default();
