@@ -190,19 +190,15 @@ fn pat_07_a_patroni_that_is_back_before_the_lease_ends_keeps_its_lock() {
     for store in [Store::EtcdApart, Store::Consul] {
         for seed in 1..=20 {
             let (mut lab, a) = Plan::new(store).settled(seed);
-            eprintln!("{seed} {}", lab.sim.sched.handled());
             let (t, old) = (lab.now(), lab.key_session());
             lab.kill(a, "patroni");
             lab.run(10.0);
             lab.start(a, "patroni");
-            eprintln!("start {seed} {}", lab.sim.sched.handled());
             lab.run(12.0);
-            eprintln!("12 {seed} {}", lab.sim.sched.handled());
             assert_eq!(lab.key().as_deref(), Some(lab.name(a)));
             assert_ne!(lab.key_session(), old, "the key hangs on the new session");
             assert!(lab.believes(a));
             lab.run(60.0);
-            eprintln!("60 {seed} {}", lab.sim.sched.handled());
             assert!(lab.elected(t).is_none() && lab.promoted(t).is_none(), "no failover");
             assert!(lab.writable(a));
         }
