@@ -270,10 +270,10 @@ impl Postmaster {
         let config = &self.setup.config;
         let consistent = if was_primary { end } else { ctx.files.pg.control.min_recovery.min(end) };
         if standby {
-            ctx.files.pg.control.state = DbState::InArchiveRecovery;
-            if was_primary {
-                ctx.files.pg.control.min_recovery = end;
-            }
+            let control = &mut ctx.files.pg.control;
+            control.state = DbState::InArchiveRecovery;
+            let least = if was_primary { end } else { control.checkpoint.redo };
+            control.min_recovery = control.min_recovery.max(least);
         } else if crashed {
             ctx.files.pg.control.state = DbState::InCrashRecovery;
         }
@@ -282,7 +282,7 @@ impl Postmaster {
         let took = span_of(until.since(from), config.recovery_rate.0);
         self.phase = Phase::Recovering(standby);
         self.replay = Replay::new(until, end, config.replay_rate.0);
-        if crashed || (standby && until > from) {
+        if crashed && !standby || took > Span::ms(1) {
             Self::tell(ctx, Note::Recovery { bytes: until.since(from), takes: took, standby });
         }
         if !standby && crashed {

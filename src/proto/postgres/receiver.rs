@@ -223,7 +223,8 @@ impl Postmaster {
             Wal::Data(data) => self.received(&data, ctx),
             Wal::Keepalive(end, ask) => {
                 self.receiver.latest_end = end;
-                if ask {
+                // In the middle of a flush it reads this only afterwards, when it replies anyway.
+                if ask && self.receiver.syncing.is_none() {
                     self.tell_status(false, ctx);
                 }
             }
@@ -352,6 +353,10 @@ impl Postmaster {
             Link::Waiting => return self.connect(ctx),
             Link::Streaming(_) => {}
             _ => return,
+        }
+        if self.receiver.syncing.is_some() {
+            // It cannot look at the time before the flush is over.
+            return ctx.set_timer(T_RECEIVER, Span::ms(100));
         }
         let config = &self.setup.config;
         let (timeout, interval) = (config.wal_receiver_timeout, config.wal_receiver_status_interval);
