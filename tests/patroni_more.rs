@@ -303,9 +303,10 @@ fn pat_27_times_that_do_not_fit_are_corrected_and_the_run_says_so() {
     let (_, warnings) = plan.stack();
     assert!(warnings.iter().any(|w| w.contains("loop_wait 1s, retry_timeout 9s")), "{warnings:?}");
     let (lab, a) = plan.settled(1);
-    let timing =
-        lab.told(Time::ZERO, |_, n| matches!(n, Pat::Timing { ttl, loop_wait, retry_timeout }
-            if (ttl.0, loop_wait.0, retry_timeout.0) == (20_000_000_000, 1_000_000_000, 9_000_000_000)));
+    let timing = lab.told(Time::ZERO, |_, n| {
+        matches!(n, Pat::Timing { ttl, loop_wait, retry_timeout }
+            if (ttl.0, loop_wait.0, retry_timeout.0) == (20_000_000_000, 1_000_000_000, 9_000_000_000))
+    });
     assert!(timing.is_some());
     assert!(lab.writable(a));
     // The loop really runs once a second.
@@ -404,7 +405,8 @@ fn etc_09_a_cut_off_primary_reads_its_cache_and_fails_at_the_renewal() {
         let (demoting, _) = lab.demoting(t, a).expect("it gives up");
         inside("decision", secs(demoting.since(t)), 8.2, 21.7);
         // It never saw anybody else's key, nor none.
-        let lost = lab.told(t, |n, p| n == lab.name(a) && matches!(p, Pat::LeaderLost { why: "pat-lost-view" }));
+        let lost =
+            lab.told(t, |n, p| n == lab.name(a) && matches!(p, Pat::LeaderLost { why: "pat-lost-view" }));
         assert!(lost.is_none());
     }
 }

@@ -3,16 +3,16 @@
 
 use firedrill::engine::{MS, SEC, Span, Time};
 use firedrill::fault;
+use firedrill::net::Plane;
 use firedrill::node::log::{Level, What};
 use firedrill::node::process::{HostId, Signal};
 use firedrill::node::world::{Life, Power};
+use firedrill::proto::etcd::msg as etcd;
 use firedrill::proto::http::{Http, Method};
 use firedrill::proto::patroni::note::Note as Pat;
 use firedrill::proto::patroni::rest::Body;
 use firedrill::proto::patroni::{Agent, Kind};
 use firedrill::proto::postgres::Postmaster;
-use firedrill::net::Plane;
-use firedrill::proto::etcd::msg as etcd;
 use firedrill::proto::raft::{Member, Role as RaftRole};
 use firedrill::proto::{Daemon, Msg, Note};
 use firedrill::scenario::load::read;
@@ -71,8 +71,7 @@ impl Plan {
                 Store::Consul => "Consul(), ".to_owned(),
                 Store::ConsulHere => format!("Consul(server: true, {}), ", self.dcs),
             };
-            let (patroni, postgres, host, sysctl) =
-                (&self.patroni, &self.postgres, &self.host, &self.sysctl);
+            let (patroni, postgres, host, sysctl) = (&self.patroni, &self.postgres, &self.host, &self.sysctl);
             hosts += &format!(
                 "\"db{n}\": (runs: [{dcs}Postgres({postgres}), Patroni({own}{patroni})], \
                  sysctl: ({sysctl}), {host}),\n"
