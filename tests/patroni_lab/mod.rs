@@ -3,15 +3,17 @@
 
 use firedrill::engine::{MS, SEC, Span, Time};
 use firedrill::fault;
+use firedrill::net::Plane;
 use firedrill::node::log::{Level, What};
 use firedrill::node::process::{HostId, Signal};
 use firedrill::node::world::{Life, Power};
+use firedrill::proto::etcd::msg as etcd;
 use firedrill::proto::http::{Http, Method};
 use firedrill::proto::patroni::note::Note as Pat;
 use firedrill::proto::patroni::rest::Body;
 use firedrill::proto::patroni::{Agent, Kind};
 use firedrill::proto::postgres::Postmaster;
-use firedrill::proto::raft::Role as RaftRole;
+use firedrill::proto::raft::{Member, Role as RaftRole};
 use firedrill::proto::{Daemon, Msg, Note};
 use firedrill::scenario::load::read;
 use firedrill::scenario::types::{Drill, Fault, Stack, Target};
@@ -28,6 +30,8 @@ pub enum Store {
     EtcdApart,
     /// Consul servers on hosts of their own, an agent beside each Patroni.
     Consul,
+    /// A Consul server beside each Patroni.
+    ConsulHere,
 }
 
 /// A stack of database hosts `db1`, `db2`, ...: settings of Patroni and PostgreSQL for all, and for single hosts.
@@ -40,6 +44,7 @@ pub struct Plan {
     pub own: Vec<(usize, String)>,
     /// Settings of a database host.
     pub host: String,
+    pub sysctl: String,
     pub dcs: String,
 }
 impl Plan {
@@ -48,9 +53,11 @@ impl Plan {
             store,
             nodes: 3,
             patroni: String::new(),
-            postgres: "background_wal_rate: \"20kB\"".to_owned(),
+            postgres: "background_wal_rate: \"20kB\", background_wal_interval: \"150ms\"".to_owned(),
             own: Vec::new(),
             host: String::new(),
+            // The ARP entry of a dead host outlives its lease: to connect to it takes the whole timeout.
+            sysctl: "base_reachable_time: \"120s\"".to_owned(),
             dcs: String::new(),
         }
     }
@@ -62,13 +69,15 @@ impl Plan {
                 Store::Etcd => format!("Etcd({}), ", self.dcs),
                 Store::EtcdApart => String::new(),
                 Store::Consul => "Consul(), ".to_owned(),
+                Store::ConsulHere => format!("Consul(server: true, {}), ", self.dcs),
             };
-            let (patroni, postgres, host) = (&self.patroni, &self.postgres, &self.host);
+            let (patroni, postgres, host, sysctl) = (&self.patroni, &self.postgres, &self.host, &self.sysctl);
             hosts += &format!(
-                "\"db{n}\": (runs: [{dcs}Postgres({postgres}), Patroni({own}{patroni})], {host}),\n"
+                "\"db{n}\": (runs: [{dcs}Postgres({postgres}), Patroni({own}{patroni})], \
+                 sysctl: ({sysctl}), {host}),\n"
             );
         }
-        if self.store != Store::Etcd {
+        if matches!(self.store, Store::EtcdApart | Store::Consul) {
             for n in 1..=3 {
                 let daemon = match self.store {
                     Store::Consul => format!("Consul(server: true, {})", self.dcs),
@@ -96,7 +105,14 @@ impl Plan {
         let drill = "Drill(about: \"a test\", stack: \"here\", until: \"10d\")";
         let (drill, _) = read::<Drill>("drill.ron", drill).unwrap_or_else(|r| panic!("{}", r.render(false)));
         let sim = build::build(&stack, &drill, seed, Level::Story);
-        Lab { sim, log: Vec::new(), faults: 0 }
+        Lab { sim, log: Vec::new(), resets: Vec::new(), faults: 0, seed }
+    }
+    /// A run in which a cluster stands and some random time has gone by since.
+    pub fn settled(&self, seed: u64) -> (Lab, HostId) {
+        let mut lab = self.lab(seed);
+        lab.settle(12.0 + phase(seed));
+        let a = lab.writables()[0];
+        (lab, a)
     }
 }
 
@@ -104,7 +120,15 @@ impl Plan {
 pub struct Lab {
     pub sim: Sim,
     pub log: Vec<(Time, HostId, Note)>,
+    /// Hosts that their watchdog reset.
+    pub resets: Vec<(Time, HostId)>,
     faults: u16,
+    pub seed: u64,
+}
+
+/// Between 0 and 10 s, evenly spread over the seeds.
+pub fn phase(seed: u64) -> f64 {
+    (seed as f64 * 0.618_033_988_749_895).fract() * 10.0
 }
 
 /// Seconds as a number to compare.
@@ -128,10 +152,12 @@ impl Lab {
             }
             let mut news = false;
             for e in &self.sim.model.world.log.entries {
-                if let (Some(host), What::Note(n)) = (e.host, &e.what) {
-                    self.log.push((e.at, host, n.clone()));
-                    news = true;
+                match (e.host, &e.what) {
+                    (Some(host), What::Note(n)) => self.log.push((e.at, host, n.clone())),
+                    (Some(host), What::WatchdogReset(_)) => self.resets.push((e.at, host)),
+                    _ => continue,
                 }
+                news = true;
             }
             if news && stop(self) {
                 return true;
@@ -235,6 +261,71 @@ impl Lab {
             }
         }
         best.1
+    }
+    /// The lease or session of the leader key.
+    pub fn key_session(&self) -> Option<u64> {
+        let world = &self.sim.model.world;
+        world.procs.iter().filter(|p| p.life == Life::Running).find_map(|p| match &p.logic {
+            Daemon::Etcd(e, _) => e.store().get("/service/main/leader")?.lease.map(|l| l.0),
+            Daemon::ConsulServer(c, _) => {
+                c.state().keys("service/main/leader").0.first()?.session.map(|s| s.0)
+            }
+            _ => None,
+        })
+    }
+    /// An operator's request to an etcd member.
+    pub fn etcd(&mut self, ask: etcd::Request) {
+        let leader = self.dcs_leader().expect("a leader");
+        let i = self.daemon(leader, |d| matches!(d, Daemon::Etcd(..))).expect("an etcd");
+        let msg = Msg::Etcd(Box::new(etcd::Msg::Request(0, ask)));
+        let Sim { model, sched } = &mut self.sim;
+        model.world.call(firedrill::node::process::Pid(i as u16), msg, sched);
+    }
+    /// Deletes a key below `/service/main/`.
+    pub fn delete(&mut self, key: &str) {
+        let op = etcd::Op::Delete(format!("/service/main/{key}").as_str().into());
+        self.etcd(etcd::Request::Txn(Arc::new(etcd::Txn { then: vec![op], ..etcd::Txn::default() })));
+    }
+    /// Moves the leadership of etcd to the n-th member.
+    pub fn move_leader(&mut self, n: u8) {
+        self.etcd(etcd::Request::MoveLeader(Member(n)));
+    }
+    /// What the REST interface of a host answers to this health check now.
+    pub fn rest(&mut self, host: HostId, path: &str) -> Option<u16> {
+        let from = self.now();
+        self.call(host, Method::GET, path, None);
+        let answered = |l: &Lab| {
+            l.log.iter().rev().take_while(|(at, ..)| *at >= from).find_map(|(_, h, n)| match n {
+                Note::Patroni(Pat::Answered { status, .. }) if *h == host => Some(*status),
+                _ => None,
+            })
+        };
+        self.until(from + Span::secs(2), |l| answered(l).is_some());
+        answered(self)
+    }
+    /// Changes the dynamic configuration.
+    pub fn patch(&mut self, host: HostId, json: &str) {
+        self.call(host, Method::PATCH, "/config", Some(Body::Config(json.into())));
+    }
+    /// Cuts one plane between two hosts.
+    pub fn cut_plane(&mut self, a: HostId, b: HostId, plane: Plane) {
+        self.fault(Fault::Cut { target: self.target(a), from: self.target(b), plane: Some(plane) });
+    }
+    /// Where the WAL of a host ends.
+    pub fn end(&self, host: HostId) -> u64 {
+        self.sim.model.world.host(host).files.pg.end.0
+    }
+    pub fn timeline(&self, host: HostId) -> u32 {
+        self.sim.model.world.host(host).files.pg.control.history.timeline()
+    }
+    /// The other database hosts.
+    pub fn others(&self, host: HostId) -> Vec<HostId> {
+        self.dbs().into_iter().filter(|h| *h != host).collect()
+    }
+    /// Hosts of the store that run no Patroni.
+    pub fn stores(&self) -> Vec<HostId> {
+        let dbs = self.dbs();
+        (0..self.sim.model.world.hosts.len() as u16).map(HostId).filter(|h| !dbs.contains(h)).collect()
     }
     /// Applies a fault now.
     pub fn fault(&mut self, f: Fault) {

@@ -160,6 +160,7 @@ impl Agent {
                 Flow::Do(Op::Lock, go(At::Locked))
             }
             At::Locked => {
+                self.cycle_began = ctx.now;
                 self.info = None;
                 self.info_failed = false;
                 Flow::Call(go(At::Load), go(At::Finally))

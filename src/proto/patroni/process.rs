@@ -134,6 +134,7 @@ pub struct Agent {
     /// Until then it believes to be leader, by the wall clock.
     pub(super) leader_expiry: i64,
     pub(super) next_run: i64,
+    pub(super) cycle_began: Time,
     pub(super) failsafe: FailsafeRecord,
     pub(super) was_paused: bool,
     pub(super) promote_timestamp: i64,
@@ -206,6 +207,7 @@ impl Agent {
             old_cluster: None,
             leader_expiry: 0,
             next_run: 0,
+            cycle_began: Time::ZERO,
             failsafe: FailsafeRecord::default(),
             was_paused: false,
             promote_timestamp: 0,
@@ -276,6 +278,10 @@ impl Agent {
     /// The cluster as it knows it.
     pub fn cluster(&self) -> Option<&Cluster> {
         self.cluster.as_deref()
+    }
+    /// When its last cycle began, by its host's monotonic clock.
+    pub fn cycle_began(&self) -> Time {
+        self.cycle_began
     }
     /// Whether a leader that lost the DCS said less than `ttl` ago that it goes on.
     pub fn failsafe_active(&self, wall_clock: i64) -> bool {

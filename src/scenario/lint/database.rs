@@ -1,11 +1,13 @@
 //! What can be wrong with databases and their managers.
 
 use super::Lint;
-use crate::engine::Span;
+use crate::engine::{SEC, Span};
 use crate::proto::patroni::Patroni;
+use crate::proto::patroni::config::{Margin, Timing, WatchdogMode};
 use crate::proto::postgres::Postgres;
 use crate::proto::postgres::config::Size;
 use crate::proto::postgres::data::SyncNames;
+use crate::scenario::build::addresses;
 use crate::scenario::diag::nearest;
 use crate::scenario::types::{Runs, Stack};
 
@@ -116,4 +118,128 @@ pub(super) fn postgres(l: &mut Lint<'_>, stack: &Stack, (path, host): (&str, &st
         );
     }
 }
-pub(super) fn patroni(_: &mut Lint<'_>, _: &Stack, _: (&str, &str), _: &Patroni) {}
+
+pub(super) fn patroni(l: &mut Lint<'_>, stack: &Stack, (path, host): (&str, &str), p: &Patroni) {
+    let at = |field: &str| format!("{path}.{field}");
+    let Some(here) = stack.hosts.get(host) else { return };
+    if !here.runs.iter().any(|r| matches!(r, Runs::Postgres(_))) {
+        let help = Some("add `Postgres()` to the host's `runs`".to_owned());
+        l.error(path, format!("Patroni manages the PostgreSQL of its host, and {host} runs none"), help);
+    }
+    if here.runs.iter().filter(|r| matches!(r, Runs::Patroni(_))).count() > 1 {
+        l.error(path, "two Patronis on one host would manage the same PostgreSQL", None);
+    }
+    let etcd = stack.hosts.values().any(|h| h.runs.iter().any(|r| matches!(r, Runs::Etcd(_))));
+    let agent = here.runs.iter().any(|r| matches!(r, Runs::Consul(_)));
+    if !agent && !etcd {
+        let help =
+            "put `Etcd()` on some hosts, or `Consul()` on this one and `Consul(server: true)` on others";
+        l.error(path, "Patroni has no DCS: without one there is never a primary", Some(help.to_owned()));
+    }
+    let seconds = [
+        ("ttl", p.ttl),
+        ("loop_wait", p.loop_wait),
+        ("retry_timeout", p.retry_timeout),
+        ("primary_start_timeout", p.primary_start_timeout),
+        ("primary_stop_timeout", p.primary_stop_timeout),
+        ("member_slots_ttl", p.member_slots_ttl),
+    ];
+    let mut whole = true;
+    for (field, d) in seconds {
+        if !d.0.is_multiple_of(SEC) {
+            whole = false;
+            l.error(&at(field), format!("{field} is a whole number of seconds, not {d}"), None);
+        }
+    }
+    let set = Timing { ttl: p.ttl, loop_wait: p.loop_wait, retry_timeout: p.retry_timeout };
+    let used = set.adjusted();
+    if whole && used != set {
+        let field =
+            if used.ttl != set.ttl || used.retry_timeout == set.retry_timeout { "loop_wait" } else { "ttl" };
+        l.warn(
+            &at(field),
+            format!(
+                "Patroni applies ttl {}, loop_wait {}, retry_timeout {}: at least 20s, 1s and 3s, and \
+                 loop_wait + 2 * retry_timeout must not exceed ttl (config.py)",
+                used.ttl, used.loop_wait, used.retry_timeout
+            ),
+        );
+    }
+    if p.synchronous_node_count == 0 {
+        l.error(&at("synchronous_node_count"), "synchronous_node_count goes from 1", None);
+    }
+    if p.thread_pool_size < 5 {
+        l.warn(&at("thread_pool_size"), "Patroni uses at least 5 threads");
+    }
+    if p.scope.is_empty() || p.scope.contains('/') {
+        l.error(&at("scope"), "the scope is the name of the cluster, without `/`", None);
+    }
+    watchdog(l, path, here.watchdog.is_some(), used, p);
+    let members: Vec<&str> = stack
+        .hosts
+        .iter()
+        .filter(|(_, h)| h.runs.iter().any(|r| matches!(r, Runs::Patroni(_))))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if let Some(from) = &p.tags.replicatefrom {
+        if from == host {
+            l.error(&at("tags.replicatefrom"), format!("{host} cannot replicate from itself"), None);
+        } else if !members.contains(&from.as_str()) {
+            let help = nearest(from, members.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+            l.error(&at("tags.replicatefrom"), format!("there is no member `{from}`"), help);
+        }
+    }
+    callbacks(l, stack, path, p);
+}
+
+fn watchdog(l: &mut Lint<'_>, path: &str, device: bool, t: Timing, p: &Patroni) {
+    let at = |field: &str| format!("{path}.{field}");
+    if p.watchdog == WatchdogMode::Required && !device {
+        l.warn(
+            &at("watchdog"),
+            "the host has no watchdog device: with `Required` it is never primary (give the host `watchdog: Softdog`)",
+        );
+    }
+    let timeout = match p.safety_margin {
+        Margin::Less(m) => t.ttl.saturating_sub(m),
+        Margin::Half => Span::secs(t.ttl.0 / SEC / 2),
+    };
+    if device && p.watchdog != WatchdogMode::Off && timeout < t.loop_wait {
+        l.warn(
+            &at("safety_margin"),
+            format!(
+                "the watchdog's time is {timeout}, less than loop_wait {}: it cannot be used",
+                t.loop_wait
+            ),
+        );
+    }
+    if let Margin::Less(m) = p.safety_margin
+        && !m.0.is_multiple_of(SEC)
+    {
+        l.error(&at("safety_margin"), "safety_margin is a whole number of seconds, or \"-1\"", None);
+    }
+}
+
+fn callbacks(l: &mut Lint<'_>, stack: &Stack, path: &str, p: &Patroni) {
+    let at = |field: &str| format!("{path}.callbacks.{field}");
+    let c = &p.callbacks;
+    let all = addresses(stack);
+    if let Some(net) = c.interface.as_ref().filter(|n| !stack.networks.contains_key(*n)) {
+        let nets = stack.networks.keys().map(String::as_str);
+        let help = nearest(net, nets).map(|n| format!("did you mean `{n}`?"));
+        l.error(&at("interface"), format!("there is no network `{net}`"), help);
+    }
+    if let Some(vip) = c.vip {
+        if let Some((_, owner, _)) = all.iter().find(|(.., a)| a.ip == vip.ip) {
+            let help = Some("a virtual address belongs to no host".to_owned());
+            l.error(&at("vip"), format!("{} is the own address of {owner}", vip.ip), help);
+        } else if c.interface.is_none() && !all.iter().any(|(.., a)| a.contains(vip.ip)) {
+            let help = Some("name its network with `interface`".to_owned());
+            l.error(&at("vip"), format!("{} lies in no network's subnet", vip.ip), help);
+        }
+    }
+    if c.dns_name.is_some() != c.dns_server.is_some() {
+        let field = if c.dns_name.is_some() { "dns_name" } else { "dns_server" };
+        l.error(&at(field), "`dns_name` and `dns_server` belong together", None);
+    }
+}
