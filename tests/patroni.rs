@@ -10,35 +10,6 @@ use firedrill::proto::patroni::Kind;
 use firedrill::proto::patroni::note::{Lost, Note as Pat};
 use patroni_lab::{Lab, Plan, Store, mean, secs};
 
-<<<<<<< HEAD
-#[test]
-fn smoke() {
-    for rate in ["20kB\", background_wal_interval: \"10ms", "20kB\", background_wal_interval: \"200ms", "0B"]
-    {
-        for store in [Store::Etcd, Store::EtcdApart, Store::Consul] {
-            let mut p = Plan::new(store);
-            p.postgres = format!("background_wal_rate: \"{rate}\"");
-            let t = std::time::Instant::now();
-            let mut lab = p.lab(1);
-            let a = lab.settle(20.0);
-            let t0 = lab.now();
-            lab.power_off(a);
-            lab.run(60.0);
-            eprintln!(
-                "{rate} {:?} steps {} {:?} {:?}",
-                t.elapsed(),
-                lab.sim.sched.handled(),
-                lab.elected(t0),
-                lab.promoted(t0)
-            );
-            if lab.elected(t0).is_none() {
-                lab.dump(Time::ZERO);
-            }
-        }
-    }
-    let _ = (mean(&[1.0]), secs(Span::ZERO), Lab::ms(Span::ZERO));
-    panic!("look");
-=======
 /// From the moment `t` to the next sight of the missing key, and to its next owner.
 fn gone_and_owned(lab: &Lab, t: Time) -> (f64, f64, HostId) {
     let (gone, _) = lab.told(t, |_, n| matches!(n, Pat::KeyGone { .. })).expect("the key goes");
@@ -459,5 +430,4 @@ fn pat_15_a_primary_that_is_cut_off_stops_before_another_begins() {
         waits.push(stops - without);
     }
     inside("later by", mean(&waits), 3.5, 4.5);
->>>>>>> patroni
 }
