@@ -1,6 +1,7 @@
 //! Patroni: the HA loop, its REST interface, its watchdog.
 
 pub mod config;
+pub mod dcs;
 pub mod note;
 pub mod process;
 pub mod rest;
