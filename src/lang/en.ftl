@@ -600,6 +600,7 @@ pg-slot-lost-why = it was further behind than max_slot_wal_keep_size
 pg-writes-fail = writes fail (53100)
 pg-too-many = lets nobody else in (53300)
 pg-too-many-why = {$used} sessions; max_connections less superuser_reserved_connections
+# Patroni's client of its DCS
 # etcd
 etcd-elected = etcd: leads from now on, term {$term}
 etcd-elected-why = a majority voted for it; {$leases} leases get their whole time again
@@ -632,3 +633,4 @@ ui-thinks-leader = leader: { $who }
 ui-lease = lease: { $time } left
 ui-paused = paused
 ui-session = { $to }: { $host }
+# Consul

@@ -632,6 +632,7 @@ pg-slot-lost-why = 它落后超过 max_slot_wal_keep_size
 pg-writes-fail = 写入失败（53100）
 pg-too-many = 不再接受新连接（53300）
 pg-too-many-why = 已有 {$used} 个会话；max_connections 减去 superuser_reserved_connections
+# Patroni 的 DCS 客户端
 # etcd
 etcd-elected = etcd：从现在起为领导者，任期 {$term}
 etcd-elected-why = 多数成员投票给它；{$leases} 个租约重新获得全部时长
@@ -664,3 +665,4 @@ ui-thinks-leader = 领导者：{ $who }
 ui-lease = 租约：剩余 { $time }
 ui-paused = 已暂停
 ui-session = { $to }：{ $host }
+# Consul
