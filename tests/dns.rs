@@ -235,7 +235,7 @@ fn net_16_haproxy_looks_a_server_up_once() {
         Line { address: Some(Address { host: "db.example".to_owned(), port: 5432 }), ..Line::default() };
     let section = Section { bind: Some(5000), server: vec![line], ..Section::default() };
     let config = HAProxy { listen: [("primary".to_owned(), section)].into(), ..HAProxy::default() };
-    let setup = Setup::new(&config, vec![Endpoint::new(ip(dns.0), 53)], &|_| None::<Ip>);
+    let setup = Setup::new(&config, Some(Endpoint::new(ip(dns.0), 53)), &|_| None::<Ip>);
     let proxy = run.host(Node::Real(Daemon::HAProxy(Service::with(config, setup))));
     let through = connect(&format!("{}:5000", ip(proxy.0)));
     let app = run.app(Application { connect: through, ..every(500) }, &[]);

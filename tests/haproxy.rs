@@ -166,7 +166,7 @@ impl Process for Node {
             Node::Agent(word) => match input {
                 Input::Start => ctx.act(Action::Listen(7000, 10)),
                 Input::Tcp(conn, Tcp::Accepted { .. }) => {
-                    let body = Arc::new(Body::Text((*word).to_owned()));
+                    let body = Arc::new(Body::Text((*word).into()));
                     ctx.act(Action::TcpSend(conn, Msg::Http(Http::Response(200, Some(body)))));
                     ctx.act(Action::Close(conn));
                 }
@@ -340,7 +340,7 @@ impl Run {
             .from_str(config)
             .unwrap_or_else(|e| panic!("{e}"));
         let known = |h: &str| h.strip_prefix("db").and_then(|n| n.parse().ok()).map(ip);
-        let names = Some(Endpoint::new(ip(HOSTS - 1), 53));
+        let names = vec![Endpoint::new(ip(HOSTS - 1), 53)];
         let setup = Setup::new(&expand(&config, &["db1", "db2", "db3"]), names, &known);
         let mut world = World::new(seed, Level::Story, |_| ("message", 0));
         let net = world.add_net("lan", latency, Chance::NEVER, Chance::NEVER, Span::secs(300));
@@ -774,8 +774,8 @@ const STOCK: &str = r#"(listen: { "x": (bind: 5000, timeout_connect: "5s", defau
     server: [(address: "db1:5432"), (address: "db2:5432"), (address: "db3:5432")]) })"#;
 
 #[test]
-fn stock_defaults_refused_black_hole_and_up() {
-    let (mut refused, mut hole, mut up) = (Vec::new(), Vec::new(), Vec::new());
+fn lbv_07_stock_haproxy_refused_is_down_in_four_to_six_seconds_and_up_in_two_to_four() {
+    let (mut refused, mut up) = (Vec::new(), Vec::new());
     for seed in 1..=SEEDS {
         let t = phase(seed);
         let back = Span::secs(60) + Span(seed * 61_803_398 % 4_000_000_000);
@@ -783,12 +783,52 @@ fn stock_defaults_refused_black_hole_and_up() {
         let r = Run::new(seed, STOCK, &[], &plan).to(Span::secs(80));
         refused.push(Span(r.down("x", "db1", t).0 - t.0));
         up.push(Span(r.went(true, "x", "db1", back).unwrap().0 - back.0));
+    }
+    spread("refused", &refused, 4_000, 6_000);
+    spread("up", &up, 2_000, 4_000);
+}
+
+#[test]
+fn lbv_08_stock_haproxy_dropped_is_down_in_ten_to_twelve_seconds() {
+    let mut hole = Vec::new();
+    for seed in 1..=SEEDS {
+        let t = phase(seed);
         let r = Run::new(seed, STOCK, &[], &[(t, Do::Cut(1))]).to(Span::secs(60));
         hole.push(Span(r.down("x", "db1", t).0 - t.0));
     }
-    spread("refused", &refused, 4_000, 6_000);
     spread("black hole", &hole, 10_000, 12_000);
-    spread("up", &up, 2_000, 4_000);
+}
+
+#[test]
+fn lbv_11_with_redispatch_no_client_sees_that_a_server_refuses() {
+    // 100 clients a second over three servers, one of which refuses for the five seconds until it is down.
+    let calls = vec![(0..1_500).map(|i| call(at(20_000 + i * 10), 5000).close(at(5))).collect::<Vec<_>>()];
+    for (redispatch, errors) in [("option_redispatch: -1,", false), ("", true)] {
+        let config = STOCK.replace("bind: 5000,", &format!("bind: 5000, {redispatch}"));
+        let r = Run::new(1, &config, &calls, &[(at(25_000), Do::Kill(db(1)))]).to(Span::secs(60));
+        let down = r.down("x", "db1", at(25_000));
+        let lost = r.calls(0).iter().filter(|c| c.answers.is_empty()).count() as u64;
+        // Without it, a third of those who come lose: their share until the server is down, less those whose 3 s outlast it.
+        let share = (down.0 - 25_000 * MS) / (30 * MS);
+        assert!(
+            if errors { lost.abs_diff(share) <= 2 } else { lost == 0 },
+            "{lost} of {share}: {redispatch}"
+        );
+    }
+}
+
+#[test]
+fn lbv_20_four_are_served_six_are_queued_and_get_503_after_five_seconds() {
+    let config = r#"(listen: { "x": (bind: 5000, mode: Http, timeout_connect: "1s", timeout_queue: "5s",
+        default_server: (maxconn: 2), server: [(address: "db1:5432"), (address: "db2:5432")]) })"#;
+    let calls = vec![(0..10).map(|i| call(at(10_000 + i), 5000).close(at(10_000))).collect::<Vec<_>>()];
+    let r = Run::new(1, config, &calls, &[]).to(Span::secs(40));
+    let (served, queued) = r.calls(0).split_at(4);
+    assert!(served.iter().all(|c| c.answers.len() == 1));
+    for c in queued {
+        assert_eq!((c.answers.len(), c.status), (0, Some(503)));
+        near("timeout queue", c.took(), 5_000, 5);
+    }
 }
 
 #[test]
@@ -910,27 +950,22 @@ fn a_client_that_gave_up_in_the_accept_queue_is_passed_over_in_no_time() {
 fn a_client_that_gives_up_after_it_has_spoken_still_holds_its_place() {
     // The server is a black hole: the client leaves after 2 s, HAProxy tries on.
     let config = r#"(listen: { "x": (bind: 5000, retries: 2, timeout_connect: "4s", ABORT server: [(address: "db1:5432", maxconn: 1)]) })"#;
-    let calls = vec![vec![
-        call(at(5_000), 5000).close(at(500)),
-        call(at(10_100), 5000).silent().close(at(2_000)),
-        call(at(20_000), 5000).silent().close(at(2_000)),
-        call(at(20_100), 5000).close(at(2_000)),
-    ]];
-    let plan = [(at(10_000), Do::Cut(1)), (at(19_000), Do::Heal), (at(19_900), Do::Cut(1))];
-    let sessions = |abort: &str, t: u64| {
-        let r = Run::new(1, &config.replace("ABORT", abort), &calls, &plan).to(at(t));
+    let sessions = |silent: bool, abort: &str, t: u64| {
+        let mut second = call(at(10_100), 5000).close(at(2_000));
+        second.ask = !silent;
+        let calls = vec![vec![call(at(5_000), 5000).close(at(500)), second]];
+        let cut = [(at(10_000), Do::Cut(1))];
+        let r = Run::new(1, &config.replace("ABORT", abort), &calls, &cut).to(at(t));
         r.service().proxy().unwrap().sessions()
     };
-    // Nobody who has said nothing is waited for ...
-    assert_eq!(sessions("", 12_000), 1);
-    assert_eq!(sessions("", 12_200), 0);
-    let spoke =
-        vec![vec![call(at(5_000), 5000).close(at(500)), call(at(10_500), 5000).silent().close(at(2_000))]];
-    drop(spoke);
-    // ... but who waits in the queue and has asked does not get out by closing.
+    // Who has said nothing gets out by closing.
+    assert_eq!((sessions(true, "", 12_000), sessions(true, "", 12_200)), (1, 0));
+    // For who has, all tries are made.
+    assert_eq!((sessions(false, "", 22_000), sessions(false, "", 22_200)), (1, 0));
+    assert_eq!(sessions(false, "option_abortonclose: true,", 12_200), 0);
+    // In a queue it is the same.
     let busy = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", ABORT server: [(address: "db1:5432", maxconn: 1)]) })"#;
-    let calls =
-        vec![vec![call(at(10_000), 5000), Call { ask: true, ..call(at(11_000), 5000).close(at(2_000)) }]];
+    let calls = vec![vec![call(at(10_000), 5000), call(at(11_000), 5000).close(at(2_000))]];
     for (abort, left) in [("", 2), ("option_abortonclose: true,", 1)] {
         let r = Run::new(1, &busy.replace("ABORT", abort), &calls, &[]).to(at(13_500));
         assert_eq!(r.service().proxy().unwrap().sessions(), left, "{abort}");
@@ -1294,6 +1329,93 @@ fn net_16_a_name_is_looked_up_once() {
     assert!(r.notes().any(|n| matches!(n, Hap::NoAddress { .. })));
     assert_eq!(r.calls(0)[0].end(), Tcp::Reset);
     assert!(!r.service().proxy().unwrap().listening());
+}
+
+// ---- scenarios that are wrong -------------------------------------------------------------------------------------------
+
+/// What is said of a stack with this HAProxy and this HAProxy only, mistakes and warnings.
+fn said(haproxy: &str, others: &str) -> String {
+    let text = format!(
+        r#"Stack(about: "a test", networks: {{ "lan": () }}, hosts: {{ "lb": (runs: [{haproxy}]), "app1": (runs: [HAProxy()]), {others} }})"#
+    );
+    firedrill::scenario::load::check_stack("x.ron".to_owned(), text).render(false)
+}
+
+#[test]
+fn mistakes_have_their_sentences() {
+    let db = r#""db1": (runs: [Postgres(), Patroni()]), "db2": (runs: [Postgres(), Patroni()]),"#;
+    let section = |inner: &str| {
+        format!(
+            r#"HAProxy(defaults: (timeout_connect: "4s", timeout_client: "1m", timeout_server: "1m"), listen: {{ "x": ({inner}) }})"#
+        )
+    };
+    let one = |server: &str| section(&format!("bind: 5000, server: [({server})]"));
+    for (haproxy, others, parts) in [
+        (one(r#"address: "ap1:80""#), "", vec!["there is no host `ap1`", "did you mean `app1`?"]),
+        (one(r#"address: "app1:0""#), "", vec!["a port goes from 1 to 65535"]),
+        (one(r#"address: "app1""#), "", vec!["expected a host with a port such as `db1:5432`"]),
+        (one(r#"weight: 1"#), "", vec!["a server needs an address"]),
+        (one(r#"address: "app1:80", port: 0"#), "", vec!["a port goes from 1 to 65535"]),
+        (one(r#"address: "app1:80", fall: 0, rise: 0"#), "", vec!["fall is 1 or more", "rise is 1 or more"]),
+        (one(r#"address: "app1:80", inter: "0s""#), "", vec!["inter is 1ms or more"]),
+        (one(r#"address: "app1:80", weight: 300"#), "", vec!["a weight goes from 0 to 256"]),
+        (one(r#"address: "app1:80", agent_check: true"#), "", vec!["an agent needs a port"]),
+        (one(r#"address: "app1:80", maxqueue: 5"#), "", vec!["without `maxconn` nobody waits"]),
+        (
+            section(r#"bind: 5000, server: [(address: "app1:80"), (address: "app1:81")]"#),
+            "",
+            vec!["two servers are called `app1`"],
+        ),
+        (section(r#"server: [(address: "app1:80")]"#), "", vec!["`x` needs a port"]),
+        (section("bind: 5000"), "", vec!["`x` has no server"]),
+        (section(r#"bind: 5000, option_httpchk: "FETCH /""#), "", vec!["`FETCH` is not a method"]),
+        (section(r#"bind: 5000, http_check_expect_status: "20""#), "", vec!["`20` is not a status code"]),
+        (
+            r#"HAProxy(listen: { "x": (bind: 5000, server: [(address: "app1:80")]) })"#.to_owned(),
+            "",
+            vec!["without timeout_client, timeout_connect, timeout_server"],
+        ),
+        (
+            r#"HAProxy(frontend: { "x": (bind: 80, default_backend: "yy") }, backend: { "y": (server: [(address: "app1:80")]) })"#
+                .to_owned(),
+            "",
+            vec!["there is no backend `yy`", "did you mean `y`?", "no frontend uses `y`"],
+        ),
+        ("HAProxy(patroni: true)".to_owned(), "", vec!["no host of this stack runs Patroni"]),
+        (
+            r#"HAProxy(patroni: true, listen: { "mine": (bind: 5000) })"#.to_owned(),
+            db,
+            vec!["port 5000 belongs to `mine` already"],
+        ),
+        (
+            one(r#"address: "db1:5432", check: true"#),
+            db,
+            vec!["all nodes look UP", "option_httpchk"],
+        ),
+        (
+            section(r#"bind: 5000, option_httpchk: "/primary", server: [(address: "db1:5432", check: true)]"#),
+            db,
+            vec!["PostgreSQL does not answer HTTP"],
+        ),
+        (
+            one(r#"address: "pg.example:5432""#),
+            r#""ns": (runs: [Dns()])"#,
+            vec!["looked up once, at the start"],
+        ),
+        ("HAProxy(spread_checks: 60)".to_owned(), "", vec!["from 0 to 50 percent"]),
+    ] {
+        let said = said(&haproxy, others);
+        for part in parts {
+            assert!(said.contains(part), "expected {part:?} of {haproxy} in:\n{said}");
+        }
+    }
+    // What is right is not complained of.
+    let good = |h: &str, o: &str| {
+        let said = said(h, o);
+        assert!(!said.contains("haproxy") && !said.contains("HAProxy"), "{said}");
+    };
+    good("HAProxy(patroni: true)", db);
+    good(&one(r#"address: "app1:80", check: true, fall: 1, weight: 0"#), "");
 }
 
 // ---- behind a pair of keepalived ----------------------------------------------------------------------------------------
