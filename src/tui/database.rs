@@ -34,14 +34,22 @@ pub(super) fn host_text(p: &Player, host: HostId) -> Option<String> {
         }
         return Some(text);
     }
-    if let Some((_, servers)) =
-        roles::daemon(world, host, |d| if let Daemon::HAProxy(h) = d { Some(h.servers()) } else { None })
-    {
-        let of = |(name, up): (String, bool)| format!("{name}{}", if up { '+' } else { '-' });
-        let list: Vec<String> = servers.into_iter().map(of).collect();
-        return (!list.is_empty()).then(|| list.join(" "));
+    let proxy = roles::daemon(world, host, |d| if let Daemon::HAProxy(h) = d { h.proxy() } else { None });
+    if let Some((_, proxy)) = proxy {
+        // The first section is that of the primary: who is up there is whom writes go to.
+        let mut servers = proxy.servers().peekable();
+        let section = servers.peek().map(|s| s.section.clone())?;
+        let up = servers.filter(|s| s.section == section && s.up).map(|s| s.server.to_string());
+        let up: Vec<String> = up.collect();
+        return Some(format!("-> {}", if up.is_empty() { say!("ui-nobody") } else { up.join(" ") }));
     }
-    None
+    let app = roles::daemon(world, host, |d| if let Daemon::App(a) = d { Some(a) } else { None });
+    app.map(|(_, a)| {
+        let to = a.sessions().next().map_or("?".to_owned(), |(_, h)| world.host(h).name.clone());
+        let wait = a.pending().1.map(|t| p.now.sched.now().since(t));
+        let long = wait.filter(|w| *w >= crate::engine::Span::secs(1));
+        format!("-> {to}{}", long.map_or(String::new(), |w| say!("ui-waits", time = w)))
+    })
 }
 
 /// What the daemons of a host believe, one line each.

@@ -223,7 +223,7 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
                 if state.is_empty() { String::new() } else { say!(state) }
             ),
         };
-        let rest = match database::host_text(p, id) {
+        let rest = match database::host_text(p, id).filter(|_| p.now.model.databases) {
             Some(text) if client.is_none() => {
                 let state = if state.is_empty() { String::new() } else { format!(" {}", say!(state)) };
                 format!("{text}{}{state}", if holds { " V" } else { "" })

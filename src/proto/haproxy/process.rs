@@ -58,10 +58,6 @@ impl Service {
         self.config.bind
     }
 
-    /// Its servers, and whether they are up.
-    pub fn servers(&self) -> Vec<(String, bool)> {
-        Vec::new()
-    }
     /// Handles one input.
     pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
         if let Some(p) = &mut self.proxy {

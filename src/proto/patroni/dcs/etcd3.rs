@@ -634,14 +634,7 @@ impl Etcd3 {
         }
     }
     /// The answer to a write.
-    fn main(
-        &mut self,
-        op: &Op,
-        stage: Stage,
-        outcome: Outcome,
-        memory: &mut Memory,
-        ctx: &Cx<'_>,
-    ) -> Flow {
+    fn main(&mut self, op: &Op, stage: Stage, outcome: Outcome, memory: &mut Memory, ctx: &Cx<'_>) -> Flow {
         let nested = matches!(op, Op::UpdateLeader { .. });
         let done = match &outcome {
             Ok(Answer::Txn(holds, revision, _)) => {
