@@ -208,12 +208,12 @@ impl Agent {
         let Some(cluster) = &self.cluster else { return Vec::new() };
         let f = self.failover();
         let wanted = f.and_then(|f| f.candidate.as_deref());
-        let sync_only = self.sync_active() && !f.is_some_and(|f| f.leader.is_none());
+        let sync_only = self.sync_active() && f.is_none_or(|f| f.leader.is_some());
         let eligible = |m: &&dcs::cluster::Member| {
             let name = &*m.name;
             name != self.me()
-                && !(exclude && wanted == Some(name))
-                && !(sync_only && !cluster.sync.matches(name, false))
+                && (!exclude || wanted != Some(name))
+                && (!sync_only || cluster.sync.matches(name, false))
                 && !nofailover(&m.data.tags)
                 && (exclude || wanted.is_none_or(|w| w == name))
         };

@@ -401,7 +401,7 @@ impl Agent {
             }
         }
     }
-    fn start(&mut self, ctx: &mut Cx<'_>) {
+    fn start(&mut self, ctx: &Cx<'_>) {
         self.next_run = ctx.wall_clock;
         self.spawn(HA, Frame::Cycle(cycle::At::Starting));
     }

@@ -331,7 +331,7 @@ impl Agent {
         }
     }
 
-    fn lose(&mut self, why: Lost, ctx: &mut Cx<'_>) -> Flow {
+    fn lose(&self, why: Lost, ctx: &mut Cx<'_>) -> Flow {
         self.note(Note::RaceLost { why }, ctx);
         Flow::bool(false)
     }
@@ -451,7 +451,7 @@ impl Agent {
     }
 
     /// `update_cluster_history`: the new text of `/history`, if it changes.
-    fn history(&mut self, ctx: &Cx<'_>) -> Option<Arc<str>> {
+    fn history(&self, ctx: &Cx<'_>) -> Option<Arc<str>> {
         let timeline = self.info.as_ref()?.timeline;
         let cluster = self.cluster.as_ref()?;
         let lines = cluster.history.as_ref().map(|h| &h.lines[..]).unwrap_or_default();

@@ -386,7 +386,7 @@ impl Agent {
         }
     }
     /// `_maybe_enable_synchronous_mode`.
-    fn enable(&mut self, quorum: bool) -> Flow {
+    fn enable(&self, quorum: bool) -> Flow {
         let sync = self.sync_key();
         if !sync.is_empty() {
             return Flow::Go(go(At::Enabled(quorum)));
@@ -465,7 +465,7 @@ impl Agent {
             let nofailover = super::race::nofailover(tags);
             list.push((priority, rank, lsn, m.name.clone(), nofailover, s.sync_state));
         }
-        list.sort_by(|a, b| (b.0, b.1, b.2).cmp(&(a.0, a.1, a.2)));
+        list.sort_by_key(|l| std::cmp::Reverse((l.0, l.1, l.2)));
         let most =
             if list.len() > 1 { list.iter().map(|l| l.2).max().unwrap_or(0) } else { member::position(info) };
         for (_, _, lsn, name, _, state) in &list {
