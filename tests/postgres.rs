@@ -407,6 +407,14 @@ fn a_primary_and_two_standbys_come_up_and_a_write_reaches_all() {
     let s = r.status(B);
     assert!(s.in_recovery && s.streaming && s.timeline == 1);
     let events = r.0.sched.handled();
+    for _ in 0..100 {
+        r.write(app);
+        r.on(Span::ms(20));
+    }
+    assert_eq!(r.acked(app).len(), 101);
+    let each = (r.0.sched.handled() - events) / 100;
+    assert!(each <= 16, "{each} events for a commit and two standbys");
+    let events = r.0.sched.handled();
     r.on(Span::secs(600));
     let idle = r.0.sched.handled() - events;
     assert!(idle < 1_000, "{idle} events in ten idle minutes");
@@ -1105,6 +1113,26 @@ fn pgr_18_the_slot_of_a_dead_standby_keeps_wal_at_the_rate_of_the_writes() {
     assert!(usage < 1_300, "max_slot_wal_keep_size: {usage} MB");
     assert!(!streams);
     assert!(r.told(A, Time::ZERO, |n| n.mark() == Some("slot_lost")).is_some());
+}
+
+#[test]
+fn two_that_are_started_as_primaries_write_two_histories_of_one_timeline() {
+    let mut r = Run::new(1, |_, _| {});
+    calm(&mut r);
+    r.signal(B, Signal::Int);
+    r.until(Span::secs(2), |r| !r.up(B));
+    r.data_mut(B).conf.standby_signal = false;
+    r.start(B);
+    r.until(Span::secs(2), |r| writable(r, B));
+    let (a, b) = (r.session(A), r.session(B));
+    r.on(Span::ms(50));
+    r.write(a);
+    r.write_bytes(b, 40);
+    r.on(Span::ms(50));
+    let (in_a, in_b) = (r.acked(a)[0].1, r.acked(b)[0].1);
+    assert!(r.data(A).contains(in_a) && !r.data(B).contains(in_a));
+    assert!(r.data(B).contains(in_b) && !r.data(A).contains(in_b));
+    assert_eq!((r.status(A).timeline, r.status(B).timeline), (1, 1), "the number tells nothing");
 }
 
 // ---- what the specification says in words ------------------------------------------------------------------------------

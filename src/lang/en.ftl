@@ -380,6 +380,32 @@ pat-system-id-why = system identifier {$own}, not {$theirs}
 pat-vip-up = callback: takes {$vip}
 pat-vip-down = callback: gives {$vip} back
 pat-dns-update = callback: {$name} is to point here
+# DNS
+dns-nobody = nobody
+dns-operator = the operator
+dns-updating = update of {$name}: {$to}
+dns-updating-why = asked for by {$by}; answers follow it in {$delay}
+dns-changed = {$name} is {$now} from now on, it was {$was}
+dns-changed-why = update taken at {$taken}
+dns-refused = update of {$name} refused
+dns-refused-why = asked for by {$by}: not allowed, or outside the zone
+dns-refreshed = cache: {$name} is {$now}, it was {$was}
+dns-refreshed-why = the old answer had been kept for {$kept}; the new one holds for {$ttl}
+dns-failed = no answer for {$name}
+dns-failed-why = {$tries} questions, SERVFAIL
+dns-failed-stale = {$tries} questions; an expired answer is given (stale-answer-enable)
+# Applications
+app-acked = write {$write} acknowledged at {$lsn}
+app-unknown = write {$write}: outcome unknown
+app-unknown-why = it was sent, and no answer came
+app-failed = write {$write} failed
+app-seen = read everything up to {$lsn}
+app-resolved = {$name} is {$now} now, it was {$was}
+app-resolved-why = the program had known the old address for {$kept}
+app-pinned = {$n} connections stay with {$to}
+app-pinned-why = {$name} is {$now} now; an open connection does not ask again
+app-moved = new connections go to {$to}
+app-moved-why = the one before went to {$was}
 # HAProxy
 haproxy-refused = connection refused (L4CON)
 haproxy-unreachable = no ARP answer, no route to the host (L4CON)
@@ -487,6 +513,12 @@ pg-slot-lost-why = it was further behind than max_slot_wal_keep_size
 pg-writes-fail = writes fail (53100)
 pg-too-many = lets nobody else in (53300)
 pg-too-many-why = {$used} sessions; max_connections less superuser_reserved_connections
+# Patroni's client of its DCS
+dcs-cause-timed-out = no answer in time
+dcs-cause-refused = connection refused or reset
+dcs-cause-unreachable = no route to host
+dcs-cause-server = the server answers that it cannot (no leader)
+dcs-cause-no-cache = the watch could not be restored in time
 # etcd
 etcd-elected = etcd: leads from now on, term {$term}
 etcd-elected-why = a majority voted for it; {$leases} leases get their whole time again

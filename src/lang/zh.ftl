@@ -394,6 +394,32 @@ pat-system-id-why = 系统标识是 {$own}，而不是 {$theirs}
 pat-vip-up = 回调：取得 {$vip}
 pat-vip-down = 回调：交回 {$vip}
 pat-dns-update = 回调：让 {$name} 指向这里
+# DNS
+dns-nobody = 无
+dns-operator = 管理员
+dns-updating = 更新 {$name}：{$to}
+dns-updating-why = 由 {$by} 请求；{$delay} 后应答生效
+dns-changed = {$name} 从现在起是 {$now}，此前是 {$was}
+dns-changed-why = 更新于 {$taken} 接受
+dns-refused = 拒绝更新 {$name}
+dns-refused-why = 由 {$by} 请求：不允许，或不在区域内
+dns-refreshed = 缓存：{$name} 是 {$now}，此前是 {$was}
+dns-refreshed-why = 旧应答保存了 {$kept}；新应答有效 {$ttl}
+dns-failed = {$name} 没有应答
+dns-failed-why = 询问 {$tries} 次，SERVFAIL
+dns-failed-stale = 询问 {$tries} 次；给出过期的应答（stale-answer-enable）
+# 应用程序
+app-acked = 写 {$write} 在 {$lsn} 得到确认
+app-unknown = 写 {$write}：结果未知
+app-unknown-why = 已发出，没有应答
+app-failed = 写 {$write} 失败
+app-seen = 读到 {$lsn} 为止的全部内容
+app-resolved = {$name} 现在是 {$now}，此前是 {$was}
+app-resolved-why = 程序使用旧地址已有 {$kept}
+app-pinned = {$n} 个连接仍停留在 {$to}
+app-pinned-why = {$name} 现在是 {$now}；已打开的连接不会再次询问
+app-moved = 新连接前往 {$to}
+app-moved-why = 上一个连接前往 {$was}
 # HAProxy
 haproxy-refused = 连接被拒绝（L4CON）
 haproxy-unreachable = 没有 ARP 应答，主机不可达（L4CON）
@@ -495,6 +521,12 @@ pg-slot-lost-why = 它落后超过 max_slot_wal_keep_size
 pg-writes-fail = 写入失败（53100）
 pg-too-many = 不再接受新连接（53300）
 pg-too-many-why = 已有 {$used} 个会话；max_connections 减去 superuser_reserved_connections
+# Patroni 的 DCS 客户端
+dcs-cause-timed-out = 未在规定时间内得到回答
+dcs-cause-refused = 连接被拒绝或被重置
+dcs-cause-unreachable = 没有到主机的路由
+dcs-cause-server = 服务器回答无法处理（没有领导者）
+dcs-cause-no-cache = 未能及时恢复监听（watch）
 # etcd
 etcd-elected = etcd：从现在起为领导者，任期 {$term}
 etcd-elected-why = 多数成员投票给它；{$leases} 个租约重新获得全部时长

@@ -37,6 +37,8 @@ fn prefix(container: &str) -> Option<String> {
         "VrrpScript" => "keepalived.track_script[].".to_owned(),
         "Section" => "haproxy.listen.NAME.".to_owned(),
         "Server" => "haproxy.listen.NAME.server[].".to_owned(),
+        "Record" => "dns.records.NAME.".to_owned(),
+        "Pool" => "application.pool.".to_owned(),
         "TrackInterface" => "keepalived.track_interface[].".to_owned(),
         "Network" => "networks.NAME.".to_owned(),
         "Host" => "hosts.NAME.".to_owned(),
@@ -46,7 +48,8 @@ fn prefix(container: &str) -> Option<String> {
         "MeasuredMark" => "drill.measured.marks[].".to_owned(),
         "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode"
         | "FreezeClock" | "WatchdogKind" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role"
-        | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe" | "OnError" => {
+        | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe" | "OnError" | "Pace" | "Driver"
+        | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout" | "AfterError" | "Evict" | "NameCache" => {
             format!("{container}.")
         }
         _ => return None,

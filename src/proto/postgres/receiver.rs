@@ -115,11 +115,8 @@ impl Postmaster {
         if let Some(conn) = self.receiver.conn() {
             ctx.act(Action::Close(conn));
         }
-        // It writes what it has before it ends.
-        if let Some((to, _)) = self.receiver.pending.take() {
-            let data = &mut ctx.files.pg;
-            data.end = data.end.max(to);
-        }
+        // What it has written is flushed; what it has not read yet is lost.
+        self.receiver.pending = None;
         self.receiver.link = Link::Off;
         self.receiver.upstream = None;
         ctx.cancel_timer(T_RECEIVER);
@@ -376,7 +373,7 @@ impl Postmaster {
         if !interval.is_zero() && ctx.now >= self.receiver.last_sent + interval {
             self.tell_status(false, ctx);
         }
-        if ctx.now >= self.checkpointer.started + self.setup.config.checkpoint_timeout {
+        if self.restartpoint_due(ctx) {
             self.restartpoint(ctx);
         }
         self.arm_receiver(ctx);
