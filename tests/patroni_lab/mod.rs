@@ -7,6 +7,7 @@ use firedrill::net::Plane;
 use firedrill::node::log::{Level, What};
 use firedrill::node::process::{HostId, Signal};
 use firedrill::node::world::{Life, Power};
+use firedrill::proto::consul::msg as consul;
 use firedrill::proto::etcd::msg as etcd;
 use firedrill::proto::http::{Http, Method};
 use firedrill::proto::patroni::note::Note as Pat;
@@ -283,6 +284,13 @@ impl Lab {
     }
     /// Deletes a key below `/service/main/`.
     pub fn delete(&mut self, key: &str) {
+        let leader = self.dcs_leader().expect("a leader");
+        if let Some(i) = self.daemon(leader, |d| matches!(d, Daemon::ConsulServer(..))) {
+            let ask = consul::Request::Delete(format!("service/main/{key}").as_str().into(), None);
+            let msg = Msg::Consul(Box::new(consul::Msg::Request(0, Arc::new(ask))));
+            let Sim { model, sched } = &mut self.sim;
+            return model.world.call(firedrill::node::process::Pid(i as u16), msg, sched);
+        }
         let op = etcd::Op::Delete(format!("/service/main/{key}").as_str().into());
         self.etcd(etcd::Request::Txn(Arc::new(etcd::Txn { then: vec![op], ..etcd::Txn::default() })));
     }
@@ -407,7 +415,6 @@ impl Lab {
     }
     /// Runs until a cluster stands: one primary, all others streaming, at least `settle` seconds longer.
     pub fn settle(&mut self, settle: f64) -> HostId {
-        let limit = self.now() + Span::secs(120);
         let all = self.dbs().len();
         let up = |l: &Lab| {
             let w = l.writables();
@@ -415,12 +422,15 @@ impl Lab {
                 && l.dbs().iter().filter(|h| l.patroni(**h).state().word() == "running").count() == all
                 && l.streaming(w[0]) == all - 1
         };
-        if !self.until(limit, up) {
-            self.dump(Time::ZERO);
-            panic!("no cluster: {:?}", self.writables());
+        for _ in 0..240 {
+            if up(self) {
+                self.run(settle);
+                return self.writables()[0];
+            }
+            self.run(0.5);
         }
-        self.run(settle);
-        self.writables()[0]
+        self.dump(Time::ZERO);
+        panic!("no cluster: {:?}", self.writables());
     }
     /// How many standbys a primary has.
     pub fn streaming(&self, host: HostId) -> usize {
@@ -432,6 +442,13 @@ impl Lab {
                 && primary.files.pg.slots.get(self.name(*h)).is_some_and(|s| s.active)
         })
         .count()
+    }
+    /// Connections that wait for a stopped Patroni.
+    pub fn accept_queue(&self, host: HostId) -> usize {
+        use firedrill::node::process::{Input, Tcp};
+        let i = self.daemon(host, |d| matches!(d, Daemon::Patroni(_))).expect("a Patroni");
+        let inbox = &self.sim.model.world.procs[i].inbox;
+        inbox.iter().filter(|i| matches!(i, Input::Tcp(_, Tcp::Accepted { .. }))).count()
     }
     /// The story since a time, for a test that fails.
     pub fn dump(&self, after: Time) {

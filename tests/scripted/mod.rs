@@ -19,6 +19,7 @@ use firedrill::proto::dns::msg::Dns as Message;
 use firedrill::proto::dns::recursor::Upstream;
 use firedrill::proto::dns::stub::ResolvConf;
 use firedrill::proto::dns::{Authority, Dns, Recursor, Resolver};
+use firedrill::proto::http::Http;
 use firedrill::proto::postgres::msg::{
     Answer, Branch, Lsn, Place as Spot, Sql, SqlState, Statement, WriteId,
 };
@@ -88,6 +89,7 @@ impl Server {
         match input {
             Input::Start => {
                 ctx.act(Action::Listen(5432, 200));
+                ctx.act(Action::Listen(8008, 200));
                 for (i, (at, _)) in self.script.iter().enumerate() {
                     ctx.set_timer(Timer(i as u16), *at);
                 }
@@ -105,6 +107,12 @@ impl Server {
                 let (c, sql) = self.due.remove(0);
                 ctx.act(Action::TcpSend(c, Msg::Sql(sql)));
             }
+            // The health check of a manager beside the server: 200 for a primary.
+            Input::Tcp(c, Tcp::Data(Msg::Http(Http::Request(..)))) => {
+                let status = if self.now == Do::Primary { 200 } else { 503 };
+                ctx.act(Action::TcpSend(c, Msg::Http(Http::Response(status, None))));
+            }
+            Input::Tcp(_, Tcp::Accepted { to, .. }) if to.port == 8008 => {}
             Input::Tcp(c, Tcp::Accepted { .. }) => {
                 self.accepted += 1;
                 if self.now == Do::Hang {
@@ -258,17 +266,26 @@ impl Run {
         let upstream = Upstream { zones, ..Upstream::default() };
         self.host(Node::Real(Daemon::Resolver(Recursor::new(config, upstream))))
     }
+    /// A resolver that knows only where Consul is.
+    pub fn forwarder(&mut self, consul: &[Endpoint]) -> HostId {
+        let upstream = Upstream { consul: consul.to_vec(), ..Upstream::default() };
+        self.host(Node::Real(Daemon::Resolver(Recursor::new(Resolver::default(), upstream))))
+    }
     /// An application; names are those that are no addresses, `nameservers` by host.
     pub fn app(&mut self, config: Application, nameservers: &[HostId]) -> HostId {
         self.host(Self::application(config, nameservers))
     }
     pub fn application(config: Application, nameservers: &[HostId]) -> Node {
+        let servers: Vec<Endpoint> = nameservers.iter().map(|h| Endpoint::new(ip(h.0), 53)).collect();
+        Self::asking(config, &servers)
+    }
+    pub fn asking(config: Application, nameservers: &[Endpoint]) -> Node {
         let target = |p: &firedrill::proto::dns::name::HostPort| Target {
             place: p.ip().map_or_else(|| Place::Named(p.host.as_str().into()), Place::At),
             port: p.port.unwrap_or(5432),
         };
         let resolv = ResolvConf {
-            nameservers: nameservers.iter().map(|h| Endpoint::new(ip(h.0), 53)).collect(),
+            nameservers: nameservers.to_vec(),
             timeout: config.resolv_timeout,
             attempts: config.resolv_attempts,
         };

@@ -2,7 +2,7 @@
 
 use super::config;
 use super::msg::Dns;
-use super::name::{in_zone, words};
+use super::name::{canonical, in_zone, words};
 use super::note::Note;
 use crate::engine::{Span, SpanRange, Time};
 use crate::net::Plane;
@@ -62,7 +62,7 @@ impl Authority {
             }
             Input::Packet { from, to, msg: Msg::Dns(msg) } => {
                 let answer = match *msg {
-                    Dns::Query(id, name) => self.answer(id, &name),
+                    Dns::Query(id, name) => self.answer(id, &canonical(&name)),
                     Dns::Update(id, name, addresses) => self.update(id, name, addresses, Some(from), ctx),
                     Dns::Answer(..) | Dns::Failure(_) | Dns::Updated(_) => return,
                 };
@@ -98,6 +98,7 @@ impl Authority {
         by: Option<Endpoint>,
         ctx: &mut Cx<'_>,
     ) -> Dns {
+        let name = canonical(&name);
         // An operator edits the zone itself; `allow_update` is about messages.
         let allowed = by.is_none() || self.config.allow_update;
         if !allowed || !in_zone(&name, &self.config.zone) {

@@ -62,6 +62,12 @@ pub fn normal(name: &str) -> String {
     name.trim().trim_end_matches('.').to_ascii_lowercase()
 }
 
+/// The same for a name that came in a message; one that is so already is shared.
+pub fn canonical(name: &Arc<str>) -> Arc<str> {
+    let plain = |c: char| !c.is_ascii_uppercase() && !c.is_whitespace();
+    if name.chars().all(plain) && !name.ends_with('.') { name.clone() } else { normal(name).into() }
+}
+
 /// Whether a name lies in a zone; every name lies in the zone with the empty name, the root.
 pub fn in_zone(name: &str, zone: &str) -> bool {
     zone.is_empty() || name.strip_suffix(zone).is_some_and(|front| front.is_empty() || front.ends_with('.'))

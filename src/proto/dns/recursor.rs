@@ -6,7 +6,7 @@
 
 use super::config;
 use super::msg::Dns;
-use super::name::{in_zone, words};
+use super::name::{canonical, in_zone, words};
 use super::note::Note;
 use crate::engine::{SEC, Span, Time};
 use crate::net::Plane;
@@ -98,7 +98,7 @@ impl Recursor {
                 ctx.act(Action::Bind(super::own_port(ctx.me)));
             }
             Input::Packet { from, to, msg: Msg::Dns(msg) } => match *msg {
-                Dns::Query(id, name) => self.asked(&name, (id, from, to), ctx),
+                Dns::Query(id, name) => self.asked(&canonical(&name), (id, from, to), ctx),
                 Dns::Answer(id, addresses, ttl) => self.answered(id, addresses, ttl, ctx),
                 Dns::Failure(id) => self.refused(id, ctx),
                 Dns::Update(id, ..) => say(Dns::Failure(id), (id, from, to), ctx),

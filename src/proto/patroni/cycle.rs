@@ -95,7 +95,7 @@ impl At {
     pub(super) fn catches(&self, raised: Raised) -> bool {
         match self {
             At::FirstView => raised == Raised::Dcs,
-            At::Loaded | At::Finally | At::Touched => raised != Raised::Exit,
+            At::Loaded | At::Finally | At::Touched | At::DemotedOffline => raised != Raised::Exit,
             At::FailsafeLsn | At::Joined => matches!(raised, Raised::Postgres(_)),
             At::Shutdown => raised == Raised::Exit,
             At::ShutdownStopped | At::ShutdownReleased | At::Exit => raised != Raised::Exit,
@@ -234,11 +234,7 @@ impl Agent {
                     }
                     return Flow::Raise(raised);
                 }
-                let config = self.cluster.as_ref().and_then(|c| c.config.as_ref());
-                if let Some(config) = config.filter(|c| !c.data.is_empty()) {
-                    let pause = Dynamic::from_json(&config.data).pause;
-                    self.dynamic.pause = pause;
-                }
+                self.update_global_config();
                 if self.is_paused() {
                     self.disable_watchdog(ctx);
                     if !self.was_paused {
@@ -597,10 +593,19 @@ impl Agent {
     }
     /// A changed configuration comes into force after the cycle that saw it.
     fn reload(&mut self, ctx: &mut Cx<'_>) {
-        let Some(c) = self.cluster.as_ref().and_then(|c| c.config.clone()) else { return };
-        if !c.data.is_empty() && self.told.config != Some(c.version) {
-            self.told.config = Some(c.version);
-            self.apply(Dynamic::from_json(&c.data), ctx);
+        let Some(c) = self.cluster.as_ref().and_then(|c| c.config.as_ref()) else { return };
+        if !c.data.is_empty() && self.told.config.1 != Some(c.version) {
+            self.told.config.1 = Some(c.version);
+            let dynamic = Dynamic::from_json(&c.data);
+            self.apply(dynamic, ctx);
+        }
+    }
+    /// `global_config.update`: all but the times hold from the cycle on that reads them.
+    fn update_global_config(&mut self) {
+        let Some(c) = self.cluster.as_ref().and_then(|c| c.config.as_ref()) else { return };
+        if !c.data.is_empty() && self.told.config.0 != Some(c.version) {
+            self.told.config.0 = Some(c.version);
+            self.dynamic = Dynamic { timing: self.dynamic.timing, ..Dynamic::from_json(&c.data) };
         }
     }
     fn apply(&mut self, dynamic: Dynamic, ctx: &mut Cx<'_>) {

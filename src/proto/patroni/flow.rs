@@ -150,7 +150,8 @@ pub(super) enum Waiting {
     Nothing,
     Lock,
     Dcs,
-    Query,
+    /// An answer on the HA loop's session: the number of the question.
+    Query(u16),
     Once(Once, bool),
     Identify(ConnId),
     Fetch(Fetches),

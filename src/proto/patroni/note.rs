@@ -12,7 +12,8 @@ use std::sync::Arc;
 pub(super) struct Told {
     pub(super) leader: Option<Arc<str>>,
     pub(super) dcs_lost: bool,
-    pub(super) config: Option<u64>,
+    /// The version of `/config` that a cycle goes by, and the one whose times are in force.
+    pub(super) config: (Option<u64>, Option<u64>),
     /// The lock was handed over while the server stopped.
     pub(super) released: bool,
 }

@@ -26,9 +26,9 @@ use crate::net::addr::{Endpoint, Ip};
 use crate::node::process::{Action, Input, NetId, Pid, Signal, Tcp, TcpOptions, Timer};
 use crate::proto::postgres::config::SynchronousCommit;
 use crate::proto::postgres::data::Status;
-use crate::proto::postgres::msg::{Answer, SqlState, Wal};
+use crate::proto::postgres::msg::{SqlState, Wal};
 use crate::proto::{Cx, Msg, postgres};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -108,7 +108,10 @@ pub struct Agent {
     pub(super) dynamic: Dynamic,
     // ---- threads
     pub(super) threads: Vec<Thread>,
-    runnable: Vec<usize>,
+    /// Threads that can go on, and with what.
+    ready: VecDeque<(usize, Result<Value, Raised>)>,
+    /// Counts questions on the HA loop's session.
+    asked: u16,
     /// The nap is over, whether by something that woke it, and the loop has not yet gone on.
     woken: Option<bool>,
     /// Another thread's call has interrupted the nap.
@@ -189,7 +192,8 @@ impl Agent {
         Agent {
             dynamic,
             threads: vec![Thread::default(); REST + REST_THREADS],
-            runnable: Vec::new(),
+            ready: VecDeque::new(),
+            asked: 0,
             woken: None,
             resume_nap: false,
             dcs,
@@ -360,7 +364,7 @@ impl Agent {
     /// Runs something on a thread that has nothing to do.
     pub(super) fn spawn(&mut self, thread: usize, frame: Frame) {
         self.threads[thread].stack = vec![frame];
-        self.runnable.push(thread);
+        self.ready.push_back((thread, Ok(Value::Nothing)));
     }
     /// A thread of the REST interface that is free.
     pub(super) fn rest_thread(&self) -> Option<usize> {
@@ -390,11 +394,10 @@ impl Agent {
                 }
             } else if std::mem::take(&mut self.resume_nap) {
                 self.next_dcs(ctx);
-            } else if self.runnable.is_empty() {
-                return;
+            } else if let Some((t, result)) = self.ready.pop_front() {
+                self.finish(t, result, ctx);
             } else {
-                let t = self.runnable.remove(0);
-                self.finish(t, Ok(Value::Nothing), ctx);
+                return;
             }
         }
     }
@@ -408,19 +411,11 @@ impl Agent {
             self.run(HA, result, ctx);
         }
     }
-    /// SIGTERM: the program leaves what it does by an exception, at the next moment that it runs Python.
+    /// SIGTERM: the main thread leaves what it does by an exception; a call that blocks is interrupted.
     fn terminate(&mut self, ctx: &mut Cx<'_>) {
-        if self.terminating {
-            return;
-        }
-        self.terminating = true;
-        match self.threads[HA].waiting {
-            Waiting::Watch => self.finish(HA, Err(Raised::Exit), ctx),
-            Waiting::Sleep => {
-                ctx.cancel_timer(timer(HA, 0));
-                self.finish(HA, Err(Raised::Exit), ctx);
-            }
-            _ => {}
+        if !std::mem::replace(&mut self.terminating, true) {
+            self.interrupt(HA, ctx);
+            self.ready.push_back((HA, Err(Raised::Exit)));
         }
     }
 
@@ -430,9 +425,7 @@ impl Agent {
             return;
         }
         if self.heartbeat.on(input, ctx) {
-            while let Some((tag, answer)) = self.heartbeat.answer() {
-                self.answered(tag, answer, ctx);
-            }
+            self.heartbeat_answers();
             return;
         }
         for t in 0..self.threads.len() {
@@ -442,10 +435,14 @@ impl Agent {
         }
         self.dcs_input(input, ctx);
     }
-    fn answered(&mut self, tag: u16, answer: Result<Answer, Failed>, ctx: &mut Cx<'_>) {
-        let t = tag as usize;
-        if matches!(self.threads[t].waiting, Waiting::Query) {
-            self.finish(t, answer.map(Value::Answer).map_err(Raised::Postgres), ctx);
+    /// Hands out what came back on the HA loop's session.
+    pub(super) fn heartbeat_answers(&mut self) {
+        while let Some((tag, answer)) = self.heartbeat.answer() {
+            let waits = |t: &Thread| matches!(t.waiting, Waiting::Query(n) if n == tag);
+            if let Some(t) = self.threads.iter().position(waits) {
+                self.threads[t].waiting = Waiting::Nothing;
+                self.ready.push_back((t, answer.map(Value::Answer).map_err(Raised::Postgres)));
+            }
         }
     }
     fn dcs_input(&mut self, input: &Input<Msg>, ctx: &mut Cx<'_>) {
@@ -504,7 +501,7 @@ impl Agent {
     fn thread_input(&mut self, t: usize, input: &Input<Msg>, ctx: &mut Cx<'_>) -> bool {
         let own = timer(t, 0);
         let result = match &mut self.threads[t].waiting {
-            Waiting::Nothing | Waiting::Lock | Waiting::Dcs | Waiting::Query => return false,
+            Waiting::Nothing | Waiting::Lock | Waiting::Dcs | Waiting::Query(_) => return false,
             Waiting::Once(once, probe) => {
                 let probe = *probe;
                 let Some(answer) = once.on(input, ctx) else {
@@ -580,9 +577,6 @@ impl Agent {
     }
     /// Lets a thread run until it blocks or ends.
     fn run(&mut self, t: usize, mut result: Result<Value, Raised>, ctx: &mut Cx<'_>) {
-        if t == HA && self.terminating && !self.rest_closed {
-            result = Err(Raised::Exit);
-        }
         loop {
             let value = match result {
                 Ok(value) => value,
@@ -661,12 +655,12 @@ impl Agent {
                 Waiting::Lock
             }
             Op::Query(statement) => {
-                self.heartbeat.ask(t as u16, statement, ctx);
+                self.asked = self.asked.wrapping_add(1);
+                self.heartbeat.ask(self.asked, statement, ctx);
+                self.threads[t].waiting = Waiting::Query(self.asked);
                 // A broken session says so at once.
-                if let Some((_, answer)) = self.heartbeat.answer() {
-                    return Some(answer.map(Value::Answer).map_err(Raised::Postgres));
-                }
-                Waiting::Query
+                self.heartbeat_answers();
+                return None;
             }
             Op::Once(to, statement) => {
                 Waiting::Once(Once::new(to, Some(statement), CONNECT_TIMEOUT, own, ctx), false)
@@ -725,20 +719,29 @@ impl Agent {
         {
             self.lock = Some(next);
             self.threads[next].waiting = Waiting::Nothing;
-            self.runnable.push(next);
+            self.ready.push_back((next, Ok(Value::Nothing)));
         }
     }
-    /// Forgets what a thread was doing.
-    pub(super) fn abandon(&mut self, t: usize, ctx: &mut Cx<'_>) {
-        let own = timer(t, 0);
+    /// A thread does not wait any longer.
+    fn interrupt(&mut self, t: usize, ctx: &mut Cx<'_>) {
         match std::mem::take(&mut self.threads[t].waiting) {
             Waiting::Once(once, _) => once.drop(ctx),
             Waiting::Identify(conn) => ctx.act(Action::Close(conn)),
             Waiting::Fetch(fetches) => fetches.drop(ctx),
             _ => {}
         }
-        ctx.cancel_timer(own);
+        ctx.cancel_timer(timer(t, 0));
         self.dcs_queue.retain(|(n, _)| *n != t);
+        if self.dcs_for == Some(t) {
+            // The next call makes the client forget this one.
+            self.dcs_for = None;
+            self.resume_nap = true;
+        }
+        self.ready.retain(|(n, _)| *n != t);
+    }
+    /// Forgets what a thread was doing.
+    pub(super) fn abandon(&mut self, t: usize, ctx: &mut Cx<'_>) {
+        self.interrupt(t, ctx);
         self.threads[t].stack.clear();
         self.unlock(t);
     }

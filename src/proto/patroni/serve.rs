@@ -174,7 +174,7 @@ impl Agent {
         }
         self.set_rest_timer(ctx);
     }
-    fn rest_answers(&mut self, ctx: &mut Cx<'_>) {
+    pub(super) fn rest_answers(&mut self, ctx: &mut Cx<'_>) {
         while let Some((id, answer)) = self.rest.session.answer() {
             let Some(i) = self.rest.jobs.iter().position(|j| j.id == id) else { continue };
             let retries = matches!(path_of(&self.rest.jobs[i].path), "/patroni" | "/readiness");

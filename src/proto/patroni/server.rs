@@ -191,8 +191,9 @@ impl Agent {
             }
             At::Start(args) => {
                 self.heartbeat.close(ctx);
-                while self.heartbeat.answer().is_some() {}
+                self.heartbeat_answers();
                 self.rest.close_session(ctx);
+                self.rest_answers(ctx);
                 if self.running(ctx) {
                     self.set_state(State::Starting, ctx);
                     return Flow::bool(true);

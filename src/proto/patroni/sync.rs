@@ -465,7 +465,7 @@ impl Agent {
             let nofailover = super::race::nofailover(tags);
             list.push((priority, rank, lsn, m.name.clone(), nofailover, s.sync_state));
         }
-        list.sort_by_key(|x| std::cmp::Reverse((x.0, x.1, x.2)));
+        list.sort_by_key(|l| std::cmp::Reverse((l.0, l.1, l.2)));
         let most =
             if list.len() > 1 { list.iter().map(|l| l.2).max().unwrap_or(0) } else { member::position(info) };
         for (_, _, lsn, name, _, state) in &list {
