@@ -409,3 +409,158 @@ fn an_open_loop_does_not_wait_for_a_slow_answer() {
     };
     assert_eq!(open, 1, "`sessions` stay open");
 }
+
+// ---- scenarios -----------------------------------------------------------------------------------------------------
+
+const STACK: &str = r#"Stack(about: "two databases and who uses them", networks: { "lan": () }, hosts: {
+    "app1": (runs: [Application(connect: "db.example", writes: Pause("60ms"), reads: Every("100ms"), connect_timeout: "2s",
+        statement_timeout: "2s", connections: PerOperation, name_cache: Jvm)]),
+    "app2": (runs: [Application(connect: ["db2", "db1:5432"], target_session_attrs: ReadWrite, writes: Every("100ms"),
+        pool: (maximum_pool_size: 2))]),
+    "cache": (runs: [Resolver()]),
+    "db1": (runs: [Postgres(), Application(connect: "localhost", writes: Pause("150ms"), start_after: "0s", autostart: false)]),
+    "db2": (runs: [Postgres(primary_conninfo: "db1")]),
+    "ns": (runs: [Dns(zone: "example", records: { "db.example": (addresses: ["db1"], ttl: "60s") })]),
+})"#;
+
+fn load(stack: &str, drill: &str) -> Result<firedrill::scenario::load::Loaded, String> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("stack.ron"), stack).unwrap();
+    let path = dir.path().join("drill.ron");
+    std::fs::write(&path, format!(r#"Drill(about: "a test", stack: "stack.ron", {drill})"#)).unwrap();
+    firedrill::scenario::load::load(path.to_str().unwrap(), &[], None)
+        .map_err(|reports| reports.iter().map(|r| r.render(false)).collect())
+}
+
+#[test]
+fn applications_of_a_scenario_use_its_postgresql() {
+    use firedrill::node::log::{Level, What};
+    use firedrill::proto::Note;
+    let drill =
+        r#"until: "60s", faults: [At("20s", Start("db1", "application")), At("40s", PowerOff("db1"))]"#;
+    let l = load(STACK, drill).unwrap_or_else(|e| panic!("{e}"));
+    assert!(l.warnings.is_empty(), "{}", l.warnings.iter().map(|r| r.render(false)).collect::<String>());
+    let r = firedrill::trace::run::run(&l.stack, &l.drill, 1, Level::Story, true);
+    let ended = |host: &str| -> Vec<(Time, firedrill::proto::client::process::Note)> {
+        let here = r.log.iter().filter(|e| e.host.is_some_and(|h| r.hosts[h.0 as usize] == host));
+        here.filter_map(|e| if let What::Note(Note::Client(n)) = &e.what { Some((e.at, *n)) } else { None })
+            .collect()
+    };
+    let ok = |o: Outcome| matches!(o, Outcome::Ok(h) if r.hosts[h.0 as usize] == "db1");
+    for host in ["app1", "app2"] {
+        let early: Vec<_> =
+            ended(host).into_iter().filter(|(at, _)| *at > Time::secs(10) && *at < Time::secs(40)).collect();
+        assert!(early.len() > 200 && early.iter().all(|(_, n)| ok(n.outcome)), "{host}: {early:?}");
+    }
+    // The local program runs from the fault on, and ends with its host.
+    let local = ended("db1");
+    assert!(local[0].0 > Time::secs(20) && local[0].0 < Time::ms(20_100), "{}", local[0].0);
+    assert!(
+        (120..=133).contains(&local.len()) && local.last().unwrap().0 < Time::secs(40),
+        "{}",
+        local.len()
+    );
+    // Nobody takes writes any more; the standby still refuses them as what it is.
+    let late: Vec<Outcome> =
+        ended("app1").iter().filter(|(_, n)| n.sent > Time::secs(41)).map(|(_, n)| n.outcome).collect();
+    assert!(late.iter().all(|o| matches!(o, Outcome::Timeout | Outcome::Unreachable)), "{late:?}");
+    // Acknowledged writes are committed writes.
+    let acked: Vec<_> = r
+        .log
+        .iter()
+        .filter_map(|e| match &e.what {
+            What::Note(Note::App(Told::Acked { write, place })) => Some((*write, *place)),
+            _ => None,
+        })
+        .collect();
+    let committed: Vec<_> = r
+        .log
+        .iter()
+        .filter_map(|e| match &e.what {
+            What::Note(Note::Postgres(firedrill::proto::postgres::note::Note::Committed {
+                write,
+                place,
+            })) => Some((*write, *place)),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        acked.len() > 500 && acked.iter().all(|a| committed.contains(a)),
+        "{} {}",
+        acked.len(),
+        committed.len()
+    );
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_the_reason() {
+    let with = |a: &str, b: &str| {
+        assert!(STACK.contains(a), "{a}");
+        STACK.replace(a, b)
+    };
+    let app2 = r#"connect: ["db2", "db1:5432"]"#;
+    for (stack, parts) in [
+        (with(app2, "connect: []"), vec!["this application connects to nothing", "connect: \"db1,db2\""]),
+        (with(app2, r#"connect: "db3""#), vec!["there is no host or name `db3`", "did you mean `db"]),
+        (
+            with(app2, r#"connect: "db.exmaple""#),
+            vec!["there is no host or name `db.exmaple`", "did you mean `db.example`?"],
+        ),
+        (with(app2, r#"connect: "primary.service.consul""#), vec!["no host of the stack runs Consul"]),
+        (with(app2, r#"connect: "db1:0""#), vec!["a port goes from 1 to 65535"]),
+        (with(app2, r#"connect: 7"#), vec!["places such as"]),
+        (with("maximum_pool_size: 2", "maximum_pool_size: 0"), vec!["maximum_pool_size goes from 1 to 1000"]),
+        (
+            with("maximum_pool_size: 2", r#"max_lifetime: "10s""#),
+            vec!["max_lifetime is 30s or more", "HikariCP"],
+        ),
+        (
+            with("maximum_pool_size: 2", r#"connection_timeout: "0s""#),
+            vec!["connection_timeout is 250ms or more"],
+        ),
+        (with(r#"Pause("60ms")"#, r#"Pause("0s")"#), vec!["at most every 1ms"]),
+        (with("name_cache: Jvm", "sessions: 0"), vec!["sessions goes from 1 to 1000"]),
+        (with("name_cache: Jvm", r#"nameservers: ["dns1"]"#), vec!["there is no host `dns1`"]),
+        (with("name_cache: Jvm", r#"pool: ()"#), vec!["a pool keeps its connections"]),
+        (with(r#"ttl: "60s""#, r#"ttl: "1500ms""#), vec!["a whole number of seconds, not 1.5s"]),
+        (with(r#"ttl: "60s""#, r#"ttl: "8d""#), vec!["ttl", "from 0s to", "max-cache-ttl"]),
+        (
+            with(r#"zone: "example""#, r#"zone: "example.org""#),
+            vec!["`db.example` is not in the zone `example.org`"],
+        ),
+        (with(r#"addresses: ["db1"]"#, r#"addresses: ["db9"]"#), vec!["there is no host `db9`"]),
+        (with("Resolver()", r#"Resolver(forward: ["cache"])"#), vec!["would ask itself"]),
+        (with("Resolver()", "Resolver(), Dns()"), vec!["two servers on port 53 of cache"]),
+        (
+            with("Resolver()", r#"Resolver(min_cache_ttl: "60s", max_cache_ttl: "30s")"#),
+            vec!["min_cache_ttl (1m) is above max_cache_ttl (30s)"],
+        ),
+        (
+            with("Resolver()", r#"Resolver(resolver_query_timeout: "100s")"#),
+            vec!["from 301ms to 30s, not 100s"],
+        ),
+    ] {
+        let said = load(&stack, r#"until: "10s""#).err().unwrap_or_default();
+        for part in parts {
+            assert!(said.contains(part), "expected {part:?} in:\n{said}");
+        }
+    }
+    let warned = |stack: &str| {
+        let l = load(stack, r#"until: "10s""#).unwrap_or_else(|e| panic!("{e}"));
+        l.warnings.iter().map(|r| r.render(false)).collect::<String>()
+    };
+    assert!(
+        warned(&with(app2, r#"connect: "new.example""#))
+            .contains("does not exist until an update creates it")
+    );
+    assert!(
+        warned(&with(r#"connect_timeout: "2s""#, r#"connect_timeout: "1s""#)).contains("libpq waits for 2s")
+    );
+    assert!(
+        warned(
+            &with("name_cache: Jvm", "on_statement_timeout: Cancel")
+                .replace(r#"statement_timeout: "2s","#, "")
+        )
+        .contains("nothing is ever cancelled")
+    );
+}

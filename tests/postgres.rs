@@ -357,14 +357,6 @@ impl Run {
             self.0.model.world.rules.push(rule);
         }
     }
-    fn delay(&mut self, n: u16, plane: Plane, by: Span) {
-        let (a, b) = (HostSet::new(vec![n]), HostSet::new((0..4).collect()));
-        let by_event = self.0.sched.current();
-        for (from, to) in [(a.clone(), b.clone()), (b, a)] {
-            let effect = Effect::Delay(SpanRange::exactly(by));
-            self.0.model.world.rules.push(Rule { from, to, plane: Some(plane), effect, by: by_event });
-        }
-    }
     fn heal(&mut self) {
         self.0.model.world.rules.clear();
     }
@@ -414,6 +406,14 @@ fn a_primary_and_two_standbys_come_up_and_a_write_reaches_all() {
     }
     let s = r.status(B);
     assert!(s.in_recovery && s.streaming && s.timeline == 1);
+    let events = r.0.sched.handled();
+    for _ in 0..100 {
+        r.write(app);
+        r.on(Span::ms(20));
+    }
+    assert_eq!(r.acked(app).len(), 101);
+    let each = (r.0.sched.handled() - events) / 100;
+    assert!(each <= 16, "{each} events for a commit and two standbys");
     let events = r.0.sched.handled();
     r.on(Span::secs(600));
     let idle = r.0.sched.handled() - events;
@@ -586,10 +586,10 @@ fn pgr_06_asynchronous_commits_lose_at_most_three_rounds_of_the_wal_writer() {
     let mut losers = 0;
     let mut worst = Span::ZERO;
     for seed in 1..=40u64 {
-        for (bytes, power) in [(100, false), (3_000, false), (3_000, true)] {
+        for (every, bytes, power) in [(50, 24, false), (4, 3_000, false), (4, 3_000, true)] {
             let mut r = Run::new(seed, |_, c| c.synchronous_commit = SynchronousCommit::Off);
             calm(&mut r);
-            let app = r.writer(A, Span::ms(4), bytes);
+            let app = r.writer(A, Span::ms(every), bytes);
             r.on(Span::ms(3_000 + seed * 37));
             let crash = r.now();
             if power {
@@ -618,6 +618,7 @@ fn pgr_06_asynchronous_commits_lose_at_most_three_rounds_of_the_wal_writer() {
             let app = r.writer(A, Span::ms(4), bytes);
             r.on(Span::secs(2));
             assert!(r.acked(app).len() > 100);
+            r.on(Span::secs(1));
             assert!(acked[kept..].iter().all(|(_, p)| !r.data(A).contains(*p)));
         }
     }
@@ -1046,6 +1047,7 @@ fn pgr_17_crash_recovery_takes_as_long_as_the_wal_since_the_last_checkpoint() {
         }
         r.until(Span::secs(10), |r| r.acked(app).len() == 250);
         assert_eq!(r.data(A).end.since(r.data(A).control.checkpoint.redo) >> 20, 500);
+        r.until(Span::secs(10), |r| r.data(B).flushed == r.data(A).end);
         r.kill(A);
         r.on(Span::secs(1));
         r.start(A);
@@ -1111,4 +1113,404 @@ fn pgr_18_the_slot_of_a_dead_standby_keeps_wal_at_the_rate_of_the_writes() {
     assert!(usage < 1_300, "max_slot_wal_keep_size: {usage} MB");
     assert!(!streams);
     assert!(r.told(A, Time::ZERO, |n| n.mark() == Some("slot_lost")).is_some());
+}
+
+#[test]
+fn two_that_are_started_as_primaries_write_two_histories_of_one_timeline() {
+    let mut r = Run::new(1, |_, _| {});
+    calm(&mut r);
+    r.signal(B, Signal::Int);
+    r.until(Span::secs(2), |r| !r.up(B));
+    r.data_mut(B).conf.standby_signal = false;
+    r.start(B);
+    r.until(Span::secs(2), |r| writable(r, B));
+    let (a, b) = (r.session(A), r.session(B));
+    r.on(Span::ms(50));
+    r.write(a);
+    r.write_bytes(b, 40);
+    r.on(Span::ms(50));
+    let (in_a, in_b) = (r.acked(a)[0].1, r.acked(b)[0].1);
+    assert!(r.data(A).contains(in_a) && !r.data(B).contains(in_a));
+    assert!(r.data(B).contains(in_b) && !r.data(A).contains(in_b));
+    assert_eq!((r.status(A).timeline, r.status(B).timeline), (1, 1), "the number tells nothing");
+}
+
+// ---- what the specification says in words ------------------------------------------------------------------------------
+
+#[test]
+fn remote_levels_wait_for_what_they_are_named_after() {
+    for (level, stops_with_frozen_disk) in [
+        (SynchronousCommit::Local, false),
+        (SynchronousCommit::RemoteWrite, false),
+        (SynchronousCommit::On, true),
+        (SynchronousCommit::RemoteApply, true),
+    ] {
+        let mut r = Run::new(2, |_, c| {
+            c.synchronous_commit = level;
+            c.synchronous_standby_names = "b".into();
+        });
+        calm(&mut r);
+        let app = r.session(A);
+        r.on(Span::ms(50));
+        let slow = SpanRange::exactly(Span::secs(5));
+        r.op(|w, _| w.hosts[B as usize].disk.slow = Some(slow));
+        r.write(app);
+        r.on(Span::ms(100));
+        assert_eq!(r.acked(app).is_empty(), stops_with_frozen_disk, "{level:?}");
+        r.on(Span::secs(5));
+        assert_eq!(r.acked(app).len(), 1, "{level:?}");
+    }
+    // What `remote_apply` acknowledged is seen on the standby; what `on` acknowledged may not be yet.
+    for (level, seen_at_once) in [(SynchronousCommit::On, false), (SynchronousCommit::RemoteApply, true)] {
+        let mut r = Run::new(2, |_, c| {
+            c.synchronous_commit = level;
+            c.synchronous_standby_names = "b".into();
+            c.replay_rate = Size::mb(1);
+        });
+        calm(&mut r);
+        let app = r.session(A);
+        r.on(Span::ms(50));
+        r.write_bytes(app, 1 << 20);
+        r.until(Span::secs(3), |r| !r.acked(app).is_empty());
+        let (at, place) = r.acked(app)[0];
+        let Sql::Done(_, Answer::Seen(seen)) = r.answer(B, Statement::Read) else { panic!("a read") };
+        assert_eq!(seen.lsn >= place.lsn, seen_at_once, "{level:?} at {at}");
+    }
+}
+
+#[test]
+fn commits_that_come_during_a_flush_share_the_next_one() {
+    let mut r = Run::new(1, |_, _| {});
+    calm(&mut r);
+    let apps: Vec<Pid> = (0..40).map(|_| r.session(A)).collect();
+    r.on(Span::ms(50));
+    let slow = SpanRange::exactly(Span::ms(500));
+    r.op(|w, _| w.hosts[A as usize].disk.slow = Some(slow));
+    let start = r.now();
+    for app in &apps {
+        r.write(*app);
+    }
+    r.on(Span::ms(1_010));
+    for app in apps {
+        let acked = r.acked(app);
+        assert!(acked[0].0.since(start) <= Span::ms(1_005), "one of two flushes");
+    }
+}
+
+#[test]
+fn a_full_disk_fails_writes_and_keeps_the_rest_working() {
+    let mut r = Run::new(1, |_, _| {});
+    calm(&mut r);
+    let app = r.session(A);
+    r.on(Span::ms(50));
+    r.write(app);
+    r.on(Span::ms(50));
+    r.op(|w, _| w.hosts[A as usize].disk.full = true);
+    let end = r.data(A).end;
+    r.write(app);
+    r.on(Span::ms(50));
+    assert!(matches!(r.last(app), Some(Heard::Sql(Sql::Error(1, SqlState::DiskFull)))));
+    assert_eq!(r.data(A).end, end, "nothing of it stays");
+    assert!(matches!(r.answer(A, Statement::Read), Sql::Done(..)));
+    r.op(|w, _| w.hosts[A as usize].disk.full = false);
+    r.write(app);
+    r.on(Span::ms(50));
+    assert_eq!(r.acked(app).len(), 2);
+    let committed = r.notes(A).filter(|n| matches!(n.1, Pg::Committed { .. })).count();
+    assert_eq!(committed, 2);
+}
+
+#[test]
+fn a_slot_can_fill_the_disk_and_end_the_server() {
+    let mut r = Run::new(1, |n, c| {
+        c.wal_disk = (n == A).then_some(Size::gb(1));
+        c.max_wal_size = Size::mb(128);
+        if n == A {
+            c.background_wal_rate = Size::mb(20);
+            c.background_wal_interval = Span::ms(100);
+        }
+    });
+    r.to(Time::ms(50));
+    r.data_mut(A).slots.insert("dead".into(), Default::default());
+    r.data_mut(A).slots.get_mut("dead").unwrap().restart = Some(Lsn(0x500_0000));
+    let end = r.until(Span::secs(60), |r| r.told(A, Time::ZERO, |n| matches!(n, Pg::Panic { .. })).is_some());
+    assert!((48.0..=54.0).contains(&secs(end.since(Time::ZERO))), "{end}");
+    r.on(Span::secs(1));
+    assert!(!r.up(A) && !r.data(A).clean());
+    r.start(A);
+    r.on(Span::secs(20));
+    assert!(!r.up(A), "recovery needs room as well");
+}
+
+#[test]
+fn a_standby_that_comes_back_finds_its_slot_in_use_until_the_old_walsender_is_dropped() {
+    for seed in 1..=10 {
+        let mut r = Run::new(seed, |n, c| {
+            c.primary_slot_name = (n == B).then(|| "b".into());
+            // The dead connection is not given away by TCP either: its next retransmission is far off.
+            c.wal_receiver_status_interval = Span::secs(10);
+        });
+        r.to(Time::ms(50));
+        r.data_mut(A).slots.insert("b".into(), Default::default());
+        r.to(Time::secs(30));
+        assert!(r.streams(A, "b"));
+        let cut = r.now();
+        r.cut(B, &[A]);
+        r.on(Span::ms(500));
+        r.kill(B);
+        r.on(Span::secs(1));
+        r.heal();
+        r.start(B);
+        let back = r.until(Span::secs(70), |r| r.told(B, cut, |n| n.mark() == Some("rejoined")).is_some());
+        let active = |n: &Pg| matches!(n, Pg::ReceiverLost { why: Lost::Refused(w) } if *w == firedrill::proto::postgres::msg::Refusal::SlotActive);
+        assert!(r.told(B, cut, active).is_some());
+        let dropped = r.told(A, cut, |n| matches!(n, Pg::SenderGone { .. })).unwrap();
+        assert!(back >= dropped && back.since(dropped) <= Span::ms(5_010), "{}", back.since(dropped));
+        assert!(dropped.since(cut) >= Span::secs(19), "{}", dropped.since(cut));
+    }
+}
+
+#[test]
+fn two_promotions_of_two_standbys_have_one_number_and_two_histories() {
+    for seed in 1..=10 {
+        let mut r = Run::new(seed, |_, _| {});
+        calm(&mut r);
+        let app = r.session(A);
+        r.on(Span::ms(50));
+        r.write(app);
+        r.on(Span::ms(50));
+        r.power_off(A);
+        r.cut(B, &[C]);
+        r.promote(B);
+        r.promote(C);
+        r.until(Span::secs(2), |r| writable(r, B) && writable(r, C));
+        let (b, c) = (r.session(B), r.session(C));
+        r.on(Span::ms(50));
+        r.write(b);
+        r.write_bytes(c, 50);
+        r.on(Span::ms(50));
+        assert_eq!((r.status(B).timeline, r.status(C).timeline), (2, 2));
+        let (in_b, in_c) = (r.acked(b)[0].1, r.acked(c)[0].1);
+        assert!(r.data(B).contains(in_b) && !r.data(C).contains(in_b));
+        assert!(r.data(C).contains(in_c) && !r.data(B).contains(in_c));
+        r.heal();
+        // By the numbers c needs no rewind; it never streams all the same.
+        r.answer(B, Statement::Checkpoint);
+        let identity = r.identity(B);
+        r.signal(C, Signal::Int);
+        r.until(Span::secs(2), |r| !r.up(C));
+        assert_eq!(DataDir::needs_rewind(&r.data(C).local(), &identity), Rewind::NotNeeded);
+        r.follow(C, B);
+        r.start(C);
+        r.on(Span::secs(20));
+        assert!(!r.streams(B, "c"));
+        let hidden = |n: &Pg| {
+            use firedrill::proto::postgres::msg::Refusal as R;
+            matches!(
+                n,
+                Pg::ReceiverLost { why: Lost::Refused(R::Diverged { by_number: false, .. } | R::Ahead(_)) }
+            )
+        };
+        assert!(r.told(C, Time::ZERO, hidden).is_some());
+        // A base backup makes it a standby again.
+        r.signal(C, Signal::Int);
+        r.until(Span::secs(2), |r| !r.up(C));
+        let conf = r.data(C).conf.clone();
+        r.data_mut(C).base_backup_begins();
+        r.data_mut(C).base_backup(&identity);
+        assert_eq!(r.data(C).conf, conf);
+        let takes = r.data(C).base_backup_takes(&identity);
+        assert!((10.0..=10.5).contains(&secs(takes)), "1 GB at 100 MB/s: {takes}");
+        r.start(C);
+        r.on(Span::secs(7));
+        assert!(r.streams(B, "c"));
+        assert!(!r.data(C).contains(in_c) && r.data(C).contains(in_b));
+    }
+}
+
+#[test]
+fn a_standby_follows_its_upstream_through_a_promotion() {
+    let mut r = Run::new(1, |_, _| {});
+    calm(&mut r);
+    r.follow(C, B);
+    r.on(Span::secs(1));
+    assert!(r.streams(B, "c"), "a standby sends as well");
+    let app = r.session(A);
+    r.on(Span::ms(50));
+    r.write(app);
+    r.on(Span::ms(50));
+    assert_eq!(r.data(C).end, r.data(A).end);
+    r.power_off(A);
+    r.promote(B);
+    r.until(Span::secs(2), |r| writable(r, B));
+    r.on(Span::ms(200));
+    assert!(r.streams(B, "c"));
+    assert_eq!(r.status(C).timeline, 2);
+    let b = r.session(B);
+    r.on(Span::ms(50));
+    r.write(b);
+    r.on(Span::ms(50));
+    assert_eq!(r.data(C).place(), r.data(B).place());
+}
+
+#[test]
+fn a_standby_with_fewer_connections_stops_replaying_and_does_not_start_again() {
+    let mut r = Run::new(1, |n, c| c.max_connections = if n == B { 50 } else { 100 });
+    calm(&mut r);
+    let app = r.session(A);
+    r.on(Span::ms(50));
+    r.write(app);
+    r.on(Span::secs(1));
+    let s = r.status(B);
+    assert!(s.received > s.replayed, "received, not applied");
+    r.signal(B, Signal::Int);
+    r.until(Span::secs(2), |r| !r.up(B));
+    r.start(B);
+    r.on(Span::secs(1));
+    assert!(!r.up(B));
+    assert!(r.told(B, Time::ZERO, |n| matches!(n, Pg::CannotStart { .. })).is_some());
+}
+
+#[test]
+fn a_smart_stop_waits_for_clients_and_a_fast_one_may_follow() {
+    let mut r = Run::new(1, |_, _| {});
+    calm(&mut r);
+    let app = r.session(A);
+    r.on(Span::ms(50));
+    r.signal(A, Signal::Term);
+    r.on(Span::secs(100));
+    r.write(app);
+    r.on(Span::ms(50));
+    assert_eq!(r.acked(app).len(), 1, "who is in may go on");
+    assert_eq!(r.answer(A, Statement::Read), Sql::Fatal(SqlState::CannotConnectNow));
+    r.signal(A, Signal::Int);
+    r.until(Span::secs(1), |r| !r.up(A));
+    assert!(r.data(A).clean());
+    assert_eq!(SqlState::CannotConnectNow.code(), "57P03");
+}
+
+#[test]
+fn a_delayed_standby_shows_what_is_old() {
+    let mut r = Run::new(1, |n, c| {
+        if n == B {
+            c.recovery_min_apply_delay = Span::secs(30);
+        }
+    });
+    calm(&mut r);
+    let app = r.session(A);
+    r.on(Span::ms(50));
+    r.write(app);
+    r.on(Span::ms(50));
+    let place = r.acked(app)[0].1;
+    r.on(Span::ms(29_800));
+    let seen = |r: &mut Run, n| match r.answer(n, Statement::Read) {
+        Sql::Done(_, Answer::Seen(place)) => place,
+        other => panic!("{other:?}"),
+    };
+    assert!(seen(&mut r, B).lsn < place.lsn);
+    assert!(seen(&mut r, C).lsn >= place.lsn);
+    r.on(Span::ms(400));
+    assert!(seen(&mut r, B).lsn >= place.lsn);
+}
+
+#[test]
+fn a_kill_during_a_flush_keeps_what_was_written_and_the_power_takes_it() {
+    let (mut kept, mut lost) = (0, 0);
+    for seed in 1..=10 {
+        for power in [false, true] {
+            let mut r = Run::new(seed, |_, _| {});
+            calm(&mut r);
+            let app = r.session(A);
+            r.on(Span::ms(50));
+            let slow = SpanRange::exactly(Span::ms(500));
+            r.op(|w, _| w.hosts[A as usize].disk.slow = Some(slow));
+            r.write(app);
+            r.on(Span::ms(100));
+            if power {
+                r.power_off(A)
+            } else {
+                r.kill(A)
+            }
+            r.on(Span::ms(5));
+            assert!(r.acked(app).is_empty());
+            if power {
+                r.boot(A)
+            } else {
+                r.start(A)
+            }
+            r.until(Span::secs(5), |r| writable(r, A));
+            // The ledger learns of what nobody was told.
+            match r
+                .notes(A)
+                .find_map(|n| if let Pg::Committed { place, .. } = n.1 { Some(*place) } else { None })
+            {
+                Some(place) => {
+                    assert!(!power && r.data(A).contains(place));
+                    kept += 1;
+                }
+                None => lost += 1,
+            }
+        }
+    }
+    assert_eq!((kept, lost), (10, 10));
+}
+
+/// A primary, a standby of it with a slot, and a host beside them, as a file says it.
+const STACK: &str = r#"Stack(
+    about: "PostgreSQL by itself",
+    networks: { "lan": (latency: "100us..300us", subnet: "10.0.0.0/24") },
+    hosts: {
+        "db1": (runs: [Postgres(synchronous_standby_names: "db2", wal_keep_size: "128MB")]),
+        "db2": (runs: [Postgres(primary_conninfo: "db1", primary_slot_name: "db2")]),
+    },
+)"#;
+
+#[test]
+fn a_stack_without_patroni_says_who_follows_whom() {
+    use firedrill::proto::Daemon;
+    use firedrill::scenario::types::{Drill, Stack};
+    use firedrill::scenario::{build, load};
+    let (stack, _) = load::read::<Stack>("stack.ron", STACK).map_err(|r| r.render(false)).unwrap();
+    let drill = "Drill(about: \"\", stack: \"\", until: \"60s\")";
+    let (drill, _) = load::read::<Drill>("drill.ron", drill).map_err(|r| r.render(false)).unwrap();
+    let mut sim = build::build(&stack, &drill, 1, Level::Story);
+    sim.run_until(Time::secs(20));
+    let w = &sim.model.world;
+    let pg = |n: usize| match &w.procs[n].logic {
+        Daemon::Postgres(p) => p,
+        other => panic!("{other:?}"),
+    };
+    assert!(pg(0).writable() && !pg(1).writable());
+    let slot = &w.hosts[0].files.pg.slots["db2"];
+    assert!(slot.active && slot.restart == Some(w.hosts[1].files.pg.flushed));
+    assert_eq!(w.hosts[0].files.pg.physics.wal_keep_size, 128 << 20);
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_with_the_reason() {
+    let check = |from: &str, to: &str| {
+        assert!(STACK.contains(from));
+        firedrill::scenario::load::check_stack("stack.ron".into(), STACK.replace(from, to)).render(false)
+    };
+    assert_eq!(check("lan", "lan"), "");
+    for (from, to, part) in [
+        ("\"db2\", wal", "\"FIRST 0 (db2)\", wal", "not a number of standbys"),
+        ("\"db2\", wal", "\"db3\", wal", "runs no PostgreSQL"),
+        ("\"db2\", wal", "\"ANY 2 (db2)\", wal", "commits hang"),
+        ("\"128MB\"", "\"128\"", "a size needs a unit"),
+        ("\"128MB\"", "\"128MiB\"", "not a unit of size"),
+        ("primary_conninfo: \"db1\"", "primary_conninfo: \"db11\"", "did you mean `db1`?"),
+        ("primary_conninfo: \"db1\"", "primary_conninfo: \"db2\"", "cannot follow itself"),
+        ("wal_keep_size: \"128MB\"", "max_connections: 3", "nobody else gets in"),
+        ("wal_keep_size: \"128MB\"", "wal_writer_delay: \"20s\"", "from 1ms to 10s"),
+        ("wal_keep_size: \"128MB\"", "replay_rate: \"0B\"", "at least 1kB"),
+        (
+            "[Postgres(synchronous_standby_names: \"db2\"",
+            "[Patroni(), Postgres(synchronous_standby_names: \"db2\"",
+            "Patroni sets",
+        ),
+    ] {
+        let said = check(from, to);
+        assert!(said.contains(part), "{part:?} is not in:\n{said}");
+    }
 }

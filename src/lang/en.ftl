@@ -507,6 +507,7 @@ pg-slot-lost-why = it was further behind than max_slot_wal_keep_size
 pg-writes-fail = writes fail (53100)
 pg-too-many = lets nobody else in (53300)
 pg-too-many-why = {$used} sessions; max_connections less superuser_reserved_connections
+# Patroni's client of its DCS
 # etcd
 etcd-elected = etcd: leads from now on, term {$term}
 etcd-elected-why = a majority voted for it; {$leases} leases get their whole time again
@@ -527,3 +528,38 @@ etcd-moves = etcd: hands the leadership to {$to}
 etcd-operator-why = an operator's command
 etcd-operator-put = etcd: set {$key} = {$value}
 etcd-operator-delete = etcd: deleted {$key}
+# Consul
+consul-elected = Consul: leads from now on, term {$term}
+consul-elected-why = a majority voted for it; {$sessions} sessions get their whole time again
+consul-stepped-down = Consul: leads no longer
+consul-stepped-down-term = term {$term} has another leader
+consul-stepped-down-quorum = no quorum has answered for the leader lease
+consul-leader-silent = Consul: the leader {$leader} is lost, asks for votes
+consul-leader-silent-why = nothing heard from it for {$silent} (last at {$heard}): heartbeat time-out
+consul-quorum-lost = Consul: no quorum
+consul-quorum-lost-why = fewer than {$needed} of {$servers} servers answer
+consul-quorum-gained = Consul: a quorum again
+consul-quorum-gained-why = the leader is {$leader}
+consul-session-deleted = Consul: session invalidated, deleted {$keys}
+consul-session-released = Consul: session invalidated, released {$keys}
+consul-expired-create = created at {$at}, never renewed for {$took}: the TTL of {$ttl} counts twice
+consul-expired-renewal = last renewal at {$at}, {$took} ago: the TTL of {$ttl} counts twice
+consul-expired-election = no renewal since the election at {$at}, which began it anew, {$took} ago: the TTL of {$ttl} counts twice
+consul-ended-serf = serfHealth of {$node} is critical, and the session hangs on it
+consul-ended-check = check {$check} of {$node} is critical, and the session hangs on it
+consul-ended-left = {$node} has left the cluster
+consul-serf-failed = Consul: {$node} has failed, serfHealth critical
+consul-serf-failed-why = gossip: probes unanswered, the suspicion was confirmed and not refuted
+consul-serf-alive = Consul: {$node} is back, serfHealth passing
+consul-serf-alive-why = gossip: it has refuted its failure
+consul-check-passing = Consul: {$service} passes
+consul-check-critical = Consul: {$service} is critical
+consul-check-status = GET {$path} says {$status}
+consul-check-silent = GET {$path} has no answer
+consul-reaped = Consul: deregistered {$service}
+consul-reaped-why = critical since {$since}, longer than {$limit}
+consul-moves = Consul: hands the leadership to {$to}
+consul-operator = Consul: done as told
+consul-operator-why = an operator's command
+consul-operator-put = Consul: set {$key} = {$value}
+consul-operator-delete = Consul: deleted {$key}

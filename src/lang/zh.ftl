@@ -521,6 +521,7 @@ pg-slot-lost-why = 它落后超过 max_slot_wal_keep_size
 pg-writes-fail = 写入失败（53100）
 pg-too-many = 不再接受新连接（53300）
 pg-too-many-why = 已有 {$used} 个会话；max_connections 减去 superuser_reserved_connections
+# Patroni 的 DCS 客户端
 # etcd
 etcd-elected = etcd：从现在起为领导者，任期 {$term}
 etcd-elected-why = 多数成员投票给它；{$leases} 个租约重新获得全部时长
@@ -541,3 +542,38 @@ etcd-moves = etcd：将领导权移交给 {$to}
 etcd-operator-why = 操作员的命令
 etcd-operator-put = etcd：设置 {$key} = {$value}
 etcd-operator-delete = etcd：删除 {$key}
+# Consul
+consul-elected = Consul：从现在起为领导者，任期 {$term}
+consul-elected-why = 多数服务器投票给它；{$sessions} 个会话重新获得全部时长
+consul-stepped-down = Consul：不再是领导者
+consul-stepped-down-term = 任期 {$term} 已有其他领导者
+consul-stepped-down-quorum = 在领导者租约期内没有多数服务器应答
+consul-leader-silent = Consul：失去领导者 {$leader}，请求投票
+consul-leader-silent-why = 已有 {$silent} 未收到其消息（最后一次在 {$heard}）：心跳超时
+consul-quorum-lost = Consul：失去多数
+consul-quorum-lost-why = {$servers} 个服务器中应答的少于 {$needed} 个
+consul-quorum-gained = Consul：重新获得多数
+consul-quorum-gained-why = 领导者为 {$leader}
+consul-session-deleted = Consul：会话失效，已删除 {$keys}
+consul-session-released = Consul：会话失效，已释放 {$keys}
+consul-expired-create = 在 {$at} 创建，{$took} 内从未续期：TTL {$ttl} 按两倍计
+consul-expired-renewal = 最后一次续期在 {$at}，距今 {$took}：TTL {$ttl} 按两倍计
+consul-expired-election = 自 {$at} 的选举（会话重新计时）以来没有续期，已过 {$took}：TTL {$ttl} 按两倍计
+consul-ended-serf = {$node} 的 serfHealth 为 critical，而会话依赖它
+consul-ended-check = {$node} 的检查 {$check} 为 critical，而会话依赖它
+consul-ended-left = {$node} 已离开集群
+consul-serf-failed = Consul：{$node} 已失效，serfHealth 为 critical
+consul-serf-failed-why = gossip：探测无应答，怀疑得到确认且未被反驳
+consul-serf-alive = Consul：{$node} 已恢复，serfHealth 为 passing
+consul-serf-alive-why = gossip：它反驳了对其失效的判断
+consul-check-passing = Consul：{$service} 检查通过
+consul-check-critical = Consul：{$service} 检查为 critical
+consul-check-status = GET {$path} 返回 {$status}
+consul-check-silent = GET {$path} 没有应答
+consul-reaped = Consul：已注销 {$service}
+consul-reaped-why = 自 {$since} 起为 critical，超过 {$limit}
+consul-moves = Consul：将领导权移交给 {$to}
+consul-operator = Consul：已按命令执行
+consul-operator-why = 操作员的命令
+consul-operator-put = Consul：设置 {$key} = {$value}
+consul-operator-delete = Consul：删除 {$key}

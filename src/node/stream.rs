@@ -300,6 +300,8 @@ impl<P: Process> World<P> {
                 while c.unacked.front().is_some_and(|(first, _)| *first < n) {
                     c.unacked.pop_front();
                 }
+                // Only progress moves the time of the next retransmission.
+                let moved = c.unacked.len() != before || c.unacked.is_empty();
                 if c.unacked.len() != before {
                     let stalled = c.retries > 0;
                     c.retries = 0;
@@ -309,12 +311,15 @@ impl<P: Process> World<P> {
                         self.resend_all(host, id, s);
                     }
                 }
-                self.rearm(host, id, s);
+                if moved {
+                    self.rearm(host, id, s);
+                }
                 self.reap(host, id, s);
             }
             Segment::Data(n, msg) => {
                 self.established(host, id, s);
                 let Some(c) = self.conn_mut(host, id) else { return };
+                let idle = c.unacked.is_empty();
                 let fresh = n == c.recv_next;
                 if fresh {
                     c.recv_next += 1;
@@ -327,11 +332,13 @@ impl<P: Process> World<P> {
                     // A segment that overtook another waits for it.
                     c.ahead.push((n, msg));
                     self.put(host, id, Segment::Ack(ack), s);
-                    self.rearm(host, id, s);
                     return;
                 }
                 self.put(host, id, Segment::Ack(ack), s);
-                self.rearm(host, id, s);
+                // What the peer sends does not put off a retransmission, only a keepalive.
+                if idle {
+                    self.rearm(host, id, s);
+                }
                 if fresh {
                     self.deliver(host, id, owner, msg, s);
                     for n in n + 1..ack {

@@ -37,8 +37,12 @@ pub enum Msg {
     },
     /// etcd.
     Etcd(Box<etcd::msg::Msg>),
+    /// Between members of etcd: heartbeats are many, and small enough to lie here.
+    EtcdRaft(raft::Message<etcd::msg::Command>),
     /// Consul.
     Consul(Box<consul::msg::Msg>),
+    /// Between Consul's servers.
+    ConsulRaft(raft::Message<consul::msg::Command>),
     /// HTTP: health checks, REST interfaces.
     Http(http::Http),
     /// A database session.
@@ -57,7 +61,9 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Request { .. } => ("request", 0),
         Msg::Response { .. } => ("answer", 0),
         Msg::Etcd(_) => ("etcd", 0),
-        Msg::Consul(_) => ("Consul", 0),
+        Msg::EtcdRaft(_) => ("etcd Raft", 0),
+        Msg::Consul(m) => (if matches!(**m, consul::msg::Msg::Gossip(..)) { "gossip" } else { "Consul" }, 0),
+        Msg::ConsulRaft(_) => ("Consul Raft", 0),
         Msg::Http(http::Http::Request(..)) => ("HTTP request", 0),
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
         Msg::Sql(Sql::Startup { .. } | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
@@ -172,13 +178,31 @@ impl Process for Daemon {
             Note::Vrrp as fn(vrrp::note::Note) -> Note,
         );
         let etcd = (
-            (|m| if let Msg::Etcd(m) = m { Some(*m) } else { None }) as fn(Msg) -> Option<etcd::msg::Msg>,
-            (|m| Msg::Etcd(Box::new(m))) as fn(etcd::msg::Msg) -> Msg,
+            (|m| match m {
+                Msg::Etcd(m) => Some(*m),
+                Msg::EtcdRaft(m) => Some(etcd::msg::Msg::Raft(m)),
+                _ => None,
+            }) as fn(Msg) -> Option<etcd::msg::Msg>,
+            (|m| match m {
+                etcd::msg::Msg::Raft(m) => Msg::EtcdRaft(m),
+                m => Msg::Etcd(Box::new(m)),
+            }) as fn(etcd::msg::Msg) -> Msg,
             Note::Etcd as fn(etcd::note::Note) -> Note,
         );
         let consul = (
-            (|m| if let Msg::Consul(m) = m { Some(*m) } else { None }) as fn(Msg) -> Option<consul::msg::Msg>,
-            (|m| Msg::Consul(Box::new(m))) as fn(consul::msg::Msg) -> Msg,
+            (|m| match m {
+                Msg::Consul(m) => Some(*m),
+                Msg::ConsulRaft(m) => Some(consul::msg::Msg::Raft(m)),
+                Msg::Dns(m) => Some(consul::msg::Msg::Dns(*m)),
+                Msg::Http(m) => Some(consul::msg::Msg::Http(m)),
+                _ => None,
+            }) as fn(Msg) -> Option<consul::msg::Msg>,
+            (|m| match m {
+                consul::msg::Msg::Raft(m) => Msg::ConsulRaft(m),
+                consul::msg::Msg::Dns(m) => Msg::Dns(Box::new(m)),
+                consul::msg::Msg::Http(m) => Msg::Http(m),
+                m => Msg::Consul(Box::new(m)),
+            }) as fn(consul::msg::Msg) -> Msg,
             Note::Consul as fn(consul::note::Note) -> Note,
         );
         match self {

@@ -274,7 +274,9 @@ pub fn plain(text: &str, root: &Node) -> Plain {
 fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
     match &node.kind {
         Kind::Struct(tag, args) => {
-            let names = positional(tag);
+            // `Pause("60ms")` is the pace of an application; the fault has two arguments.
+            let pace = tag == "Pause" && args.len() == 1;
+            let names = if pace { &[] } else { positional(tag) };
             for (i, arg) in args.iter().enumerate() {
                 let name = arg.name.as_deref().or(names.get(i).copied());
                 let host = matches!(name, Some("target" | "from" | "to"))

@@ -1,7 +1,10 @@
 //! What Consul's clients, agents and servers say.
 
+use super::serf::Gossip;
 use crate::engine::{Span, Time};
 use crate::net::addr::{Endpoint, Ip};
+use crate::proto::dns::msg::Dns;
+use crate::proto::http::Http;
 use crate::proto::raft;
 use std::sync::Arc;
 
@@ -126,6 +129,16 @@ pub enum Request {
     ServiceRegister(Arc<Service>),
     /// `PUT /v1/agent/service/deregister/ID`.
     ServiceDeregister(Text),
+    /// An agent asks for the addresses of a name, for its DNS interface; any server answers.
+    Lookup(Text),
+    /// An agent tells of a service of its node and whether its check passes; `None`: it is gone.
+    Catalog(NodeId, Text, Option<(Arc<Service>, bool)>),
+    /// The leader writes down what the gossip says of a node: alive or failed.
+    Health(NodeId, bool),
+    /// The leader takes a node out that has left.
+    NodeGone(NodeId),
+    /// `consul operator raft transfer-leader`.
+    MoveLeader(raft::Member),
 }
 /// Why a request failed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -138,6 +151,10 @@ pub enum Error {
     NotFound,
     /// 500: the session's time is below `session_ttl_min` or above a day.
     InvalidTtl,
+    /// 500 "Missing node registration".
+    MissingNode,
+    /// 500: a check that the session is to hang on is missing or critical.
+    CheckCritical,
     /// 500: no server answers the agent.
     NoServers,
 }
@@ -153,6 +170,8 @@ pub enum Reply {
         /// `session_ttl_min`.
         session_ttl_min: Span,
     },
+    /// The addresses of a name.
+    Addresses(Arc<[Ip]>),
     /// It failed.
     Failed(Error),
 }
@@ -177,4 +196,10 @@ pub enum Msg {
     Request(u32, Arc<Request>),
     /// The answer.
     Reply(u32, Reply),
+    /// Between agents, on the LAN.
+    Gossip(NodeId, Gossip),
+    /// DNS, on the agents' own port.
+    Dns(Dns),
+    /// Health checks of services.
+    Http(Http),
 }

@@ -105,6 +105,18 @@ impl Postmaster {
             }
         }
     }
+    /// After so much WAL a checkpoint begins, so that `max_wal_size` is not exceeded before it ends.
+    fn enough_wal(&self) -> u128 {
+        let whole = 1_000_000_000u128;
+        let target = u128::from(self.setup.config.checkpoint_completion_target.ppb);
+        u128::from(self.setup.config.max_wal_size.0) * whole / (whole + target)
+    }
+    /// Whether a standby's restartpoint is due.
+    pub(super) fn restartpoint_due(&self, ctx: &Cx<'_>) -> bool {
+        let data = &ctx.files.pg;
+        ctx.now >= self.checkpointer.started + self.setup.config.checkpoint_timeout
+            || u128::from(data.flushed.since(data.control.checkpoint.redo)) >= self.enough_wal()
+    }
     /// WAL has been inserted: whether there is so much that a checkpoint must begin, or end.
     pub(super) fn wal_grew(&mut self, ctx: &mut Cx<'_>) {
         if self.phase != Phase::Primary || self.stop.is_some() {
@@ -112,7 +124,7 @@ impl Postmaster {
         }
         let target = self.setup.config.checkpoint_completion_target.ppb;
         let whole = 1_000_000_000u128;
-        let trigger = u128::from(self.setup.config.max_wal_size.0) * whole / (whole + u128::from(target));
+        let trigger = self.enough_wal();
         match self.checkpointer.running {
             None => {
                 let redo = ctx.files.pg.control.checkpoint.redo;
@@ -139,6 +151,10 @@ impl Postmaster {
         let lost = data.recycle(c.redo);
         for slot in lost {
             Self::tell(ctx, Note::SlotInvalidated { slot });
+        }
+        if self.checkpointer.running.is_some() {
+            // Somebody asked for another one meanwhile.
+            return;
         }
         for (conn, query) in std::mem::take(&mut self.checkpointer.waiting) {
             self.answer(conn, Sql::Done(query, Answer::Done), ctx);

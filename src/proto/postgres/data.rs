@@ -184,7 +184,8 @@ pub struct DataDir {
     pub(super) unconfirmed: Vec<(WriteId, Lsn)>,
     /// A crash took positions that had been given away: the WAL goes on on a new branch.
     pub(super) torn: bool,
-    /// Branches that this host began.
+    /// The host, and the branches that it began.
+    pub(super) host: u16,
     pub(super) branches: u16,
 }
 
@@ -216,6 +217,7 @@ impl Default for DataDir {
             newest_timeline: 1,
             unconfirmed: Vec::new(),
             torn: false,
+            host: 0,
             branches: 0,
         }
     }
@@ -252,12 +254,20 @@ impl DataDir {
             slot.active = false;
         }
     }
-    /// A new branch for the WAL from `start` on.
-    pub(super) fn branch_off(&mut self, timeline: u32, start: Lsn, host: u16) -> History {
+    /// A new branch for the WAL that comes next.
+    pub(super) fn branch_off(&mut self, timeline: u32) {
         self.branches += 1;
-        let branch = Branch(u32::from(host) << 16 | u32::from(self.branches));
+        let branch = Branch((u32::from(self.host) << 16) | u32::from(self.branches));
         self.torn = false;
-        self.control.history.then(timeline, branch, start)
+        self.control.history = self.control.history.then(timeline, branch, self.end);
+    }
+    /// Writing goes on without a promotion: on the same timeline, but on a new branch if others may write, or have written, on this one.
+    pub(super) fn go_on_writing(&mut self) {
+        let last = self.control.history.branch();
+        let mine = last.0 >> 16 == u32::from(self.host) && last != Branch(0);
+        if self.torn || !mine {
+            self.branch_off(self.control.history.timeline());
+        }
     }
     /// Takes note of a checkpoint.
     pub(super) fn add_checkpoint(&mut self, c: Checkpoint) {

@@ -147,7 +147,7 @@ pub enum Note {
 }
 
 fn mb(bytes: u64) -> String {
-    format!("{}.{} MB", bytes >> 20, (bytes & 0xF_FFFF) * 10 >> 20)
+    format!("{}.{} MB", bytes >> 20, ((bytes & 0xF_FFFF) * 10) >> 20)
 }
 
 impl Refusal {

@@ -227,6 +227,7 @@ impl Postmaster {
 
     fn start(&mut self, ctx: &mut Cx<'_>) {
         ctx.files.pg.postmaster = Some(ctx.me);
+        ctx.files.pg.host = ctx.host.0;
         self.since = ctx.now;
         self.phase = Phase::Launching;
         self.names = ctx.files.pg.conf.synchronous_standby_names.clone();
@@ -253,7 +254,12 @@ impl Postmaster {
         if standby && config.hot_standby && data.control.max_connections > config.max_connections {
             return Self::fails_to_start("pg-max-connections", ctx);
         }
-        let crashed = !data.clean();
+        // A standby's directory without `standby.signal` becomes a primary's, on the same timeline: nothing keeps an operator from it.
+        let crashed = match data.control.state {
+            DbState::ShutDown => false,
+            DbState::ShutDownInRecovery => !standby,
+            _ => true,
+        };
         let was_primary = matches!(
             data.control.state,
             DbState::InProduction | DbState::InCrashRecovery | DbState::ShuttingDown
@@ -270,10 +276,10 @@ impl Postmaster {
         let config = &self.setup.config;
         let consistent = if was_primary { end } else { ctx.files.pg.control.min_recovery.min(end) };
         if standby {
-            ctx.files.pg.control.state = DbState::InArchiveRecovery;
-            if was_primary {
-                ctx.files.pg.control.min_recovery = end;
-            }
+            let control = &mut ctx.files.pg.control;
+            control.state = DbState::InArchiveRecovery;
+            let least = if was_primary { end } else { control.checkpoint.redo };
+            control.min_recovery = control.min_recovery.max(least);
         } else if crashed {
             ctx.files.pg.control.state = DbState::InCrashRecovery;
         }
@@ -282,7 +288,7 @@ impl Postmaster {
         let took = span_of(until.since(from), config.recovery_rate.0);
         self.phase = Phase::Recovering(standby);
         self.replay = Replay::new(until, end, config.replay_rate.0);
-        if crashed || (standby && until > from) {
+        if crashed && !standby || took > Span::ms(1) {
             Self::tell(ctx, Note::Recovery { bytes: until.since(from), takes: took, standby });
         }
         if !standby && crashed {
@@ -299,16 +305,13 @@ impl Postmaster {
         if self.phase == Phase::Recovering(true) {
             self.become_standby(ctx);
         } else if ctx.files.pg.clean() {
+            ctx.files.pg.go_on_writing();
             self.begin_writing(ctx);
             let timeline = ctx.files.pg.control.history.timeline();
             self.become_primary(Opened::Started { timeline }, ctx);
         } else {
-            let data = &mut ctx.files.pg;
-            let timeline = data.control.history.timeline();
-            let end = data.end;
-            if data.torn {
-                data.control.history = data.branch_off(timeline, end, ctx.host.0);
-            }
+            ctx.files.pg.go_on_writing();
+            let timeline = ctx.files.pg.control.history.timeline();
             self.begin_writing(ctx);
             let lsn = self.wal.insert;
             let record = self.append(CHECKPOINT_RECORD, ctx);
@@ -410,7 +413,7 @@ impl Postmaster {
         let data = &mut ctx.files.pg;
         data.newest_timeline = data.newest_timeline.max(from) + 1;
         let timeline = data.newest_timeline;
-        data.control.history = data.branch_off(timeline, backlog_end, ctx.host.0);
+        data.branch_off(timeline);
         data.promote_signal = false;
         data.conf.standby_signal = false;
         // Who followed this standby is told that the timeline is over.

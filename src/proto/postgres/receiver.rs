@@ -115,11 +115,8 @@ impl Postmaster {
         if let Some(conn) = self.receiver.conn() {
             ctx.act(Action::Close(conn));
         }
-        // It writes what it has before it ends.
-        if let Some((to, _)) = self.receiver.pending.take() {
-            let data = &mut ctx.files.pg;
-            data.end = data.end.max(to);
-        }
+        // What it has written is flushed; what it has not read yet is lost.
+        self.receiver.pending = None;
         self.receiver.link = Link::Off;
         self.receiver.upstream = None;
         ctx.cancel_timer(T_RECEIVER);
@@ -223,7 +220,8 @@ impl Postmaster {
             Wal::Data(data) => self.received(&data, ctx),
             Wal::Keepalive(end, ask) => {
                 self.receiver.latest_end = end;
-                if ask {
+                // In the middle of a flush it reads this only afterwards, when it replies anyway.
+                if ask && self.receiver.syncing.is_none() {
                     self.tell_status(false, ctx);
                 }
             }
@@ -353,6 +351,10 @@ impl Postmaster {
             Link::Streaming(_) => {}
             _ => return,
         }
+        if self.receiver.syncing.is_some() {
+            // It cannot look at the time before the flush is over.
+            return ctx.set_timer(T_RECEIVER, Span::ms(100));
+        }
         let config = &self.setup.config;
         let (timeout, interval) = (config.wal_receiver_timeout, config.wal_receiver_status_interval);
         if !timeout.is_zero() && ctx.now >= self.receiver.last_recv + timeout {
@@ -371,7 +373,7 @@ impl Postmaster {
         if !interval.is_zero() && ctx.now >= self.receiver.last_sent + interval {
             self.tell_status(false, ctx);
         }
-        if ctx.now >= self.checkpointer.started + self.setup.config.checkpoint_timeout {
+        if self.restartpoint_due(ctx) {
             self.restartpoint(ctx);
         }
         self.arm_receiver(ctx);

@@ -102,6 +102,7 @@ impl DataDir {
             system_id,
             conf: self.conf.clone(),
             physics: self.physics.clone(),
+            host: self.host,
             branches: self.branches,
             ..DataDir::default()
         };
@@ -153,6 +154,7 @@ impl DataDir {
             return Span::ZERO;
         }
         let takes = self.recovery_takes();
+        self.go_on_writing();
         let redo = self.end;
         self.end = self.end.plus(CHECKPOINT_RECORD);
         self.flushed = self.end;

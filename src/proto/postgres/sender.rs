@@ -216,8 +216,9 @@ impl Postmaster {
     fn deliver(&self, i: usize, from: Lsn, to: Lsn, ctx: &mut Cx<'_>) {
         let Some(s) = self.senders.get(i) else { return };
         let level = self.setup.config.synchronous_commit;
-        let within = |c: &&Checkpoint| c.end > from && c.end <= to;
-        let checkpoint = ctx.files.pg.checkpoints.iter().rev().find(within).copied();
+        let since = |c: &&Checkpoint| c.end > from;
+        let recent = ctx.files.pg.checkpoints.iter().rev().take_while(since);
+        let checkpoint = recent.into_iter().find(|c| c.end <= to).copied();
         let data = Data {
             from,
             to,

@@ -205,7 +205,8 @@ impl Postmaster {
             s.ending = true;
             let (conn, busy) = (s.conn, s.busy);
             let flushing = self.wal.commits.iter().any(|c| c.conn == conn);
-            if !flushing && !(busy && self.cut_wait_of(conn, ctx)) {
+            let over = flushing || (busy && self.cut_wait_of(conn, ctx));
+            if !over {
                 self.checkpointer.forget(conn);
                 self.end_session(conn, ctx);
             }

@@ -59,6 +59,7 @@ impl Postmaster {
         let end = ctx.files.pg.end;
         self.wal = Writer { insert: end, written: end, flush: end, visible: end, ..Writer::default() };
         self.wal.asynchronous = end;
+        self.wal.commit_time = ctx.wall_clock;
     }
     /// Inserts so many bytes, in whole words of 8. Returns where they end.
     pub(super) fn append(&mut self, bytes: u64, ctx: &mut Cx<'_>) -> Lsn {

@@ -139,6 +139,10 @@ impl<C: Clone> Raft<C> {
     pub fn commit(&self) -> u32 {
         self.commit
     }
+    /// The index of its last entry.
+    pub fn last_index(&self) -> u32 {
+        self.hard.log.len() as u32
+    }
     /// The members, itself included.
     pub fn members(&self) -> impl Iterator<Item = Member> + use<C> {
         (0..self.peers.len() as u8).map(Member)

@@ -6,7 +6,7 @@ use crate::node::process::Pid;
 use crate::proto::Daemon;
 use crate::proto::patroni::process::{Dcs, Setup};
 use crate::proto::patroni::{Agent, Patroni};
-use crate::proto::postgres::data::{Conninfo, DbState};
+use crate::proto::postgres::data::{Conninfo, DbState, Slot};
 use crate::proto::postgres::{Postgres, Postmaster};
 use crate::proto::{consul, etcd};
 use crate::scenario::types::Runs;
@@ -35,6 +35,15 @@ pub(super) fn postgres(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, conf
         return;
     }
     data.conf.synchronous_standby_names = config.synchronous_standby_names.parse().unwrap_or_default();
+    // The slots that its standbys will use exist.
+    for runs in plan.stack.hosts.values().flat_map(|h| &h.runs) {
+        if let Runs::Postgres(other) = runs
+            && other.primary_conninfo.as_deref() == Some(site.host)
+            && let Some(slot) = &other.primary_slot_name
+        {
+            data.slots.insert(slot.as_str().into(), Slot::default());
+        }
+    }
     if let Some(upstream) = &config.primary_conninfo {
         let slot = config.primary_slot_name.as_deref().map(Into::into);
         data.conf.primary_conninfo = Some(Conninfo { ip: plan.ip(upstream), application_name: None, slot });
