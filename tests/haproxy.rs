@@ -1580,3 +1580,110 @@ mod pair {
         }
     }
 }
+
+// ---- in front of Patroni ------------------------------------------------------------------------------------------------
+
+/// B6 of the specification with real databases: what Patroni does and what HAProxy makes of it.
+mod behind {
+    use super::{EPS, MS, Span, Time, spread};
+    use firedrill::node::log::{Level, What};
+    use firedrill::proto::Note;
+    use firedrill::proto::haproxy::note::Note as Hap;
+    use firedrill::scenario::load::load;
+    use firedrill::trace::run::{Run, run};
+
+    /// The measured topology: three databases, each with Patroni and a member of etcd, a proxy, a writer.
+    const STACK: &str = r#"Stack(about: "Patroni behind HAProxy", networks: { "lan": (subnet: "10.0.0.0/24") }, hosts: {
+        "db1": (runs: [Etcd(), Postgres(), Patroni()]),
+        "db2": (runs: [Etcd(), Postgres(), Patroni()]),
+        "db3": (runs: [Etcd(), Postgres(), Patroni()]),
+        "hap": (runs: [HAProxy(patroni: true)]),
+        "user": (runs: [Application(connect: "hap:5000", writes: Pause("60ms"), connect_timeout: "2s", statement_timeout: "2s",
+            start_after: "40s")]),
+    })"#;
+
+    fn play(seed: u64, faults: &str) -> Run {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("stack.ron"), STACK).unwrap();
+        let file = dir.path().join("drill.ron");
+        let text =
+            format!(r#"Drill(about: "a test", stack: "stack.ron", until: "180s", faults: [{faults}])"#);
+        std::fs::write(&file, text).unwrap();
+        match load(file.to_str().unwrap(), &[], None) {
+            Ok(l) => run(&l.stack, &l.drill, seed, Level::Story, true),
+            Err(r) => panic!("{}", r.iter().map(|r| r.render(false)).collect::<String>()),
+        }
+    }
+    /// When Patroni took the leader key, and where, from a time on.
+    fn elected(r: &Run, after: Time) -> Option<(Time, String)> {
+        let patroni = |m: &&firedrill::trace::marks::Mark| {
+            m.kind == "leader_elected"
+                && m.at >= after
+                && m.pid.is_some_and(|p| r.processes[p.0 as usize] == "patroni")
+        };
+        r.marks.iter().find(patroni).map(|m| (m.at, r.host(m.host).to_owned()))
+    }
+    fn went(r: &Run, up: bool, server: &str, after: Time) -> Option<Time> {
+        let hit = |n: &Hap| match n {
+            Hap::Down { section, server: s, .. } => !up && &**section == "primary" && &**s == server,
+            Hap::Up { section, server: s, .. } => up && &**section == "primary" && &**s == server,
+            _ => false,
+        };
+        r.log.iter().find_map(|e| match &e.what {
+            What::Note(Note::HAProxy(n)) if e.at >= after && hit(n) => Some(e.at),
+            _ => None,
+        })
+    }
+    /// A run in which something happens to the primary, at a phase of its own; the primary's name.
+    fn hit(seed: u64, fault: &str) -> (Run, String, Time) {
+        let (_, primary) = elected(&play(seed, ""), Time::ZERO).expect("a primary");
+        let at = 80_000 + seed * 618 % 10_000;
+        let r = play(seed, &format!(r#"At("{at}ms", {})"#, fault.replace("PRIMARY", &primary)));
+        (r, primary, Time(at * MS))
+    }
+
+    #[test]
+    fn the_host_of_the_primary_loses_its_power() {
+        let (mut down, mut up) = (Vec::new(), Vec::new());
+        for seed in 1..=40 {
+            let (r, old, t) = hit(seed, r#"PowerOff("PRIMARY")"#);
+            down.push(went(&r, false, &old, t).expect("the old one is down").since(t));
+            let (lock, new) = elected(&r, t).expect("a new primary");
+            let ready = went(&r, true, &new, lock).expect("the new one is up");
+            up.push(ready.since(lock));
+            // New sessions work with the first UP: each try before was closed at once.
+            let outage = r.outages(true).into_iter().max_by_key(|o| o.length()).expect("an outage");
+            assert!(
+                outage.over && outage.to >= ready && outage.to.since(ready) < Span::ms(250),
+                "{outage:?}"
+            );
+        }
+        spread("old down", &down, 15_000, 18_000);
+        spread("new up after the lock", &up, 3_000, 6_000);
+    }
+
+    #[test]
+    fn patroni_alone_is_killed_and_the_healthy_primary_is_cut_off() {
+        let mut down = Vec::new();
+        for seed in 1..=40 {
+            let (r, old, t) = hit(seed, r#"Kill("PRIMARY", "patroni")"#);
+            let gone = went(&r, false, &old, t).expect("the old one is down");
+            down.push(gone.since(t));
+            let (lock, _) = elected(&r, t).expect("a new primary");
+            assert!(lock.since(gone) > Span::secs(10), "the proxy is first, by far");
+            let first = r.outages(true).into_iter().find(|o| o.from >= t).expect("an outage").from;
+            assert!(first.since(gone).0.max(gone.since(first).0) < 2_100 * MS, "from then on clients fail");
+        }
+        spread("old down", &down, 6_000, 9_000);
+    }
+
+    #[test]
+    fn the_database_alone_is_killed_and_the_proxy_never_notices() {
+        for seed in 1..=20 {
+            let (r, old, t) = hit(seed, r#"Kill("PRIMARY", "postgres")"#);
+            assert_eq!(went(&r, false, &old, t), None, "seed {seed}");
+            let outage = r.outages(true).into_iter().find(|o| o.from >= t - Span(EPS)).expect("an outage");
+            assert!(outage.over && outage.length() < Span::secs(25), "{outage:?}");
+        }
+    }
+}
