@@ -718,6 +718,39 @@ fn hap_10_a_full_server_queues_for_the_timeout_and_a_free_place_goes_to_the_olde
 }
 
 #[test]
+fn hap_10_a_full_queue_sends_to_the_common_one_and_a_frontend_has_its_own_maxconn() {
+    // Two servers by address: the client's own is full, and so is its queue; the third waits for either.
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", timeout_queue: "30s", balance: Source,
+        default_server: (maxconn: 1, maxqueue: 1), server: [(address: "db1:5432"), (address: "db2:5432")]) })"#;
+    let mine = 1 + (ip(CLIENT as u16).0 % 2) as u16;
+    let calls = vec![vec![
+        call(at(10_000), 5000),
+        call(at(10_100), 5000),
+        call(at(10_200), 5000),
+        call(at(10_300), 5000),
+    ]];
+    // Another client comes and goes at the other server.
+    let other = vec![call(at(12_000), 5000).close(at(1_000))];
+    let r = Run::new(1, config, &[calls[0].clone(), other], &[]).to(Span::secs(30));
+    let hosts: Vec<Option<u16>> = r.calls(0).iter().map(|c| c.answers.first().map(|a| a.1.0)).collect();
+    assert_eq!(hosts, [Some(mine), None, Some(3 - mine), None]);
+    near("when the other is free", Span(r.calls(0)[2].answers[0].0.0 - 13_000 * MS), 0, 5);
+    // The frontend's own limit: the third is held back by the kernel, another frontend is not.
+    let config = r#"(listen: { "x": (bind: 5000, maxconn: 2, timeout_connect: "4s", server: [(address: "db1:5432")]),
+        "y": (bind: 5001, timeout_connect: "4s", server: [(address: "db1:5432")]) })"#;
+    let calls = vec![vec![
+        call(at(10_000), 5000),
+        call(at(10_100), 5000),
+        call(at(10_200), 5000),
+        call(at(10_300), 5001),
+    ]];
+    let r = Run::new(1, config, &calls, &[]).to(Span::secs(30));
+    let served: Vec<bool> = r.calls(0).iter().map(|c| !c.answers.is_empty()).collect();
+    assert_eq!(served, [true, true, false, true]);
+    assert!(r.calls(0)[2].connected.is_some());
+}
+
+#[test]
 fn hap_11_without_shutdown_sessions_a_session_survives_the_server() {
     let keep = ONE.replace("on_marked_down: ShutdownSessions, ", "");
     for seed in 1..=20 {
@@ -1358,6 +1391,7 @@ fn mistakes_have_their_sentences() {
         (one(r#"address: "app1:80", port: 0"#), "", vec!["a port goes from 1 to 65535"]),
         (one(r#"address: "app1:80", fall: 0, rise: 0"#), "", vec!["fall is 1 or more", "rise is 1 or more"]),
         (one(r#"address: "app1:80", inter: "0s""#), "", vec!["inter is 1ms or more"]),
+        (one(r#"address: "app1:80", inter: "30d""#), "", vec!["inter is at most 24.8 days"]),
         (one(r#"address: "app1:80", weight: 300"#), "", vec!["a weight goes from 0 to 256"]),
         (one(r#"address: "app1:80", agent_check: true"#), "", vec!["an agent needs a port"]),
         (one(r#"address: "app1:80", maxqueue: 5"#), "", vec!["without `maxconn` nobody waits"]),
