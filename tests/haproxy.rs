@@ -543,7 +543,7 @@ fn hap_03_a_frozen_server_costs_five_seconds_a_check_until_its_accept_queue_is_f
     let mut all = Vec::new();
     for seed in 1..=SEEDS {
         let t = phase(seed);
-        let mut r = Run::new(seed, PATRONI, &[monitor.clone()], &[(t, Do::Pause(rest(1)))]);
+        let mut r = Run::new(seed, PATRONI, std::slice::from_ref(&monitor), &[(t, Do::Pause(rest(1)))]);
         if let Node::Client { to, .. } = &mut r.0.model.world.procs[10].logic {
             *to = ip(1);
         }
@@ -563,7 +563,7 @@ fn hap_03_a_frozen_server_costs_five_seconds_a_check_until_its_accept_queue_is_f
         let mut r = Run::new(
             seed,
             ONE,
-            &[flood.clone()],
+            std::slice::from_ref(&flood),
             &[(at(28_900), Do::Pause(rest(1))), (at(28_950), Do::Heal)],
         );
         if let Node::Client { to, .. } = &mut r.0.model.world.procs[10].logic {
@@ -723,15 +723,10 @@ fn hap_10_a_full_queue_sends_to_the_common_one_and_a_frontend_has_its_own_maxcon
     let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", timeout_queue: "30s", balance: Source,
         default_server: (maxconn: 1, maxqueue: 1), server: [(address: "db1:5432"), (address: "db2:5432")]) })"#;
     let mine = 1 + (ip(CLIENT as u16).0 % 2) as u16;
-    let calls = vec![vec![
-        call(at(10_000), 5000),
-        call(at(10_100), 5000),
-        call(at(10_200), 5000),
-        call(at(10_300), 5000),
-    ]];
+    let first: Vec<Call> = (0..4).map(|i| call(at(10_000 + 100 * i), 5000)).collect();
     // Another client comes and goes at the other server.
     let other = vec![call(at(12_000), 5000).close(at(1_000))];
-    let r = Run::new(1, config, &[calls[0].clone(), other], &[]).to(Span::secs(30));
+    let r = Run::new(1, config, &[first, other], &[]).to(Span::secs(30));
     let hosts: Vec<Option<u16>> = r.calls(0).iter().map(|c| c.answers.first().map(|a| a.1.0)).collect();
     assert_eq!(hosts, [Some(mine), None, Some(3 - mine), None]);
     near("when the other is free", Span(r.calls(0)[2].answers[0].0.0 - 13_000 * MS), 0, 5);
