@@ -543,7 +543,7 @@ fn hap_03_a_frozen_server_costs_five_seconds_a_check_until_its_accept_queue_is_f
     let mut all = Vec::new();
     for seed in 1..=SEEDS {
         let t = phase(seed);
-        let mut r = Run::new(seed, PATRONI, &[monitor.clone()], &[(t, Do::Pause(rest(1)))]);
+        let mut r = Run::new(seed, PATRONI, std::slice::from_ref(&monitor), &[(t, Do::Pause(rest(1)))]);
         if let Node::Client { to, .. } = &mut r.0.model.world.procs[10].logic {
             *to = ip(1);
         }
@@ -563,7 +563,7 @@ fn hap_03_a_frozen_server_costs_five_seconds_a_check_until_its_accept_queue_is_f
         let mut r = Run::new(
             seed,
             ONE,
-            &[flood.clone()],
+            std::slice::from_ref(&flood),
             &[(at(28_900), Do::Pause(rest(1))), (at(28_950), Do::Heal)],
         );
         if let Node::Client { to, .. } = &mut r.0.model.world.procs[10].logic {
@@ -715,6 +715,34 @@ fn hap_10_a_full_server_queues_for_the_timeout_and_a_free_place_goes_to_the_olde
     let calls = vec![(0..3).map(|i| call(at(10_000 + i), 5000)).collect()];
     let r = Run::new(1, &own, &calls, &[]).to(Span::secs(40));
     near("timeout queue", r.calls(0)[2].took(), 1_000, 5);
+}
+
+#[test]
+fn hap_10_a_full_queue_sends_to_the_common_one_and_a_frontend_has_its_own_maxconn() {
+    // Two servers by address: the client's own is full, and so is its queue; the third waits for either.
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", timeout_queue: "30s", balance: Source,
+        default_server: (maxconn: 1, maxqueue: 1), server: [(address: "db1:5432"), (address: "db2:5432")]) })"#;
+    let mine = 1 + (ip(CLIENT as u16).0 % 2) as u16;
+    let first: Vec<Call> = (0..4).map(|i| call(at(10_000 + 100 * i), 5000)).collect();
+    // Another client comes and goes at the other server.
+    let other = vec![call(at(12_000), 5000).close(at(1_000))];
+    let r = Run::new(1, config, &[first, other], &[]).to(Span::secs(30));
+    let hosts: Vec<Option<u16>> = r.calls(0).iter().map(|c| c.answers.first().map(|a| a.1.0)).collect();
+    assert_eq!(hosts, [Some(mine), None, Some(3 - mine), None]);
+    near("when the other is free", Span(r.calls(0)[2].answers[0].0.0 - 13_000 * MS), 0, 5);
+    // The frontend's own limit: the third is held back by the kernel, another frontend is not.
+    let config = r#"(listen: { "x": (bind: 5000, maxconn: 2, timeout_connect: "4s", server: [(address: "db1:5432")]),
+        "y": (bind: 5001, timeout_connect: "4s", server: [(address: "db1:5432")]) })"#;
+    let calls = vec![vec![
+        call(at(10_000), 5000),
+        call(at(10_100), 5000),
+        call(at(10_200), 5000),
+        call(at(10_300), 5001),
+    ]];
+    let r = Run::new(1, config, &calls, &[]).to(Span::secs(30));
+    let served: Vec<bool> = r.calls(0).iter().map(|c| !c.answers.is_empty()).collect();
+    assert_eq!(served, [true, true, false, true]);
+    assert!(r.calls(0)[2].connected.is_some());
 }
 
 #[test]
@@ -1358,6 +1386,7 @@ fn mistakes_have_their_sentences() {
         (one(r#"address: "app1:80", port: 0"#), "", vec!["a port goes from 1 to 65535"]),
         (one(r#"address: "app1:80", fall: 0, rise: 0"#), "", vec!["fall is 1 or more", "rise is 1 or more"]),
         (one(r#"address: "app1:80", inter: "0s""#), "", vec!["inter is 1ms or more"]),
+        (one(r#"address: "app1:80", inter: "30d""#), "", vec!["inter is at most 24.8 days"]),
         (one(r#"address: "app1:80", weight: 300"#), "", vec!["a weight goes from 0 to 256"]),
         (one(r#"address: "app1:80", agent_check: true"#), "", vec!["an agent needs a port"]),
         (one(r#"address: "app1:80", maxqueue: 5"#), "", vec!["without `maxconn` nobody waits"]),
@@ -1577,6 +1606,113 @@ mod pair {
             assert!(gone.since(fault(&r, 2)) <= Span::ms(1_020));
             // Two proxies at work do no harm: both ask the same servers.
             assert!(r.marks.iter().all(|m| m.kind != "backend_down"));
+        }
+    }
+}
+
+// ---- in front of Patroni ------------------------------------------------------------------------------------------------
+
+/// B6 of the specification with real databases: what Patroni does and what HAProxy makes of it.
+mod behind {
+    use super::{EPS, MS, Span, Time, spread};
+    use firedrill::node::log::{Level, What};
+    use firedrill::proto::Note;
+    use firedrill::proto::haproxy::note::Note as Hap;
+    use firedrill::scenario::load::load;
+    use firedrill::trace::run::{Run, run};
+
+    /// The measured topology: three databases, each with Patroni and a member of etcd, a proxy, a writer.
+    const STACK: &str = r#"Stack(about: "Patroni behind HAProxy", networks: { "lan": (subnet: "10.0.0.0/24") }, hosts: {
+        "db1": (runs: [Etcd(), Postgres(), Patroni()]),
+        "db2": (runs: [Etcd(), Postgres(), Patroni()]),
+        "db3": (runs: [Etcd(), Postgres(), Patroni()]),
+        "hap": (runs: [HAProxy(patroni: true)]),
+        "user": (runs: [Application(connect: "hap:5000", writes: Pause("60ms"), connect_timeout: "2s", statement_timeout: "2s",
+            start_after: "40s")]),
+    })"#;
+
+    fn play(seed: u64, faults: &str) -> Run {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("stack.ron"), STACK).unwrap();
+        let file = dir.path().join("drill.ron");
+        let text =
+            format!(r#"Drill(about: "a test", stack: "stack.ron", until: "180s", faults: [{faults}])"#);
+        std::fs::write(&file, text).unwrap();
+        match load(file.to_str().unwrap(), &[], None) {
+            Ok(l) => run(&l.stack, &l.drill, seed, Level::Story, true),
+            Err(r) => panic!("{}", r.iter().map(|r| r.render(false)).collect::<String>()),
+        }
+    }
+    /// When Patroni took the leader key, and where, from a time on.
+    fn elected(r: &Run, after: Time) -> Option<(Time, String)> {
+        let patroni = |m: &&firedrill::trace::marks::Mark| {
+            m.kind == "leader_elected"
+                && m.at >= after
+                && m.pid.is_some_and(|p| r.processes[p.0 as usize] == "patroni")
+        };
+        r.marks.iter().find(patroni).map(|m| (m.at, r.host(m.host).to_owned()))
+    }
+    fn went(r: &Run, up: bool, server: &str, after: Time) -> Option<Time> {
+        let hit = |n: &Hap| match n {
+            Hap::Down { section, server: s, .. } => !up && &**section == "primary" && &**s == server,
+            Hap::Up { section, server: s, .. } => up && &**section == "primary" && &**s == server,
+            _ => false,
+        };
+        r.log.iter().find_map(|e| match &e.what {
+            What::Note(Note::HAProxy(n)) if e.at >= after && hit(n) => Some(e.at),
+            _ => None,
+        })
+    }
+    /// A run in which something happens to the primary, at a phase of its own; the primary's name.
+    fn hit(seed: u64, fault: &str) -> (Run, String, Time) {
+        let (_, primary) = elected(&play(seed, ""), Time::ZERO).expect("a primary");
+        let at = 80_000 + seed * 618 % 10_000;
+        let r = play(seed, &format!(r#"At("{at}ms", {})"#, fault.replace("PRIMARY", &primary)));
+        (r, primary, Time(at * MS))
+    }
+
+    #[test]
+    fn the_host_of_the_primary_loses_its_power() {
+        let (mut down, mut up) = (Vec::new(), Vec::new());
+        for seed in 1..=40 {
+            let (r, old, t) = hit(seed, r#"PowerOff("PRIMARY")"#);
+            down.push(went(&r, false, &old, t).expect("the old one is down").since(t));
+            let (lock, new) = elected(&r, t).expect("a new primary");
+            let ready = went(&r, true, &new, lock).expect("the new one is up");
+            up.push(ready.since(lock));
+            // New sessions work with the first UP: each try before was closed at once.
+            let outage = r.outages(true).into_iter().max_by_key(|o| o.length()).expect("an outage");
+            assert!(
+                outage.over && outage.to >= ready && outage.to.since(ready) < Span::ms(250),
+                "{outage:?}"
+            );
+        }
+        spread("old down", &down, 15_000, 18_000);
+        spread("new up after the lock", &up, 3_000, 6_000);
+    }
+
+    #[test]
+    fn patroni_alone_is_killed_and_the_healthy_primary_is_cut_off() {
+        let mut down = Vec::new();
+        for seed in 1..=40 {
+            let (r, old, t) = hit(seed, r#"Kill("PRIMARY", "patroni")"#);
+            let gone = went(&r, false, &old, t).expect("the old one is down");
+            down.push(gone.since(t));
+            let (lock, _) = elected(&r, t).expect("a new primary");
+            assert!(lock.since(gone) > Span::secs(10), "the proxy is first, by far");
+            let first = r.outages(true).into_iter().find(|o| o.from >= t).expect("an outage").from;
+            assert!(first.since(gone).0.max(gone.since(first).0) < 2_100 * MS, "from then on clients fail");
+        }
+        spread("old down", &down, 6_000, 9_000);
+    }
+
+    #[test]
+    fn the_database_alone_is_killed_and_the_proxy_never_notices() {
+        for seed in 1..=20 {
+            let (r, old, t) = hit(seed, r#"Kill("PRIMARY", "postgres")"#);
+            assert_eq!(went(&r, false, &old, t), None, "seed {seed}");
+            let outage = r.outages(true).into_iter().find(|o| o.from >= t - Span(EPS)).expect("an outage");
+            assert!(outage.over && outage.length() < Span::secs(25), "{outage:?}");
         }
     }
 }

@@ -634,3 +634,4 @@ ui-lease = lease: { $time } left
 ui-paused = paused
 ui-session = { $to }: { $host }
 # Consul
+# Consul

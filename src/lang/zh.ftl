@@ -666,3 +666,4 @@ ui-lease = 租约：剩余 { $time }
 ui-paused = 已暂停
 ui-session = { $to }：{ $host }
 # Consul
+# Consul

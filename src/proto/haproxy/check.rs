@@ -89,7 +89,7 @@ impl Proxy {
         }
     }
     fn spread(&self, span: Span, ctx: &mut Cx<'_>) -> Span {
-        let by = span.0 * u64::from(self.setup.spread) / 100;
+        let by = span.0 / 100 * u64::from(self.setup.spread);
         if by == 0 { span } else { Span(span.0 - by + ctx.below(2 * by + 1)) }
     }
 

@@ -9,6 +9,9 @@ use crate::proto::{patroni, postgres};
 use crate::scenario::diag::nearest;
 use crate::scenario::types::{Runs, Stack};
 
+/// The most servers behind one HAProxy.
+const SERVERS: usize = 1_000;
+
 /// Whether a host of the stack runs something of a kind.
 fn runs(stack: &Stack, host: &str, is: impl Fn(&Runs) -> bool) -> bool {
     stack.hosts.get(host).is_some_and(|h| h.runs.iter().any(is))
@@ -34,6 +37,11 @@ pub(super) fn haproxy(l: &mut Lint<'_>, stack: &Stack, (path, host): (&str, &str
         .collect();
     if h.patroni && members.is_empty() {
         l.error(&at("patroni"), "no host of this stack runs Patroni: there are no servers", None);
+    }
+    let servers: usize = h.listen.values().chain(h.backend.values()).map(|s| s.server.len()).sum();
+    if servers + 2 * members.len() > SERVERS {
+        l.error(path, format!("more than {SERVERS} servers behind one HAProxy"), None);
+        return;
     }
     if !h.patroni && h.listen.is_empty() && h.frontend.is_empty() {
         if !h.backend.is_empty() {
@@ -112,6 +120,15 @@ fn common(l: &mut Lint<'_>, stack: &Stack, path: &str, s: &Section) {
             "checks only connect: without `option_httpchk` nobody asks for a status",
         );
     }
+    for (field, span) in [
+        ("timeout_connect", s.timeout_connect),
+        ("timeout_client", s.timeout_client),
+        ("timeout_server", s.timeout_server),
+        ("timeout_check", s.timeout_check),
+        ("timeout_queue", s.timeout_queue),
+    ] {
+        long(l, path, field, span);
+    }
     let d = format!("{path}.default_server");
     for (field, set) in
         [("name", s.default_server.name.is_some()), ("address", s.default_server.address.is_some())]
@@ -153,6 +170,14 @@ fn common(l: &mut Lint<'_>, stack: &Stack, path: &str, s: &Section) {
             let help = Some("add `agent_port`".to_owned());
             l.error(&format!("{at}.agent_check"), "an agent needs a port", help);
         }
+    }
+}
+
+/// HAProxy counts milliseconds in 31 bits.
+fn long(l: &mut Lint<'_>, path: &str, field: &str, span: Option<Span>) {
+    if span.is_some_and(|d| d > Span::ms(i32::MAX as u64)) {
+        let help = Some("HAProxy configuration manual, time format: 31 bits of milliseconds".to_owned());
+        l.error(&format!("{path}.{field}"), format!("{field} is at most 24.8 days"), help);
     }
 }
 
@@ -208,7 +233,9 @@ fn server(l: &mut Lint<'_>, path: &str, s: &Server) {
         if span.is_some_and(|d| d < Span::ms(1)) {
             l.error(&format!("{path}.{field}"), format!("{field} is 1ms or more"), source());
         }
+        long(l, path, field, span);
     }
+    long(l, path, "slowstart", s.slowstart);
     if s.maxqueue.is_some_and(|n| n > 0) && s.maxconn.is_none_or(|n| n == 0) && s.address.is_some() {
         l.warn(&format!("{path}.maxqueue"), "without `maxconn` nobody waits in the queue");
     }
