@@ -1371,7 +1371,7 @@ fn said(haproxy: &str, others: &str) -> String {
 
 #[test]
 fn mistakes_have_their_sentences() {
-    let db = r#""db1": (runs: [Postgres(), Etcd(), Patroni()]), "db2": (runs: [Postgres(), Patroni()]),"#;
+    let db = r#""db1": (runs: [Etcd(), Postgres(), Patroni()]), "db2": (runs: [Etcd(), Postgres(), Patroni()]), "db3": (runs: [Etcd()]),"#;
     let section = |inner: &str| {
         format!(
             r#"HAProxy(defaults: (timeout_connect: "4s", timeout_client: "1m", timeout_server: "1m"), listen: {{ "x": ({inner}) }})"#
