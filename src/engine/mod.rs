@@ -5,6 +5,7 @@
 //!
 //! **Architecture invariant:** no hash container, wall clock, float, thread or I/O on this floor.
 
+pub mod exponential;
 pub mod history;
 pub mod random;
 pub mod sched;

@@ -136,9 +136,28 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         | Fault::DeleteLeaderKey
         | Fault::Promote { .. }
         | Fault::DnsRecord { .. } => operator::apply(world, fault, vips, s),
+        Fault::Weight { target, server, weight } => weigh(world, (target, server, *weight), vips, s),
         links => link::apply(world, links, vips, s),
     }
     world.changed = true;
+}
+
+/// An operator gives a server another weight in the tables of directors.
+fn weigh(
+    world: &mut World,
+    (target, server, weight): (&crate::scenario::types::Target, &str, u32),
+    vips: &[crate::net::addr::Ip],
+    s: &Sched,
+) {
+    let Some(server) = world.find_host(server) else { return };
+    for host in resolve(world, target, vips) {
+        for i in 0..world.host(server).nics.len() {
+            let ip = world.host(server).nics[i].primary.ip;
+            for note in world.hosts[host.0 as usize].files.ipvs.weigh(ip, weight) {
+                world.tell(s, Some(host), None, What::Note(crate::proto::Note::Lvs(note)));
+            }
+        }
+    }
 }
 
 /// Does something to a process of every target host that has it.
@@ -199,7 +218,8 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::MoveLeader { target }
         | F::Promote { target }
         | F::Failover { candidate: target }
-        | F::DnsRecord { to: target, .. } => Some(target),
+        | F::DnsRecord { to: target, .. }
+        | F::Weight { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey => None,
     }
@@ -273,6 +293,7 @@ pub fn describe(fault: &Fault) -> String {
         F::DeleteLeaderKey => say!("fault-delete-key"),
         F::Promote { .. } => say!("fault-promote", t = t),
         F::DnsRecord { name, .. } => say!("fault-dns-record", name = name, t = t),
+        F::Weight { server, weight, .. } => say!("fault-weight", server = server, weight = weight, t = t),
     }
 }
 

@@ -14,7 +14,7 @@ pub enum Plane {
     heartbeat,
     /// Clients and services.
     client,
-    /// Database replication.
+    /// Database replication, and connections that one director tells the other.
     replication,
     /// Consul, etcd, and what asks them.
     dcs,

@@ -84,10 +84,6 @@ impl<P: Process> World<P> {
         let h = &self.hosts[host.0 as usize];
         h.power != Power::On || h.freeze.is_some_and(|f| !f.queued)
     }
-    #[inline]
-    fn owns(&self, host: HostId, ip: Ip) -> bool {
-        self.hosts[host.0 as usize].addresses.iter().any(|(_, a)| a.ip == ip)
-    }
 
     // ---- frames ----------------------------------------------------------------------------------------------------
 
@@ -261,6 +257,25 @@ impl<P: Process> World<P> {
         let (word, number) = (self.label)(&msg);
         let label = Label { plane, word, number };
         let Some((host, _)) = self.receive(from_mac, mac, sent, label, s) else { return };
+        let (from, to, msg) = if to.ip.is_multicast() {
+            (from, to, msg)
+        } else {
+            match self.hook(host, plane, Payload::Datagram(from, to, msg), s) {
+                Some(Payload::Datagram(from, to, msg)) => (from, to, msg),
+                _ => return,
+            }
+        };
+        self.deliver(host, from_mac, label, (from, to, msg), s);
+    }
+    /// A datagram that the host does not pass on.
+    fn deliver(
+        &mut self,
+        host: HostId,
+        from_mac: Mac,
+        label: Label,
+        (from, to, msg): (Endpoint, Endpoint, P::Msg),
+        s: &mut Sch<P>,
+    ) {
         if !to.ip.is_multicast() && !self.owns(host, to.ip) {
             self.lost(s, self.macs[from_mac.0 as usize].0, host, label, LostBy::NotHere(to.ip));
             return;
@@ -274,7 +289,17 @@ impl<P: Process> World<P> {
     fn arrive(&mut self, mac: Mac, sent: Time, frame: Frame<P::Msg>, s: &mut Sch<P>) {
         let label = self.frame_label(&frame);
         let Some((host, net)) = self.receive(frame.from, mac, sent, label, s) else { return };
-        match frame.payload {
+        let Some(mut payload) = self.hook(host, frame.plane, frame.payload, s) else { return };
+        if let Payload::Tunnel(outer, inner) = payload {
+            match self.unpack(host, outer, *inner) {
+                Some(inner) => payload = inner,
+                None => {
+                    self.lost(s, self.macs[frame.from.0 as usize].0, host, label, LostBy::NotHere(outer));
+                    return;
+                }
+            }
+        }
+        match payload {
             Payload::Arp { reply, sender, mac: sender_mac, target } => {
                 self.arp_heard(host, net, reply, sender, sender_mac, target, frame.to, s);
             }
@@ -285,7 +310,8 @@ impl<P: Process> World<P> {
                     self.lost(s, self.macs[frame.from.0 as usize].0, host, label, LostBy::NotHere(to.ip));
                 }
             }
-            Payload::Datagram(..) => {}
+            Payload::Datagram(from, to, msg) => self.deliver(host, frame.from, label, (from, to, msg), s),
+            Payload::Tunnel(..) => {}
         }
     }
 
@@ -293,6 +319,7 @@ impl<P: Process> World<P> {
 
     /// The network and the own address for a destination.
     pub(crate) fn route(&self, host: HostId, to: Ip) -> Option<(NetId, Ip)> {
+        let to = self.next_hop(host, to);
         let h = &self.hosts[host.0 as usize];
         h.addresses.iter().find(|(_, a)| a.prefix < 32 && a.contains(to)).map(|(net, a)| {
             let own = h.addresses.iter().find(|(n, _)| n == net).map_or(a.ip, |(_, first)| first.ip);
@@ -324,6 +351,7 @@ impl<P: Process> World<P> {
             return true;
         }
         let Some((net, own)) = self.route(host, to) else { return false };
+        let to = self.next_hop(host, to);
         let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
             return false;
         };
@@ -461,9 +489,7 @@ impl<P: Process> World<P> {
                     waiting.into_iter().partition(|w| w.0 == net && w.1 == ip);
                 self.hosts[host.0 as usize].waiting = rest;
                 for (_, _, frame) in failed {
-                    if let Payload::Tcp(from, to, Segment::Syn) = frame.payload {
-                        self.tcp_unreachable(host, from.port, to, s);
-                    }
+                    self.undeliverable(host, frame.plane, frame.payload, s);
                 }
             }
         }
@@ -485,7 +511,7 @@ impl<P: Process> World<P> {
         let gratuitous = sender == target;
         let unicast_reply = reply && frame_to != Mac::ALL;
         let reachable = self.reachable_time(host, now);
-        let asked_us = !reply && !gratuitous && self.owns(host, target);
+        let asked_us = !reply && !gratuitous && self.answers_arp(host, target);
         let h = &mut self.hosts[host.0 as usize];
         let (parms, phase) = (h.parms, h.tick_phase);
         if let Some((_, e)) = h.neigh.iter_mut().find(|(n, e)| *n == net && e.ip == sender) {
@@ -552,6 +578,7 @@ impl<P: Process> World<P> {
 
     /// TCP progress confirms the neighbour.
     pub(crate) fn confirm(&mut self, host: HostId, ip: Ip, now: Time) {
+        let ip = self.next_hop(host, ip);
         for (_, e) in &mut self.hosts[host.0 as usize].neigh {
             if e.ip == ip && !matches!(e.state, Nud::Incomplete | Nud::Failed) {
                 e.confirmed = now;
@@ -826,5 +853,3 @@ impl<P: Process> World<P> {
         s.current()
     }
 }
-
-use super::tcp::Segment;

@@ -8,6 +8,7 @@
 //! timer, and go on in `Input::Tcp`, `Input::Packet` or `Input::Timer`, whichever comes first.
 
 use super::disk::End;
+use super::forward::{Packet, Verdict};
 use crate::engine::random::{StreamId, Streams};
 use crate::engine::{EventId, Span, SpanRange, Time};
 use crate::net::Plane;
@@ -283,4 +284,14 @@ pub trait Process: Clone {
     /// The state of the process before it was started: what an end of this kind leaves of it, which is the disk. `files` are those of
     /// its host; the process puts right what its end means for them.
     fn reset(&mut self, end: End, files: &mut Self::Files);
+    /// What the kernel of a host with these files does with a packet from the network before anything else: the hook of a load
+    /// balancer, with what it has to tell.
+    fn forward(
+        _files: &mut Self::Files,
+        _packet: &Packet,
+        _now: Time,
+        _notes: &mut Vec<Self::Note>,
+    ) -> Verdict {
+        Verdict::Pass
+    }
 }

@@ -19,7 +19,7 @@ impl<P: Process> World<P> {
         options: TcpOptions,
         s: &mut Sch<P>,
     ) {
-        let own = self.host(host).addresses.iter().any(|(_, a)| a.ip == remote.ip);
+        let own = self.owns(host, remote.ip);
         let from = if own { Some(remote.ip) } else { self.route(host, remote.ip).map(|r| r.1) };
         let port = self.hosts[host.0 as usize].tcp.port();
         let local = Endpoint::new(from.unwrap_or(Ip::NONE), port);
@@ -273,7 +273,7 @@ impl<P: Process> World<P> {
         let Some(id) = known else {
             match segment {
                 Segment::Syn => self.syn(host, from, to, plane, s),
-                Segment::Rst => {}
+                Segment::Rst | Segment::Unreachable(_) => {}
                 _ => {
                     self.emit(host, from.ip, plane, Payload::Tcp(to, from, Segment::Rst), s);
                 }
@@ -340,16 +340,22 @@ impl<P: Process> World<P> {
                     self.rearm(host, id, s);
                 }
                 if fresh {
-                    self.deliver(host, id, owner, msg, s);
+                    self.hand_over(host, id, owner, msg, s);
                     for n in n + 1..ack {
                         let Some(c) = self.conn_mut(host, id) else { return };
                         let Some(i) = c.ahead.iter().position(|(early, _)| *early == n) else { return };
                         let (_, msg) = c.ahead.swap_remove(i);
-                        self.deliver(host, id, owner, msg, s);
+                        self.hand_over(host, id, owner, msg, s);
                     }
                 }
             }
             Segment::Rst => self.finish(host, id, Tcp::Reset, s),
+            Segment::Unreachable(of_host) => {
+                if c.state == State::SynSent {
+                    let news = if of_host { Tcp::Unreachable } else { Tcp::Reset };
+                    self.finish(host, id, news, s);
+                }
+            }
             Segment::Probe => {
                 let ack = c.recv_next;
                 self.put(host, id, Segment::Ack(ack), s);
@@ -358,7 +364,7 @@ impl<P: Process> World<P> {
     }
 
     /// Hands the next message of a connection, or its end, to the process.
-    fn deliver(&mut self, host: HostId, id: ConnId, owner: Pid, msg: Option<P::Msg>, s: &mut Sch<P>) {
+    fn hand_over(&mut self, host: HostId, id: ConnId, owner: Pid, msg: Option<P::Msg>, s: &mut Sch<P>) {
         if let Some(m) = msg {
             self.input(owner, Input::Tcp(id, Tcp::Data(m)), s);
             return;

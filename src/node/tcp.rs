@@ -26,6 +26,8 @@ pub enum Segment<M> {
     Rst,
     /// Are you there? (keepalive probe)
     Probe,
+    /// ICMP, not TCP: the host (`true`) or the port cannot be reached. It ends an attempt to connect and nothing else.
+    Unreachable(bool),
 }
 
 /// Where a connection stands.

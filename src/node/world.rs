@@ -1,6 +1,7 @@
 //! The state of a world: hosts, networks, processes, and the events that move them.
 
 use super::disk::Disk;
+use super::forward::Quiet;
 use super::log::{Entry, Label, Level, Log, LostBy, What};
 use super::process::{Action, ConnId, HostId, Input, NetId, Pid, Probe, Process, Timer};
 use super::tcp::{Segment, Table};
@@ -30,6 +31,8 @@ pub enum Payload<M> {
     Datagram(Endpoint, Endpoint, M),
     /// A segment: from, to, what.
     Tcp(Endpoint, Endpoint, Segment<M>),
+    /// A packet inside a packet to this address (IP in IP).
+    Tunnel(Ip, Box<Payload<M>>),
 }
 
 /// A frame on a network.
@@ -180,6 +183,10 @@ pub struct Host<M, F = ()> {
     pub nics: Vec<Nic>,
     /// Configured addresses, oldest first.
     pub addresses: Vec<(NetId, Cidr)>,
+    /// Addresses on its loopback and tunnel interfaces.
+    pub quiet: Vec<Quiet>,
+    /// The default gateway.
+    pub gateway: Option<Ip>,
     /// The neighbour cache.
     pub neigh: Vec<(NetId, Neigh)>,
     /// Packets that wait for an ARP answer.
@@ -433,6 +440,8 @@ impl<P: Process> World<P> {
             files: P::Files::default(),
             nics: Vec::new(),
             addresses: Vec::new(),
+            quiet: Vec::new(),
+            gateway: None,
             neigh: Vec::new(),
             waiting: Vec::new(),
             parms,
@@ -570,7 +579,9 @@ impl<P: Process> World<P> {
                 Segment::Data(_, None) => ("FIN", 0),
                 Segment::Rst => ("RST", 0),
                 Segment::Probe => ("keepalive probe", 0),
+                Segment::Unreachable(_) => ("ICMP unreachable", 0),
             },
+            Payload::Tunnel(..) => ("IP in IP", 0),
         };
         Label { plane: frame.plane, word, number }
     }

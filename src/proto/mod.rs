@@ -7,12 +7,15 @@ pub mod dns;
 pub mod etcd;
 pub mod haproxy;
 pub mod http;
+pub mod lvs;
 pub mod patroni;
 pub mod postgres;
 pub mod raft;
 pub mod vrrp;
 
+use crate::engine::Time;
 use crate::node::disk::End;
+use crate::node::forward::{Packet, Verdict};
 use crate::node::process::{Action, Ctx, HostId, Input, Process, Tcp};
 
 /// What a process of a world sees and asks.
@@ -53,6 +56,8 @@ pub enum Msg {
     Wal(Box<postgres::msg::Wal>),
     /// DNS.
     Dns(Box<dns::msg::Dns>),
+    /// Connections, from director to director.
+    Ipvs(lvs::msg::Sync),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -73,6 +78,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Sql(_) => ("SQL answer", 0),
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
+        Msg::Ipvs(records) => ("connections", records.len() as u32),
     }
 }
 
@@ -97,6 +103,8 @@ pub enum Note {
     Dns(dns::note::Note),
     /// Applications.
     App(app::note::Note),
+    /// Directors.
+    Lvs(lvs::note::Note),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -111,6 +119,7 @@ impl Note {
             Note::Patroni(n) => n.mark(),
             Note::Dns(n) => n.mark(),
             Note::App(n) => n.mark(),
+            Note::Lvs(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -125,6 +134,7 @@ impl Note {
             Note::Patroni(n) => n.text(),
             Note::Dns(n) => n.text(),
             Note::App(n) => n.text(),
+            Note::Lvs(n) => n.text(),
         }
     }
 }
@@ -134,6 +144,8 @@ impl Note {
 pub struct Files {
     /// PostgreSQL's data directory.
     pub pg: postgres::DataDir,
+    /// The kernel's table of virtual services and their connections.
+    pub ipvs: lvs::table::Ipvs,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -168,6 +180,12 @@ pub enum Daemon {
     Resolver(dns::Recursor),
     /// An application.
     App(Box<app::App>),
+    /// The checkers of a director.
+    Lvs(Box<lvs::checkers::Checkers>),
+    /// The sync daemon of a director's kernel.
+    IpvsSync(lvs::sync::SyncDaemon),
+    /// A real server.
+    Server(Box<lvs::server::RealServer>),
 }
 
 impl Process for Daemon {
@@ -223,6 +241,9 @@ impl Process for Daemon {
             Daemon::Dns(p) => p.on(input, ctx),
             Daemon::Resolver(p) => p.on(input, ctx),
             Daemon::App(p) => p.on(input, ctx),
+            Daemon::Lvs(p) => p.on(input, ctx),
+            Daemon::IpvsSync(p) => p.on(input, ctx),
+            Daemon::Server(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -239,7 +260,16 @@ impl Process for Daemon {
             Daemon::Dns(p) => p.reset(),
             Daemon::Resolver(p) => p.reset(),
             Daemon::App(p) => p.reset(),
+            Daemon::Lvs(p) => p.reset(end == End::PowerLost, &mut files.ipvs),
+            Daemon::IpvsSync(_) => {}
+            Daemon::Server(p) => p.reset(),
         }
+    }
+    fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
+        let mut told = Vec::new();
+        let verdict = files.ipvs.forward(packet, now, &mut told);
+        notes.extend(told.into_iter().map(Note::Lvs));
+        verdict
     }
 }
 

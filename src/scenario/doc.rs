@@ -16,7 +16,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -27,18 +27,25 @@ const FILES: [(&str, &str); 10] = [
     (include_str!("../proto/patroni/config.rs"), "Patroni documentation: dynamic and YAML configuration"),
     (include_str!("../proto/dns/config.rs"), "RFC 1035, RFC 2136"),
     (include_str!("../proto/app/config.rs"), "libpq, pgJDBC and HikariCP documentation"),
+    (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
 ];
 
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" => format!("{}.", container.to_lowercase()),
+        | "Dns" | "Resolver" | "Application" | "Lvs" => format!("{}.", container.to_lowercase()),
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
         "VrrpScript" => "keepalived.track_script[].".to_owned(),
         "Section" => "haproxy.listen.NAME.".to_owned(),
         "Server" => "haproxy.listen.NAME.server[].".to_owned(),
         "Record" => "dns.records.NAME.".to_owned(),
         "Pool" => "application.pool.".to_owned(),
+        "WebServer" => "server.".to_owned(),
+        "VirtualServer" => "lvs.virtual_server[].".to_owned(),
+        "RealServer" => "lvs.virtual_server[].real_server[].".to_owned(),
+        "Schedule" => "lvs.virtual_server[].real_server[].check[].".to_owned(),
+        "HttpGet" => "lvs.virtual_server[].real_server[].check[].HTTP_GET.".to_owned(),
+        "Misc" => "lvs.virtual_server[].real_server[].check[].MISC_CHECK.".to_owned(),
         "TrackInterface" => "keepalived.track_interface[].".to_owned(),
         "Network" => "networks.NAME.".to_owned(),
         "Host" => "hosts.NAME.".to_owned(),
@@ -47,9 +54,10 @@ fn prefix(container: &str) -> Option<String> {
         "Measured" => "drill.measured.".to_owned(),
         "MeasuredMark" => "drill.measured.marks[].".to_owned(),
         "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode"
-        | "FreezeClock" | "WatchdogKind" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role"
-        | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe" | "OnError" | "Pace" | "Driver"
-        | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout" | "AfterError" | "Evict" | "NameCache" => {
+        | "FreezeClock" | "WatchdogKind" | "Algorithm" | "Kind" | "Script" | "Transport" | "Distribution"
+        | "Every" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" | "Mode" | "Balance"
+        | "OnMarkedDown" | "OnMarkedUp" | "Observe" | "OnError" | "Pace" | "Driver" | "Attrs"
+        | "LoadBalance" | "Connections" | "OnTimeout" | "AfterError" | "Evict" | "NameCache" => {
             format!("{container}.")
         }
         _ => return None,

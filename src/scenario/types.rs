@@ -12,6 +12,7 @@ use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
@@ -172,6 +173,10 @@ pub enum Runs {
     Resolver(Resolver),
     /// A program that uses a database.
     Application(Application),
+    /// A load-balancing director: IPVS, and keepalived's checkers.
+    Lvs(Lvs),
+    /// A server with workers and a queue, for directors to send to.
+    Server(WebServer),
 }
 impl Runs {
     /// The name of the process.
@@ -187,6 +192,8 @@ impl Runs {
             Runs::Dns(_) => "dns",
             Runs::Resolver(_) => "resolver",
             Runs::Application(_) => "application",
+            Runs::Lvs(_) => "lvs",
+            Runs::Server(_) => "server",
         }
     }
 }
@@ -411,6 +418,8 @@ pub enum Fault {
     Promote { target: Target },
     /// Somebody changes the DNS record of a name: from now on it means this host.
     DnsRecord { name: String, to: Target },
+    /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
+    Weight { target: Target, server: String, weight: u32 },
 }
 
 /// What happens to packets for a frozen host.
@@ -478,6 +487,10 @@ pub enum Expect {
     ReadsResume { within: Span },
     /// The longest outage that clients see lies in this range (`"25s..55s"`).
     Outage { between: SpanRange },
+    /// So many requests of clients fail in all.
+    Failures { min: u64, max: u64 },
+    /// So many marks of a kind come after the first fault.
+    Marks { kind: String, min: u64, max: u64 },
     /// The condition holds at some moment not later than `by` (after the start).
     Eventually { state: Condition, by: Span },
     /// The condition holds from `from` to `to` (default: to the end).
@@ -562,6 +575,10 @@ pub enum Condition {
     Streaming(String),
     /// So many standbys stream from the primary.
     Standbys(u32),
+    /// The director (first name) gives the server (second name) new connections.
+    InPool(String, String),
+    /// It does not.
+    NotInPool(String, String),
 }
 
 /// Roles that conditions speak of.
@@ -612,6 +629,10 @@ pub enum Witness {
     RaceLost,
     /// A member was rewound.
     Rewound,
+    /// A director took a server out of its table after the first fault.
+    Ejected,
+    /// A director's service lost its quorum after the first fault.
+    QuorumLost,
 }
 
 /// What a real cluster did.

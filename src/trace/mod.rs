@@ -3,5 +3,6 @@
 pub mod marks;
 pub mod measure;
 pub mod outage;
+pub mod partial;
 pub mod run;
 pub mod verdict;

@@ -90,6 +90,13 @@ impl Requests {
         let ok = list.iter().filter(|n| matches!(n.outcome, Outcome::Ok(_))).count() as u64;
         (ok, list.len() as u64)
     }
+    /// Requests sent in this time that failed, and all.
+    pub fn failed(&self, client: Client, from: Time, to: Time) -> (u64, u64) {
+        let mine = self.all.iter().filter(|(c, _)| *c == client).map(|(_, n)| n);
+        let sent = mine.filter(|n| n.sent >= from && n.sent < to);
+        let failed = sent.clone().filter(|n| !matches!(n.outcome, Outcome::Ok(_))).count() as u64;
+        (failed, sent.count() as u64)
+    }
     /// Requests that failed, by how: database errors by their codes.
     pub fn errors(&self) -> Vec<(&'static str, u64)> {
         let names = ["timeout", "reset", "unreachable", "closed"];

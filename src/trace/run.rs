@@ -211,6 +211,12 @@ impl Collector {
                     let again = |x: &Mark| x.kind == m.kind && x.host == m.host && x.text == m.text;
                     m.story = !self.run.marks.iter().any(again);
                 }
+                if m.kind == "backend_down" && faulted {
+                    self.witness(Witness::Ejected);
+                }
+                if m.kind == "quorum_lost" && faulted {
+                    self.witness(Witness::QuorumLost);
+                }
                 self.run.marks.push(m);
             }
             if self.keep_log {
@@ -242,7 +248,14 @@ impl Collector {
                     windows.push(w);
                 }
             }
-            for w in windows {
+            windows.sort_by_key(|w| w.from);
+            // A database's clients lose whole outages; where a pool loses some of its servers, failures come in spells.
+            let spells = if self.run.database {
+                windows.iter().flat_map(|w| super::partial::spells(std::slice::from_ref(w))).collect()
+            } else {
+                super::partial::spells(&windows)
+            };
+            for w in spells {
                 let make = |at, kind, text: String, why: String| Mark {
                     at,
                     kind,
@@ -254,12 +267,18 @@ impl Collector {
                     cause: crate::engine::EventId(0),
                     story: true,
                 };
-                let first =
-                    make(w.from, "client_first_error", crate::say!("mark-first-failed"), String::new());
+                let (failed, all) = self.run.requests.failed((host, pid), w.from, w.to);
+                let why = if w.partial() {
+                    crate::say!("mark-some-failed", failed = failed, all = all, to = w.to)
+                } else {
+                    String::new()
+                };
+                let first = make(w.from, "client_first_error", crate::say!("mark-first-failed"), why);
                 self.run.marks.push(first);
                 if w.over {
-                    let why = crate::say!("mark-outage", time = Time(w.length().0));
-                    self.run.marks.push(make(w.to, "client_resumed", crate::say!("mark-first-success"), why));
+                    let what = if w.partial() { "mark-all-succeed" } else { "mark-first-success" };
+                    let why = crate::say!("mark-outage", time = Time(w.longest.0));
+                    self.run.marks.push(make(w.to, "client_resumed", crate::say!(what), why));
                 }
             }
         }

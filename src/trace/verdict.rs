@@ -124,6 +124,25 @@ impl Judge {
                     say!("verdict-it-was", time = Time(longest.0)),
                 )
             }
+            Expect::Failures { min, max } => {
+                let (ok, all) = run.requests.counts(true);
+                let (reads_ok, reads) = run.requests.counts(false);
+                let n = (all - ok).max(reads - reads_ok);
+                (
+                    say!("verdict-failures", min = min, max = max),
+                    (*min..=*max).contains(&n),
+                    say!("verdict-failures-were", n = n),
+                )
+            }
+            Expect::Marks { kind, min, max } => {
+                let from = run.first_fault().unwrap_or(Time::ZERO);
+                let n = run.marks.iter().filter(|m| m.kind == kind && m.at >= from).count() as u64;
+                (
+                    say!("verdict-marks", kind = kind, min = min, max = max),
+                    (*min..=*max).contains(&n),
+                    say!("verdict-marks-were", n = n),
+                )
+            }
             Expect::Eventually { state, by } => {
                 let detail =
                     self.met[i].map_or_else(|| say!("verdict-did-not"), |t| say!("verdict-since", at = t));
@@ -194,6 +213,9 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
     let on = |host: &str, f: &dyn Fn(HostId) -> bool| world.find_host(host).is_some_and(f);
     let has = |id: HostId| sim.model.vips.iter().any(|v| world.holders(*v).any(|h| h == id));
     match c {
+        Condition::InPool(director, server) | Condition::NotInPool(director, server) => {
+            pooled(sim, director, server) == Some(matches!(c, Condition::InPool(..)))
+        }
         Condition::HoldsVip(host) => on(host, &has),
         Condition::NoVip(host) => on(host, &|id| !has(id)),
         Condition::SomePrimary => roles::primary(world).is_some(),
@@ -221,5 +243,19 @@ fn words(c: &Condition) -> String {
         Condition::NoPrimary => say!("verdict-no-primary"),
         Condition::Streaming(h) => say!("verdict-streaming", host = h),
         Condition::Standbys(n) => say!("verdict-standbys", n = n),
+        Condition::InPool(d, s) => say!("verdict-in-pool", host = d, server = s),
+        Condition::NotInPool(d, s) => say!("verdict-not-in-pool", host = d, server = s),
     }
+}
+
+/// Whether a director gives a server new connections; `None` if one of them does not exist.
+fn pooled(sim: &Sim, director: &str, server: &str) -> Option<bool> {
+    let world = &sim.model.world;
+    let table = &world.host(world.find_host(director)?).files.ipvs;
+    let nics = &world.host(world.find_host(server)?).nics;
+    let mut dests = table.services().iter().filter(|s| s.present).flat_map(|s| &s.dests);
+    Some(
+        dests
+            .any(|d| d.load.listed && d.load.weight > 0 && nics.iter().any(|n| n.primary.ip == d.address.ip)),
+    )
 }

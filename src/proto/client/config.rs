@@ -53,11 +53,13 @@ pub struct Client {
 pub enum Every {
     /// One request each interval.
     Every(Span),
+    /// Requests at random times, independent of each other; the mean interval. (A Poisson stream.)
+    Poisson(Span),
 }
 impl Every {
-    /// The interval.
+    /// The interval, or its mean.
     pub fn interval(self) -> Span {
-        let Every::Every(span) = self;
+        let (Every::Every(span) | Every::Poisson(span)) = self;
         span
     }
 }

@@ -3,8 +3,9 @@
 //! Requests are open-loop: a slow answer does not delay the next request. **Not modelled:** retries inside the client, pools
 //! (they come with the database clients).
 
-use super::config::{Client, Protocol};
-use crate::engine::{Span, Time};
+use super::config::{Client, Every, Protocol};
+use crate::engine::Time;
+use crate::engine::exponential::exponential;
 use crate::net::Plane;
 use crate::net::addr::Endpoint;
 use crate::node::process::{Action, ConnId, HostId, Input, Tcp, TcpOptions, Timer};
@@ -92,13 +93,9 @@ impl ClientProcess {
     pub fn target(&self) -> Endpoint {
         self.config.connect
     }
-    fn streams(&self) -> [(Kind, Option<Span>); KINDS as usize] {
-        let every = |e: Option<super::config::Every>| e.map(super::config::Every::interval);
-        [
-            (Kind::Both, every(self.config.requests)),
-            (Kind::Read, every(self.config.reads)),
-            (Kind::Write, every(self.config.writes)),
-        ]
+    fn streams(&self) -> [(Kind, Option<Every>); KINDS as usize] {
+        let c = &self.config;
+        [(Kind::Both, c.requests), (Kind::Read, c.reads), (Kind::Write, c.writes)]
     }
     fn options(&self) -> TcpOptions {
         let c = &self.config;
@@ -122,7 +119,11 @@ impl ClientProcess {
             Input::Timer(Timer(i)) if i < KINDS => {
                 let (kind, every) = self.streams()[i as usize];
                 if let Some(every) = every {
-                    ctx.set_timer(Timer(i), every);
+                    let wait = match every {
+                        Every::Every(interval) => interval,
+                        Every::Poisson(mean) => exponential(ctx.below(u64::MAX), mean),
+                    };
+                    ctx.set_timer(Timer(i), wait);
                     self.ask(kind, ctx);
                 }
             }

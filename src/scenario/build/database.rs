@@ -60,7 +60,12 @@ fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
             if name == host && matches!(r, Runs::Postgres(_)) {
                 return Pid(n);
             }
-            n += if matches!(r, Runs::Keepalived(_)) { 2 } else { 1 };
+            let two = match r {
+                Runs::Keepalived(_) => true,
+                Runs::Lvs(l) => l.sync_daemon,
+                _ => false,
+            };
+            n += if two { 2 } else { 1 };
         }
     }
     Pid(n)

@@ -3,6 +3,7 @@
 mod client;
 mod database;
 mod dcs;
+mod lvs;
 mod proxy;
 
 use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
@@ -158,6 +159,8 @@ fn add_daemon(
         Runs::Dns(config) => client::dns(world, plan, &site, config),
         Runs::Resolver(config) => client::resolver(world, plan, &site, config),
         Runs::Application(config) => client::application(world, plan, &site, config),
+        Runs::Lvs(config) => lvs::director(world, plan, &site, config, vips),
+        Runs::Server(config) => lvs::server(world, plan, &site, config),
     }
 }
 

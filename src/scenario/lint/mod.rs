@@ -3,6 +3,7 @@
 mod client;
 mod database;
 mod dcs;
+mod lvs;
 mod proxy;
 
 use super::build::{addresses, default_subnet};
@@ -142,6 +143,8 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Dns(d) => client::dns(&mut l, stack, (&path, name), d),
                 Runs::Resolver(r) => client::resolver(&mut l, stack, (&path, name), r),
                 Runs::Application(a) => client::application(&mut l, stack, (&path, name), a),
+                Runs::Lvs(d) => lvs::director(&mut l, stack, &all, (&path, name), d),
+                Runs::Server(s) => lvs::server(&mut l, &all, (&path, name), s),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -485,6 +488,15 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 l.error(&path, format!("no host runs a process `{process}`"), Some(help));
             }
         }
+        if let Fault::Weight { server, weight, .. } = fault {
+            unknown(&mut l, &path, server);
+            if *weight > 65_535 {
+                l.error(&path, "weight goes from 0 to 65535", None);
+            }
+            if !stack.hosts.values().flat_map(|h| &h.runs).any(|r| matches!(r, Runs::Lvs(_))) {
+                l.error(&path, "this needs a stack with a director (`Lvs`)", None);
+            }
+        }
         if let Fault::ClockDrift { ppm, .. } = fault
             && ppm.unsigned_abs() > 500_000
         {
@@ -509,9 +521,14 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         if let Condition::Role(h, _)
         | Condition::HoldsVip(h)
         | Condition::NoVip(h)
-        | Condition::Streaming(h) = state
+        | Condition::Streaming(h)
+        | Condition::InPool(h, _)
+        | Condition::NotInPool(h, _) = state
         {
             unknown(&mut l, &format!("expect[{i}]"), h);
+        }
+        if let Condition::InPool(_, s) | Condition::NotInPool(_, s) = state {
+            unknown(&mut l, &format!("expect[{i}]"), s);
         }
         let (start, end) = match e {
             Expect::Eventually { by, .. } => (Span::ZERO, *by),
@@ -560,6 +577,8 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Dns(_) => &["dns"],
             Runs::Resolver(_) => &["resolver"],
             Runs::Application(_) => &["application"],
+            Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
+            _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
     }
