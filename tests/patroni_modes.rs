@@ -108,15 +108,21 @@ fn a_virtual_address_moves_with_the_role_and_is_announced() {
 }
 
 #[test]
-fn a_name_is_told_to_point_to_the_new_primary() {
+fn a_name_is_made_to_point_to_the_new_primary() {
     let mut plan = Plan::new(Store::EtcdApart);
-    plan.patroni = "callbacks: (dns_name: \"db\", dns_server: \"10.0.0.4:53\")".to_owned();
-    let (mut lab, a) = plan.settled(1);
-    let t = lab.now();
-    lab.power_off(a);
-    lab.run(50.0);
-    let b = lab.promoted(t).expect("promoted").1;
-    assert!(lab.told(t, |n, p| n == lab.name(b) && matches!(p, Pat::DnsUpdate { .. })).is_some());
+    plan.patroni = "callbacks: (dns_name: \"db\", dns_server: \"ns\")".to_owned();
+    plan.more = "\"ns\": (runs: [Dns(records: {\"db\": (addresses: [\"db1\"])})]),".to_owned();
+    for seed in 1..=10 {
+        let (mut lab, a) = plan.settled(seed);
+        let t = lab.now();
+        lab.power_off(a);
+        lab.run(50.0);
+        let b = lab.promoted(t).expect("promoted").1;
+        assert!(lab.told(t, |n, p| n == lab.name(b) && matches!(p, Pat::DnsUpdate { .. })).is_some());
+        let ns = lab.host("ns");
+        let own = lab.sim.model.world.host(b).nics[0].primary.ip;
+        assert_eq!(lab.addresses(ns, "db"), [own]);
+    }
 }
 
 #[test]
