@@ -466,3 +466,24 @@ fn a_frozen_patroni_takes_connections_until_its_queue_is_full() {
     }
     assert_eq!(lab.accept_queue(a), full);
 }
+
+#[test]
+fn the_history_of_timelines_is_kept_in_the_store() {
+    let mut plan = Plan::new(Store::EtcdApart);
+    plan.patroni = "check_timeline: true".to_owned();
+    let (mut lab, _) = plan.settled(6);
+    for _ in 0..3 {
+        let a = lab.writables()[0];
+        let b = lab.others(a)[1];
+        let w = wish(&lab, Some(a), Some(b));
+        lab.call(a, Method::POST, "/switchover", Some(Body::Switchover(w)));
+        lab.run(25.0);
+    }
+    let a = lab.writables()[0];
+    let history = lab.patroni(a).cluster().expect("a view").history.clone().expect("a history");
+    assert_eq!(lab.timeline(a), 5);
+    let timelines: Vec<u32> = history.lines.iter().map(|l| l.timeline).collect();
+    assert_eq!(timelines, [1, 2, 3, 4]);
+    assert!(history.lines.windows(2).all(|w| w[0].end < w[1].end && w[0].at < w[1].at));
+    assert_eq!(history.lines[3].leader.as_deref(), Some(lab.name(a)));
+}

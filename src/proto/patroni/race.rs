@@ -368,7 +368,7 @@ impl Agent {
     }
 
     /// Step 8 and 9 of §5.1: with whom to compare.
-    fn rivals(&mut self, ctx: &mut Cx<'_>) -> Flow {
+    fn rivals(&self, ctx: &mut Cx<'_>) -> Flow {
         let mut all: BTreeMap<Arc<str>, Ip> = BTreeMap::new();
         for m in self.old_cluster.iter().flat_map(|c| &c.members) {
             if let Some(ip) = m.data.api_ip() {
