@@ -23,7 +23,7 @@ type Script = Vec<(Span, u8, Request)>;
 #[derive(Clone)]
 enum Node {
     Server(Box<Server>),
-    Agent(Agent),
+    Agent(Box<Agent>),
     Client { script: Script, conns: Vec<Option<ConnId>> },
 }
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -133,7 +133,7 @@ impl Run {
                 };
                 world.add_proc(h, "consul", None, Node::Server(Box::new(Server::new(config))));
             } else {
-                world.add_proc(h, "consul", None, Node::Agent(Agent::new(servers, Place::alone())));
+                world.add_proc(h, "consul", None, Node::Agent(Box::new(Agent::new(servers, Place::alone()))));
                 world.add_proc(h, "client", None, Node::Client { script: script.clone(), conns: Vec::new() });
             }
         }

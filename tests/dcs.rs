@@ -24,7 +24,7 @@ use firedrill::proto::patroni::dcs::{
 use firedrill::proto::patroni::process::Dcs;
 use firedrill::proto::raft::{Member, Role, Rules};
 use firedrill::proto::{Cx, Daemon, Files, Msg, Note, consul, etcd, label};
-use firedrill::scenario::types::Sysctl;
+use firedrill::scenario::types::{Stack, Sysctl};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -192,7 +192,6 @@ enum Act {
     Kill(Pid),
     Start(Pid),
     Pause(Pid),
-    Resume(Pid),
     /// This host and all others no longer hear each other.
     Cut(u16),
     /// These two no longer hear each other.
@@ -211,7 +210,6 @@ impl Model for Lab {
                 Act::Kill(p) => self.world.kill(p, s),
                 Act::Start(p) => self.world.start_now(p, s),
                 Act::Pause(p) => self.world.pause(p, false),
-                Act::Resume(p) => self.world.resume(p, s),
                 Act::Cut(h) => {
                     let others = HostSet::new((0..9).filter(|o| *o != h).collect());
                     let one = HostSet::new(vec![h]);
@@ -490,8 +488,14 @@ fn d_on_etcd_of_a_host_that_is_cut_off() {
             assert!((min..=max).contains(&(took(d) / MS)), "host {host}: {}", took(d) / MS);
             all.push(took(d) / MS);
         }
-        all.sort_unstable();
-        println!("host {host}: {all:?}");
+        let mean = all.iter().sum::<u64>() / all.len() as u64;
+        if host == 0 {
+            // Where the own member stands in the lists, and the jitter, make the difference.
+            assert!((9_800..=10_500).contains(&mean), "mean {mean}");
+            assert!(*all.iter().min().unwrap() < 9_000 && *all.iter().max().unwrap() > 11_600);
+        } else {
+            assert_eq!(mean, 11_666, "one answer too late, five connections that do not come");
+        }
     }
 }
 
@@ -719,8 +723,6 @@ fn csl_14_with_serf_health_the_death_of_a_host_ends_the_session_at_once() {
     assert!(high - low > SEC);
     let late = all.iter().filter(|t| **t > 8 * SEC).count();
     assert!(late * 20 <= all.len(), "{late} of {} take longer than 8 s", all.len());
-    all.sort_unstable();
-    println!("{all:?}");
 }
 
 fn asked(from: u64, to: u64, host: u16, name: &'static str) -> Vec<(Span, Do)> {
@@ -773,7 +775,7 @@ fn csl_15_the_service_follows_the_role_and_leaves_dns_with_the_host() {
         assert!(shown(41, 60).all(|a| a.1), "and stays");
         let (gone, _) = shown(60, 80).find(|a| !a.1).expect("it leaves");
         let after = gone.0 - off.0;
-        assert!((4_900 * MS..=8_200 * MS).contains(&after), "{}", Span(after));
+        assert!((4_900 * MS..=8_600 * MS).contains(&after), "{}", Span(after));
         left.push(after);
         let changes =
             r.0.model.notes.iter().filter(|n| matches!(&n.2, Note::Consul(consul::note::Note::Check { .. })));
@@ -868,5 +870,38 @@ fn quorums_that_go_and_come_and_leases_that_end_are_told_with_their_reasons() {
         let lived = at.0 - elected.0;
         let least = if kind == Kind::Etcd { 31 } else { 30 };
         assert!((least * SEC - 10 * MS..=least * SEC + 700 * MS).contains(&lived), "{}", Span(lived));
+    }
+}
+
+/// What is said of a stack whose hosts n0, n1, ... run these: whether it is a warning, and the words.
+fn lints(hosts: &[&str]) -> Vec<(bool, String)> {
+    let hosts: Vec<String> =
+        hosts.iter().enumerate().map(|(i, runs)| format!("\"n{i}\": (runs: [{runs}])")).collect();
+    let text = format!(
+        "Stack(about: \"a store\", networks: {{ \"lan\": (latency: \"200us..600us\") }}, hosts: {{ {} }})",
+        hosts.join(", ")
+    );
+    let (stack, tree) = firedrill::scenario::load::read::<Stack>("test", &text).unwrap();
+    let list = firedrill::scenario::lint::stack(&stack, &tree);
+    list.into_iter().map(|d| (d.warning, d.message)).collect()
+}
+
+#[test]
+fn stores_that_cannot_work_are_refused_and_weak_ones_are_told_of() {
+    let server = "Consul(server: true)";
+    assert_eq!(lints(&["Etcd()", "Etcd()", "Etcd()"]), []);
+    assert_eq!(lints(&[server, server, server, "Consul()"]), []);
+    for (hosts, warning, word) in [
+        (vec!["Consul()", "Consul()"], false, "without a server"),
+        (vec!["Etcd()"], true, "one etcd member"),
+        (vec!["Etcd()", "Etcd()"], true, "the loss of either"),
+        (vec![server; 4], true, "bear the loss of 1, like 3"),
+        (vec!["Etcd()"; 9], false, "there can be 7"),
+        (vec!["Etcd(election_timeout: \"400ms\")"; 3], false, "five times"),
+        (vec!["Etcd(election_timeout: \"1050ms\")"; 3], false, "whole number"),
+        (vec!["Consul(server: true, raft_multiplier: 11)", server, server], false, "from 1 to 10"),
+    ] {
+        let list = lints(&hosts);
+        assert!(list.iter().any(|(w, m)| *w == warning && m.contains(word)), "{word}: {list:?}");
     }
 }

@@ -166,7 +166,7 @@ impl Process for Node {
             Node::Agent(word) => match input {
                 Input::Start => ctx.act(Action::Listen(7000, 10)),
                 Input::Tcp(conn, Tcp::Accepted { .. }) => {
-                    let body = Arc::new(Body::Text((*word).to_owned()));
+                    let body = Arc::new(Body::Text((*word).into()));
                     ctx.act(Action::TcpSend(conn, Msg::Http(Http::Response(200, Some(body)))));
                     ctx.act(Action::Close(conn));
                 }
@@ -340,7 +340,7 @@ impl Run {
             .from_str(config)
             .unwrap_or_else(|e| panic!("{e}"));
         let known = |h: &str| h.strip_prefix("db").and_then(|n| n.parse().ok()).map(ip);
-        let names = Some(Endpoint::new(ip(HOSTS - 1), 53));
+        let names = vec![Endpoint::new(ip(HOSTS - 1), 53)];
         let setup = Setup::new(&expand(&config, &["db1", "db2", "db3"]), names, &known);
         let mut world = World::new(seed, Level::Story, |_| ("message", 0));
         let net = world.add_net("lan", latency, Chance::NEVER, Chance::NEVER, Span::secs(300));
@@ -543,7 +543,7 @@ fn hap_03_a_frozen_server_costs_five_seconds_a_check_until_its_accept_queue_is_f
     let mut all = Vec::new();
     for seed in 1..=SEEDS {
         let t = phase(seed);
-        let mut r = Run::new(seed, PATRONI, &[monitor.clone()], &[(t, Do::Pause(rest(1)))]);
+        let mut r = Run::new(seed, PATRONI, std::slice::from_ref(&monitor), &[(t, Do::Pause(rest(1)))]);
         if let Node::Client { to, .. } = &mut r.0.model.world.procs[10].logic {
             *to = ip(1);
         }
@@ -563,7 +563,7 @@ fn hap_03_a_frozen_server_costs_five_seconds_a_check_until_its_accept_queue_is_f
         let mut r = Run::new(
             seed,
             ONE,
-            &[flood.clone()],
+            std::slice::from_ref(&flood),
             &[(at(28_900), Do::Pause(rest(1))), (at(28_950), Do::Heal)],
         );
         if let Node::Client { to, .. } = &mut r.0.model.world.procs[10].logic {
@@ -718,6 +718,34 @@ fn hap_10_a_full_server_queues_for_the_timeout_and_a_free_place_goes_to_the_olde
 }
 
 #[test]
+fn hap_10_a_full_queue_sends_to_the_common_one_and_a_frontend_has_its_own_maxconn() {
+    // Two servers by address: the client's own is full, and so is its queue; the third waits for either.
+    let config = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", timeout_queue: "30s", balance: Source,
+        default_server: (maxconn: 1, maxqueue: 1), server: [(address: "db1:5432"), (address: "db2:5432")]) })"#;
+    let mine = 1 + (ip(CLIENT as u16).0 % 2) as u16;
+    let first: Vec<Call> = (0..4).map(|i| call(at(10_000 + 100 * i), 5000)).collect();
+    // Another client comes and goes at the other server.
+    let other = vec![call(at(12_000), 5000).close(at(1_000))];
+    let r = Run::new(1, config, &[first, other], &[]).to(Span::secs(30));
+    let hosts: Vec<Option<u16>> = r.calls(0).iter().map(|c| c.answers.first().map(|a| a.1.0)).collect();
+    assert_eq!(hosts, [Some(mine), None, Some(3 - mine), None]);
+    near("when the other is free", Span(r.calls(0)[2].answers[0].0.0 - 13_000 * MS), 0, 5);
+    // The frontend's own limit: the third is held back by the kernel, another frontend is not.
+    let config = r#"(listen: { "x": (bind: 5000, maxconn: 2, timeout_connect: "4s", server: [(address: "db1:5432")]),
+        "y": (bind: 5001, timeout_connect: "4s", server: [(address: "db1:5432")]) })"#;
+    let calls = vec![vec![
+        call(at(10_000), 5000),
+        call(at(10_100), 5000),
+        call(at(10_200), 5000),
+        call(at(10_300), 5001),
+    ]];
+    let r = Run::new(1, config, &calls, &[]).to(Span::secs(30));
+    let served: Vec<bool> = r.calls(0).iter().map(|c| !c.answers.is_empty()).collect();
+    assert_eq!(served, [true, true, false, true]);
+    assert!(r.calls(0)[2].connected.is_some());
+}
+
+#[test]
 fn hap_11_without_shutdown_sessions_a_session_survives_the_server() {
     let keep = ONE.replace("on_marked_down: ShutdownSessions, ", "");
     for seed in 1..=20 {
@@ -774,8 +802,8 @@ const STOCK: &str = r#"(listen: { "x": (bind: 5000, timeout_connect: "5s", defau
     server: [(address: "db1:5432"), (address: "db2:5432"), (address: "db3:5432")]) })"#;
 
 #[test]
-fn stock_defaults_refused_black_hole_and_up() {
-    let (mut refused, mut hole, mut up) = (Vec::new(), Vec::new(), Vec::new());
+fn lbv_07_stock_haproxy_refused_is_down_in_four_to_six_seconds_and_up_in_two_to_four() {
+    let (mut refused, mut up) = (Vec::new(), Vec::new());
     for seed in 1..=SEEDS {
         let t = phase(seed);
         let back = Span::secs(60) + Span(seed * 61_803_398 % 4_000_000_000);
@@ -783,12 +811,52 @@ fn stock_defaults_refused_black_hole_and_up() {
         let r = Run::new(seed, STOCK, &[], &plan).to(Span::secs(80));
         refused.push(Span(r.down("x", "db1", t).0 - t.0));
         up.push(Span(r.went(true, "x", "db1", back).unwrap().0 - back.0));
+    }
+    spread("refused", &refused, 4_000, 6_000);
+    spread("up", &up, 2_000, 4_000);
+}
+
+#[test]
+fn lbv_08_stock_haproxy_dropped_is_down_in_ten_to_twelve_seconds() {
+    let mut hole = Vec::new();
+    for seed in 1..=SEEDS {
+        let t = phase(seed);
         let r = Run::new(seed, STOCK, &[], &[(t, Do::Cut(1))]).to(Span::secs(60));
         hole.push(Span(r.down("x", "db1", t).0 - t.0));
     }
-    spread("refused", &refused, 4_000, 6_000);
     spread("black hole", &hole, 10_000, 12_000);
-    spread("up", &up, 2_000, 4_000);
+}
+
+#[test]
+fn lbv_11_with_redispatch_no_client_sees_that_a_server_refuses() {
+    // 100 clients a second over three servers, one of which refuses for the five seconds until it is down.
+    let calls = vec![(0..1_500).map(|i| call(at(20_000 + i * 10), 5000).close(at(5))).collect::<Vec<_>>()];
+    for (redispatch, errors) in [("option_redispatch: -1,", false), ("", true)] {
+        let config = STOCK.replace("bind: 5000,", &format!("bind: 5000, {redispatch}"));
+        let r = Run::new(1, &config, &calls, &[(at(25_000), Do::Kill(db(1)))]).to(Span::secs(60));
+        let down = r.down("x", "db1", at(25_000));
+        let lost = r.calls(0).iter().filter(|c| c.answers.is_empty()).count() as u64;
+        // Without it, a third of those who come lose: their share until the server is down, less those whose 3 s outlast it.
+        let share = (down.0 - 25_000 * MS) / (30 * MS);
+        assert!(
+            if errors { lost.abs_diff(share) <= 2 } else { lost == 0 },
+            "{lost} of {share}: {redispatch}"
+        );
+    }
+}
+
+#[test]
+fn lbv_20_four_are_served_six_are_queued_and_get_503_after_five_seconds() {
+    let config = r#"(listen: { "x": (bind: 5000, mode: Http, timeout_connect: "1s", timeout_queue: "5s",
+        default_server: (maxconn: 2), server: [(address: "db1:5432"), (address: "db2:5432")]) })"#;
+    let calls = vec![(0..10).map(|i| call(at(10_000 + i), 5000).close(at(10_000))).collect::<Vec<_>>()];
+    let r = Run::new(1, config, &calls, &[]).to(Span::secs(40));
+    let (served, queued) = r.calls(0).split_at(4);
+    assert!(served.iter().all(|c| c.answers.len() == 1));
+    for c in queued {
+        assert_eq!((c.answers.len(), c.status), (0, Some(503)));
+        near("timeout queue", c.took(), 5_000, 5);
+    }
 }
 
 #[test]
@@ -910,27 +978,22 @@ fn a_client_that_gave_up_in_the_accept_queue_is_passed_over_in_no_time() {
 fn a_client_that_gives_up_after_it_has_spoken_still_holds_its_place() {
     // The server is a black hole: the client leaves after 2 s, HAProxy tries on.
     let config = r#"(listen: { "x": (bind: 5000, retries: 2, timeout_connect: "4s", ABORT server: [(address: "db1:5432", maxconn: 1)]) })"#;
-    let calls = vec![vec![
-        call(at(5_000), 5000).close(at(500)),
-        call(at(10_100), 5000).silent().close(at(2_000)),
-        call(at(20_000), 5000).silent().close(at(2_000)),
-        call(at(20_100), 5000).close(at(2_000)),
-    ]];
-    let plan = [(at(10_000), Do::Cut(1)), (at(19_000), Do::Heal), (at(19_900), Do::Cut(1))];
-    let sessions = |abort: &str, t: u64| {
-        let r = Run::new(1, &config.replace("ABORT", abort), &calls, &plan).to(at(t));
+    let sessions = |silent: bool, abort: &str, t: u64| {
+        let mut second = call(at(10_100), 5000).close(at(2_000));
+        second.ask = !silent;
+        let calls = vec![vec![call(at(5_000), 5000).close(at(500)), second]];
+        let cut = [(at(10_000), Do::Cut(1))];
+        let r = Run::new(1, &config.replace("ABORT", abort), &calls, &cut).to(at(t));
         r.service().proxy().unwrap().sessions()
     };
-    // Nobody who has said nothing is waited for ...
-    assert_eq!(sessions("", 12_000), 1);
-    assert_eq!(sessions("", 12_200), 0);
-    let spoke =
-        vec![vec![call(at(5_000), 5000).close(at(500)), call(at(10_500), 5000).silent().close(at(2_000))]];
-    drop(spoke);
-    // ... but who waits in the queue and has asked does not get out by closing.
+    // Who has said nothing gets out by closing.
+    assert_eq!((sessions(true, "", 12_000), sessions(true, "", 12_200)), (1, 0));
+    // For who has, all tries are made.
+    assert_eq!((sessions(false, "", 22_000), sessions(false, "", 22_200)), (1, 0));
+    assert_eq!(sessions(false, "option_abortonclose: true,", 12_200), 0);
+    // In a queue it is the same.
     let busy = r#"(listen: { "x": (bind: 5000, timeout_connect: "4s", ABORT server: [(address: "db1:5432", maxconn: 1)]) })"#;
-    let calls =
-        vec![vec![call(at(10_000), 5000), Call { ask: true, ..call(at(11_000), 5000).close(at(2_000)) }]];
+    let calls = vec![vec![call(at(10_000), 5000), call(at(11_000), 5000).close(at(2_000))]];
     for (abort, left) in [("", 2), ("option_abortonclose: true,", 1)] {
         let r = Run::new(1, &busy.replace("ABORT", abort), &calls, &[]).to(at(13_500));
         assert_eq!(r.service().proxy().unwrap().sessions(), left, "{abort}");
@@ -1296,6 +1359,94 @@ fn net_16_a_name_is_looked_up_once() {
     assert!(!r.service().proxy().unwrap().listening());
 }
 
+// ---- scenarios that are wrong -------------------------------------------------------------------------------------------
+
+/// What is said of a stack with this HAProxy and this HAProxy only, mistakes and warnings.
+fn said(haproxy: &str, others: &str) -> String {
+    let text = format!(
+        r#"Stack(about: "a test", networks: {{ "lan": () }}, hosts: {{ "lb": (runs: [{haproxy}]), "app1": (runs: [HAProxy()]), {others} }})"#
+    );
+    firedrill::scenario::load::check_stack("x.ron".to_owned(), text).render(false)
+}
+
+#[test]
+fn mistakes_have_their_sentences() {
+    let db = r#""db1": (runs: [Etcd(), Postgres(), Patroni()]), "db2": (runs: [Etcd(), Postgres(), Patroni()]), "db3": (runs: [Etcd()]),"#;
+    let section = |inner: &str| {
+        format!(
+            r#"HAProxy(defaults: (timeout_connect: "4s", timeout_client: "1m", timeout_server: "1m"), listen: {{ "x": ({inner}) }})"#
+        )
+    };
+    let one = |server: &str| section(&format!("bind: 5000, server: [({server})]"));
+    for (haproxy, others, parts) in [
+        (one(r#"address: "ap1:80""#), "", vec!["there is no host `ap1`", "did you mean `app1`?"]),
+        (one(r#"address: "app1:0""#), "", vec!["a port goes from 1 to 65535"]),
+        (one(r#"address: "app1""#), "", vec!["expected a host with a port such as `db1:5432`"]),
+        (one(r#"weight: 1"#), "", vec!["a server needs an address"]),
+        (one(r#"address: "app1:80", port: 0"#), "", vec!["a port goes from 1 to 65535"]),
+        (one(r#"address: "app1:80", fall: 0, rise: 0"#), "", vec!["fall is 1 or more", "rise is 1 or more"]),
+        (one(r#"address: "app1:80", inter: "0s""#), "", vec!["inter is 1ms or more"]),
+        (one(r#"address: "app1:80", inter: "30d""#), "", vec!["inter is at most 24.8 days"]),
+        (one(r#"address: "app1:80", weight: 300"#), "", vec!["a weight goes from 0 to 256"]),
+        (one(r#"address: "app1:80", agent_check: true"#), "", vec!["an agent needs a port"]),
+        (one(r#"address: "app1:80", maxqueue: 5"#), "", vec!["without `maxconn` nobody waits"]),
+        (
+            section(r#"bind: 5000, server: [(address: "app1:80"), (address: "app1:81")]"#),
+            "",
+            vec!["two servers are called `app1`"],
+        ),
+        (section(r#"server: [(address: "app1:80")]"#), "", vec!["`x` needs a port"]),
+        (section("bind: 5000"), "", vec!["`x` has no server"]),
+        (section(r#"bind: 5000, option_httpchk: "FETCH /""#), "", vec!["`FETCH` is not a method"]),
+        (section(r#"bind: 5000, http_check_expect_status: "20""#), "", vec!["`20` is not a status code"]),
+        (
+            r#"HAProxy(listen: { "x": (bind: 5000, server: [(address: "app1:80")]) })"#.to_owned(),
+            "",
+            vec!["without timeout_client, timeout_connect, timeout_server"],
+        ),
+        (
+            r#"HAProxy(frontend: { "x": (bind: 80, default_backend: "yy") }, backend: { "y": (server: [(address: "app1:80")]) })"#
+                .to_owned(),
+            "",
+            vec!["there is no backend `yy`", "did you mean `y`?", "no frontend uses `y`"],
+        ),
+        ("HAProxy(patroni: true)".to_owned(), "", vec!["no host of this stack runs Patroni"]),
+        (
+            r#"HAProxy(patroni: true, listen: { "mine": (bind: 5000) })"#.to_owned(),
+            db,
+            vec!["port 5000 belongs to `mine` already"],
+        ),
+        (
+            one(r#"address: "db1:5432", check: true"#),
+            db,
+            vec!["all nodes look UP", "option_httpchk"],
+        ),
+        (
+            section(r#"bind: 5000, option_httpchk: "/primary", server: [(address: "db1:5432", check: true)]"#),
+            db,
+            vec!["PostgreSQL does not answer HTTP"],
+        ),
+        (
+            one(r#"address: "pg.example:5432""#),
+            r#""ns": (runs: [Dns()])"#,
+            vec!["looked up once, at the start"],
+        ),
+        ("HAProxy(spread_checks: 60)".to_owned(), "", vec!["from 0 to 50 percent"]),
+    ] {
+        let said = said(&haproxy, others);
+        for part in parts {
+            assert!(said.contains(part), "expected {part:?} of {haproxy} in:\n{said}");
+        }
+    }
+    // What is right is not complained of.
+    let good = |h: &str, o: &str| {
+        let said = said(h, o);
+        assert!(!said.contains("haproxy") && !said.contains("HAProxy"), "{said}");
+    };
+    good("HAProxy(patroni: true)", db);
+    good(&one(r#"address: "app1:80", check: true, fall: 1, weight: 0"#), "");
+}
+
 // ---- behind a pair of keepalived ----------------------------------------------------------------------------------------
 
 mod pair {
@@ -1455,6 +1606,113 @@ mod pair {
             assert!(gone.since(fault(&r, 2)) <= Span::ms(1_020));
             // Two proxies at work do no harm: both ask the same servers.
             assert!(r.marks.iter().all(|m| m.kind != "backend_down"));
+        }
+    }
+}
+
+// ---- in front of Patroni ------------------------------------------------------------------------------------------------
+
+/// B6 of the specification with real databases: what Patroni does and what HAProxy makes of it.
+mod behind {
+    use super::{EPS, MS, Span, Time, spread};
+    use firedrill::node::log::{Level, What};
+    use firedrill::proto::Note;
+    use firedrill::proto::haproxy::note::Note as Hap;
+    use firedrill::scenario::load::load;
+    use firedrill::trace::run::{Run, run};
+
+    /// The measured topology: three databases, each with Patroni and a member of etcd, a proxy, a writer.
+    const STACK: &str = r#"Stack(about: "Patroni behind HAProxy", networks: { "lan": (subnet: "10.0.0.0/24") }, hosts: {
+        "db1": (runs: [Etcd(), Postgres(), Patroni()]),
+        "db2": (runs: [Etcd(), Postgres(), Patroni()]),
+        "db3": (runs: [Etcd(), Postgres(), Patroni()]),
+        "hap": (runs: [HAProxy(patroni: true)]),
+        "user": (runs: [Application(connect: "hap:5000", writes: Pause("60ms"), connect_timeout: "2s", statement_timeout: "2s",
+            start_after: "40s")]),
+    })"#;
+
+    fn play(seed: u64, faults: &str) -> Run {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("stack.ron"), STACK).unwrap();
+        let file = dir.path().join("drill.ron");
+        let text =
+            format!(r#"Drill(about: "a test", stack: "stack.ron", until: "180s", faults: [{faults}])"#);
+        std::fs::write(&file, text).unwrap();
+        match load(file.to_str().unwrap(), &[], None) {
+            Ok(l) => run(&l.stack, &l.drill, seed, Level::Story, true),
+            Err(r) => panic!("{}", r.iter().map(|r| r.render(false)).collect::<String>()),
+        }
+    }
+    /// When Patroni took the leader key, and where, from a time on.
+    fn elected(r: &Run, after: Time) -> Option<(Time, String)> {
+        let patroni = |m: &&firedrill::trace::marks::Mark| {
+            m.kind == "leader_elected"
+                && m.at >= after
+                && m.pid.is_some_and(|p| r.processes[p.0 as usize] == "patroni")
+        };
+        r.marks.iter().find(patroni).map(|m| (m.at, r.host(m.host).to_owned()))
+    }
+    fn went(r: &Run, up: bool, server: &str, after: Time) -> Option<Time> {
+        let hit = |n: &Hap| match n {
+            Hap::Down { section, server: s, .. } => !up && &**section == "primary" && &**s == server,
+            Hap::Up { section, server: s, .. } => up && &**section == "primary" && &**s == server,
+            _ => false,
+        };
+        r.log.iter().find_map(|e| match &e.what {
+            What::Note(Note::HAProxy(n)) if e.at >= after && hit(n) => Some(e.at),
+            _ => None,
+        })
+    }
+    /// A run in which something happens to the primary, at a phase of its own; the primary's name.
+    fn hit(seed: u64, fault: &str) -> (Run, String, Time) {
+        let (_, primary) = elected(&play(seed, ""), Time::ZERO).expect("a primary");
+        let at = 80_000 + seed * 618 % 10_000;
+        let r = play(seed, &format!(r#"At("{at}ms", {})"#, fault.replace("PRIMARY", &primary)));
+        (r, primary, Time(at * MS))
+    }
+
+    #[test]
+    fn the_host_of_the_primary_loses_its_power() {
+        let (mut down, mut up) = (Vec::new(), Vec::new());
+        for seed in 1..=40 {
+            let (r, old, t) = hit(seed, r#"PowerOff("PRIMARY")"#);
+            down.push(went(&r, false, &old, t).expect("the old one is down").since(t));
+            let (lock, new) = elected(&r, t).expect("a new primary");
+            let ready = went(&r, true, &new, lock).expect("the new one is up");
+            up.push(ready.since(lock));
+            // New sessions work with the first UP: each try before was closed at once.
+            let outage = r.outages(true).into_iter().max_by_key(|o| o.length()).expect("an outage");
+            assert!(
+                outage.over && outage.to >= ready && outage.to.since(ready) < Span::ms(250),
+                "{outage:?}"
+            );
+        }
+        spread("old down", &down, 15_000, 18_000);
+        spread("new up after the lock", &up, 3_000, 6_000);
+    }
+
+    #[test]
+    fn patroni_alone_is_killed_and_the_healthy_primary_is_cut_off() {
+        let mut down = Vec::new();
+        for seed in 1..=40 {
+            let (r, old, t) = hit(seed, r#"Kill("PRIMARY", "patroni")"#);
+            let gone = went(&r, false, &old, t).expect("the old one is down");
+            down.push(gone.since(t));
+            let (lock, _) = elected(&r, t).expect("a new primary");
+            assert!(lock.since(gone) > Span::secs(10), "the proxy is first, by far");
+            let first = r.outages(true).into_iter().find(|o| o.from >= t).expect("an outage").from;
+            assert!(first.since(gone).0.max(gone.since(first).0) < 2_100 * MS, "from then on clients fail");
+        }
+        spread("old down", &down, 6_000, 9_000);
+    }
+
+    #[test]
+    fn the_database_alone_is_killed_and_the_proxy_never_notices() {
+        for seed in 1..=20 {
+            let (r, old, t) = hit(seed, r#"Kill("PRIMARY", "postgres")"#);
+            assert_eq!(went(&r, false, &old, t), None, "seed {seed}");
+            let outage = r.outages(true).into_iter().find(|o| o.from >= t - Span(EPS)).expect("an outage");
+            assert!(outage.over && outage.length() < Span::secs(25), "{outage:?}");
         }
     }
 }

@@ -43,6 +43,8 @@ pub enum Msg {
     Consul(Box<consul::msg::Msg>),
     /// Between Consul's servers.
     ConsulRaft(raft::Message<consul::msg::Command>),
+    /// Between Consul's agents, with the sender's place in the list of all.
+    ConsulGossip(consul::msg::NodeId, consul::serf::Gossip),
     /// HTTP: health checks, REST interfaces.
     Http(http::Http),
     /// A database session.
@@ -62,7 +64,8 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Response { .. } => ("answer", 0),
         Msg::Etcd(_) => ("etcd", 0),
         Msg::EtcdRaft(_) => ("etcd Raft", 0),
-        Msg::Consul(m) => (if matches!(**m, consul::msg::Msg::Gossip(..)) { "gossip" } else { "Consul" }, 0),
+        Msg::Consul(_) => ("Consul", 0),
+        Msg::ConsulGossip(..) => ("Consul gossip", 0),
         Msg::ConsulRaft(_) => ("Consul Raft", 0),
         Msg::Http(http::Http::Request(..)) => ("HTTP request", 0),
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
@@ -193,12 +196,14 @@ impl Process for Daemon {
             (|m| match m {
                 Msg::Consul(m) => Some(*m),
                 Msg::ConsulRaft(m) => Some(consul::msg::Msg::Raft(m)),
+                Msg::ConsulGossip(n, m) => Some(consul::msg::Msg::Gossip(n, m)),
                 Msg::Dns(m) => Some(consul::msg::Msg::Dns(*m)),
                 Msg::Http(m) => Some(consul::msg::Msg::Http(m)),
                 _ => None,
             }) as fn(Msg) -> Option<consul::msg::Msg>,
             (|m| match m {
                 consul::msg::Msg::Raft(m) => Msg::ConsulRaft(m),
+                consul::msg::Msg::Gossip(n, m) => Msg::ConsulGossip(n, m),
                 consul::msg::Msg::Dns(m) => Msg::Dns(Box::new(m)),
                 consul::msg::Msg::Http(m) => Msg::Http(m),
                 m => Msg::Consul(Box::new(m)),

@@ -23,7 +23,7 @@ fn letter(kind: &str) -> char {
     match kind {
         "fault" => 'x',
         "healed" => 'h',
-        "master" => '*',
+        "master" | "promoted" => '*',
         "violation" => '!',
         "client_resumed" => '+',
         "client_first_error" => '-',
@@ -33,7 +33,7 @@ fn letter(kind: &str) -> char {
 fn colour(kind: &str) -> &'static str {
     match kind {
         "fault" | "violation" | "client_first_error" => "\x1b[31m",
-        "master" | "client_resumed" => "\x1b[32m",
+        "master" | "promoted" | "client_resumed" => "\x1b[32m",
         "healed" => "\x1b[36m",
         _ => "",
     }
@@ -149,5 +149,14 @@ pub fn summary(run: &Run) -> String {
         say!("story-outages", w = Time(longest(&w).0), r = Time(longest(&r).0))
     };
     let dual = run.broken_ms("DualVipAnywhere");
-    say!("story-summary", outage = both, dual = dual, ok = ok, all = all) + "\n"
+    let clients = say!("story-summary", outage = both, dual = dual, ok = ok, all = all) + "\n";
+    if !run.database {
+        return clients;
+    }
+    let b = run.balance;
+    let split = run.broken_ms("SplitBrainAnywhere");
+    let (acked, lost, twice, phantom) = (b.acked, b.lost, b.duplicated, b.phantom);
+    let line =
+        say!("story-database", acked = acked, lost = lost, split = split, twice = twice, phantom = phantom);
+    clients + &line + "\n"
 }

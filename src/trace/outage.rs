@@ -1,6 +1,7 @@
 //! What clients saw: windows without service, counts, availability.
 
 use crate::engine::{Span, Time};
+use crate::node::process::{HostId, Pid};
 use crate::proto::client::process::{Kind, Note, Outcome};
 
 /// A window in which no request of a client succeeded.
@@ -26,29 +27,50 @@ impl Outage {
     }
 }
 
-/// Requests of a run: when sent, how they ended.
+/// Requests of a run: whose, when sent, how they ended.
 #[derive(Clone, Debug, Default)]
 pub struct Requests {
-    all: Vec<Note>,
+    all: Vec<(Client, Note)>,
 }
+/// A client: its host and its process.
+pub type Client = (Option<HostId>, Option<Pid>);
 
 impl Requests {
     /// Takes note of a request that ended.
-    pub fn add(&mut self, note: Note) {
-        self.all.push(note);
+    pub fn add(&mut self, client: Client, note: Note) {
+        self.all.push((client, note));
     }
-    fn sorted(&self, write: bool) -> Vec<Note> {
+    /// The clients, in the order of their processes.
+    pub fn clients(&self) -> Vec<Client> {
+        let mut list: Vec<Client> = Vec::new();
+        for (c, _) in &self.all {
+            if !list.contains(c) {
+                list.push(*c);
+            }
+        }
+        list.sort_by_key(|c| c.1);
+        list
+    }
+    fn sorted(&self, of: Option<Client>, write: bool) -> Vec<Note> {
         let other = if write { Kind::Read } else { Kind::Write };
-        let mut list: Vec<Note> = self.all.iter().copied().filter(|n| n.kind != other).collect();
+        let mine = |(c, n): &&(Client, Note)| n.kind != other && of.is_none_or(|of| of == *c);
+        let mut list: Vec<Note> = self.all.iter().filter(mine).map(|(_, n)| *n).collect();
         list.sort_by_key(|n| n.sent);
         list
     }
-    /// The windows without service, of writes or of reads; `end` is the end of the run.
+    /// The windows without service, of writes or of reads, each client's own; `end` is the end of the run.
     pub fn outages(&self, write: bool, end: Time) -> Vec<Outage> {
+        let mut all: Vec<Outage> =
+            self.clients().into_iter().flat_map(|c| self.outages_of(c, write, end)).collect();
+        all.sort_by_key(|o| o.from);
+        all
+    }
+    /// The same for one client.
+    pub fn outages_of(&self, client: Client, write: bool, end: Time) -> Vec<Outage> {
         let mut windows = Vec::new();
         let mut last_ok = None;
         let mut open: Option<Outage> = None;
-        for n in self.sorted(write) {
+        for n in self.sorted(Some(client), write) {
             if let Outcome::Ok(_) = n.outcome {
                 if let Some(o) = open.take() {
                     windows.push(Outage { to: n.sent, over: true, ..o });
@@ -64,19 +86,33 @@ impl Requests {
     }
     /// Requests that succeeded, and all.
     pub fn counts(&self, write: bool) -> (u64, u64) {
-        let list = self.sorted(write);
+        let list = self.sorted(None, write);
         let ok = list.iter().filter(|n| matches!(n.outcome, Outcome::Ok(_))).count() as u64;
         (ok, list.len() as u64)
     }
-    /// Requests that failed, by how.
-    pub fn errors(&self) -> [(&'static str, u64); 4] {
-        let count = |o: Outcome| self.all.iter().filter(|n| n.outcome == o).count() as u64;
-        [
-            ("timeout", count(Outcome::Timeout)),
-            ("reset", count(Outcome::Reset)),
-            ("unreachable", count(Outcome::Unreachable)),
-            ("closed", count(Outcome::Closed)),
-        ]
+    /// Requests that failed, by how: database errors by their codes.
+    pub fn errors(&self) -> Vec<(&'static str, u64)> {
+        let names = ["timeout", "reset", "unreachable", "closed"];
+        let mut counts: Vec<(&'static str, u64)> = names.map(|n| (n, 0)).to_vec();
+        for (_, n) in &self.all {
+            let name = match n.outcome {
+                Outcome::Ok(_) => continue,
+                Outcome::Timeout => "timeout",
+                Outcome::Reset => "reset",
+                Outcome::Unreachable => "unreachable",
+                Outcome::Closed => "closed",
+                Outcome::NoAddress => "no_address",
+                Outcome::NoServer => "no_server",
+                Outcome::Busy => "busy",
+                Outcome::Error(state) => state.code(),
+            };
+            match counts.iter_mut().find(|c| c.0 == name) {
+                Some(c) => c.1 += 1,
+                None => counts.push((name, 1)),
+            }
+        }
+        counts[names.len()..].sort_unstable();
+        counts
     }
     /// Whether there were any.
     pub fn is_empty(&self) -> bool {

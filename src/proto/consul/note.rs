@@ -130,7 +130,7 @@ impl Note {
                 let silent = now.since(*heard);
                 (
                     say!("consul-leader-silent", leader = leader),
-                    say!("consul-leader-silent-why", silent = silent, heard = heard),
+                    say!("consul-leader-silent-why", silent = Span::ms(silent.as_ms()), heard = heard),
                 )
             }
             Note::Quorum { has: false, servers, .. } => {

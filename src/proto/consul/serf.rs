@@ -279,7 +279,13 @@ impl Serf {
         for _ in 0..=2 * self.known.len() {
             if self.at >= self.order.len() {
                 self.at = 0;
-                self.order = self.some(usize::MAX, |_, k| k.status != Status::Unknown, ctx);
+                self.order.clear();
+                let others = self.known.iter().enumerate().map(|(i, k)| (NodeId(i as u16), k.status));
+                let me = self.me;
+                self.order.extend(others.filter(|o| o.0 != me && o.1 != Status::Unknown).map(|o| o.0));
+                for i in (1..self.order.len()).rev() {
+                    self.order.swap(i, ctx.below(i as u64 + 1) as usize);
+                }
                 if self.order.is_empty() {
                     return;
                 }

@@ -214,7 +214,7 @@ impl Server {
     }
     /// Whom it follows, or whether a quorum answers, has changed.
     fn turned<N: From<Note>>(
-        &mut self,
+        &self,
         before: (Option<Member>, bool),
         after: (Option<Member>, bool),
         ctx: &mut Ctx<'_, Msg, N>,
@@ -509,7 +509,10 @@ impl Server {
             let leads = self.raft().role() == Role::Leader;
             match &command.act {
                 Request::SessionCreate(id, s) if leads && result.is_ok() => {
-                    self.begin(*id, s.ttl, Basis::Create(ctx.now), ctx);
+                    // A new leader that has to apply what was written before it begins such sessions anew.
+                    let old = self.barrier.is_some_and(|b| self.applied < b);
+                    let basis = if old { Basis::Election(ctx.now) } else { Basis::Create(ctx.now) };
+                    self.begin(*id, s.ttl, basis, ctx);
                     self.arm(ctx);
                 }
                 _ => {}
@@ -555,7 +558,9 @@ impl Server {
                 }
                 _ => continue,
             };
-            if leads && !i.keys.is_empty() {
+            // A server that was restarted applies its whole log again: that is no news.
+            let news = ctx.now.since(command.at) < AGAIN;
+            if leads && news && !i.keys.is_empty() {
                 let deleted = i.session.behavior == Behavior::Delete;
                 ctx.note(Note::Session { keys: i.keys.into(), deleted, why }.into());
             }

@@ -72,6 +72,10 @@ pub struct Etcd {
 const T_SCAN: Timer = Timer(Raft::<Command>::TIMERS);
 /// Requests without an answer.
 const T_PENDING: Timer = Timer(Raft::<Command>::TIMERS + 1);
+/// The ticks of the first election are advanced (`adjustTicks`).
+const T_ADVANCE: Timer = Timer(Raft::<Command>::TIMERS + 2);
+/// From the start until the connections to the peers are up (`server.go` looks every 50 ms).
+const PEERS_ACTIVE: Span = Span::ms(50);
 /// `lessor.runLoop`.
 const SCAN: Span = Span::ms(500);
 /// A renewal that the leader did not take is brought to it again.
@@ -134,7 +138,9 @@ impl Etcd {
                 let phase = Span(ctx.below(SCAN.0));
                 ctx.set_timer(T_SCAN, phase);
                 self.drive(ctx, |r, io| r.start(io));
+                ctx.set_timer(T_ADVANCE, PEERS_ACTIVE);
             }
+            Input::Timer(T_ADVANCE) => self.drive(ctx, |r, _| r.advance_ticks()),
             Input::Timer(T_SCAN) => {
                 ctx.set_timer(T_SCAN, SCAN);
                 self.expire(ctx);

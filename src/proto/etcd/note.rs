@@ -104,7 +104,7 @@ impl Note {
                 let silent = now.since(*heard);
                 (
                     say!("etcd-leader-silent", leader = leader),
-                    say!("etcd-leader-silent-why", silent = silent, heard = heard),
+                    say!("etcd-leader-silent-why", silent = Span::ms(silent.as_ms()), heard = heard),
                 )
             }
             Note::Quorum { has: false, members, .. } => {

@@ -132,7 +132,8 @@ impl Balancer {
             }
             (_, How::Round(r)) => r.next(loads, usize::from(turn == Turn::Backups), avoid),
             (_, How::Least(order, _)) => {
-                let room = |l: &Load| l.maxconn == 0 || l.served + l.queued < l.maxconn + l.maxqueue;
+                let limit = |l: &Load| l.maxconn.saturating_add(l.maxqueue);
+                let room = |l: &Load| l.maxconn == 0 || l.served + l.queued < limit(l);
                 let free = |i: &usize| mine(*i) && room(&loads[*i]);
                 let best =
                     (0..loads.len()).filter(|i| free(i) && Some(*i) != avoid).min_by_key(|i| order[*i]);

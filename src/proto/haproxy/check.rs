@@ -56,7 +56,7 @@ impl Proxy {
     }
 
     /// The first checks, as far from each other as possible.
-    pub(super) fn start_checks(&mut self, ctx: &mut Cx<'_>) {
+    pub(super) fn start_checks(&self, ctx: &mut Cx<'_>) {
         let setup = self.setup.clone();
         let mut tasks: Vec<(usize, bool, Span)> = Vec::new();
         for (i, t) in setup.servers.iter().enumerate() {
@@ -89,7 +89,7 @@ impl Proxy {
         }
     }
     fn spread(&self, span: Span, ctx: &mut Cx<'_>) -> Span {
-        let by = span.0 * u64::from(self.setup.spread) / 100;
+        let by = span.0 / 100 * u64::from(self.setup.spread);
         if by == 0 { span } else { Span(span.0 - by + ctx.below(2 * by + 1)) }
     }
 
@@ -289,7 +289,7 @@ impl Proxy {
         self.dequeue(i, ctx);
     }
     /// The weight in force: that of the configuration, less what the agent and a slow start take away.
-    fn weigh(&mut self, i: usize, ctx: &mut Cx<'_>) {
+    fn weigh(&mut self, i: usize, ctx: &Cx<'_>) {
         let t = &self.setup.servers[i];
         let s = &self.servers[i];
         let own = (t.weight * s.agent.percent / 100).min(256);
@@ -317,7 +317,7 @@ impl Proxy {
         }
     }
     /// Before a choice: a slow start goes on with time.
-    pub(super) fn warm(&mut self, back: usize, ctx: &mut Cx<'_>) {
+    pub(super) fn warm(&mut self, back: usize, ctx: &Cx<'_>) {
         for i in self.setup.backs[back].servers.clone() {
             if self.servers[i].warming.is_some() {
                 self.weigh(i, ctx);

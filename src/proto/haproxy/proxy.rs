@@ -350,11 +350,15 @@ impl Proxy {
     fn look_up(&mut self, ctx: &mut Cx<'_>) {
         let Some(i) = self.unknown() else { return };
         let host = self.setup.servers[i].host.clone();
-        let Some(to) = self.setup.nameserver.filter(|_| self.asked < DNS_ATTEMPTS) else {
+        let servers = &self.setup.nameservers;
+        let turns = DNS_ATTEMPTS * servers.len() as u32;
+        let Some(to) = servers.get(self.asked as usize % servers.len().max(1)).filter(|_| self.asked < turns)
+        else {
             self.note(Note::NoAddress { name: host }, ctx);
             ctx.act(Action::Exit(1));
             return;
         };
+        let to = *to;
         self.asked += 1;
         let msg = Msg::Dns(Box::new(Dns::Query(i as u16, host)));
         let from = Endpoint::new(Ip::NONE, DNS_PORT);

@@ -377,11 +377,13 @@ impl Proxy {
     }
     /// When an open session would end because nothing passes.
     fn idle_deadline(&self, s: &Session) -> Option<Time> {
-        let server = s.back.and_then(|b| self.setup.backs[b].timeout_server);
-        let limits = [self.setup.fronts[s.front].timeout_client, server];
+        // A side that has closed is not waited for.
+        let client = self.setup.fronts[s.front].timeout_client.filter(|_| !s.client_ended);
+        let server = s.back.and_then(|b| self.setup.backs[b].timeout_server).filter(|_| !s.server_ended);
+        let limits = [client, server];
         limits.into_iter().flatten().min().map(|d| s.active + d)
     }
-    fn set_idle_timer(&mut self, n: u16, ctx: &mut Cx<'_>) {
+    fn set_idle_timer(&self, n: u16, ctx: &mut Cx<'_>) {
         let Some(s) = self.get(n) else { return };
         match self.idle_deadline(s) {
             Some(at) => ctx.set_timer(self.timer_of(n), at.since(ctx.now)),

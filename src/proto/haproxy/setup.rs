@@ -107,8 +107,8 @@ pub struct Setup {
     pub servers: Vec<Target>,
     /// Process time of the start.
     pub startup_time: SpanRange,
-    /// Who is asked for the addresses of names.
-    pub nameserver: Option<Endpoint>,
+    /// Who is asked for the addresses of names, in turn (`resolv.conf`).
+    pub nameservers: Vec<Endpoint>,
 }
 
 /// The configuration with the sections that `patroni` stands for, over these hosts.
@@ -191,8 +191,12 @@ fn limit(own: Option<Span>, default: Option<Span>) -> Option<Span> {
 }
 
 impl Setup {
-    /// What a configuration that has been expanded means; `known` gives the address of a host.
-    pub fn new(c: &HAProxy, nameserver: Option<Endpoint>, known: &dyn Fn(&str) -> Option<Ip>) -> Setup {
+    /// What a configuration that has been expanded means; `nameservers` are asked for names, `known` gives the address of a host.
+    pub fn new(
+        c: &HAProxy,
+        nameservers: impl IntoIterator<Item = Endpoint>,
+        known: &dyn Fn(&str) -> Option<Ip>,
+    ) -> Setup {
         let mut s = Setup {
             maxconn: c.maxconn.unwrap_or(0),
             spread: c.spread_checks,
@@ -201,7 +205,7 @@ impl Setup {
             backs: Vec::new(),
             servers: Vec::new(),
             startup_time: c.startup_time,
-            nameserver,
+            nameservers: nameservers.into_iter().collect(),
         };
         for (name, section) in c.listen.iter().chain(&c.backend) {
             s.back(name, section, &c.defaults, known);

@@ -6,7 +6,7 @@
 //! **Not modelled:** devices that cannot be put away, and devices with a time of their own.
 
 use super::config::{Margin, WatchdogMode};
-use super::note::{Note, Unusable};
+use super::note::{Dog, Note, Unusable};
 use super::process::Agent;
 use crate::engine::{SEC, Span};
 use crate::node::process::{Action, Watchdog};
@@ -92,6 +92,9 @@ impl Agent {
     }
     /// `keepalive`; a changed time comes into force now.
     pub(super) fn keepalive(&mut self, ctx: &mut Cx<'_>) {
+        let running = self.guard.armed.is_some() && self.guard.active;
+        let dog = Dog { running, timeout: self.watchdog_timeout(), ttl: self.dynamic.timing.ttl };
+        self.note(Note::Renewed(dog), ctx);
         let Some(armed) = self.guard.armed.filter(|_| self.guard.active) else { return };
         let timeout = self.watchdog_timeout();
         if armed == timeout {

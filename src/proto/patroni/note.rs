@@ -63,6 +63,17 @@ pub enum Unusable {
     Slack,
 }
 
+/// The watchdog beside a renewal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dog {
+    /// It counts.
+    pub running: bool,
+    /// Its time, or what it would be.
+    pub timeout: Span,
+    /// `ttl`.
+    pub ttl: Span,
+}
+
 /// A fact. Reasons are keys of messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)] // The fields are explained by the words above each variant.
@@ -149,6 +160,8 @@ pub enum Note {
     SyncStandbys { standbys: Arc<str>, quorum: Option<u32> },
     /// The data belong to another cluster.
     SystemIdDiffers { own: Arc<str>, theirs: Arc<str> },
+    /// The lock was renewed.
+    Renewed(Dog),
     /// A callback took the virtual address.
     VipUp { vip: Ip },
     /// A callback gave it back.
@@ -194,7 +207,8 @@ impl Note {
     pub fn mark(&self) -> Option<&'static str> {
         Some(match self {
             Note::Elected { .. } => "leader_elected",
-            Note::LeaderLost { .. } | Note::KeyReleased => "leader_lost",
+            Note::LeaderLost { .. } => "leader_lost",
+            Note::KeyReleased => "key_released",
             Note::KeyGone { .. } | Note::PostgresDead { .. } => "detected",
             Note::RaceLost { .. } => "race_lost",
             Note::Promoting { .. } => "failover_started",
@@ -297,6 +311,7 @@ impl Note {
             Note::SystemIdDiffers { own, theirs } => {
                 (say!("pat-system-id"), say!("pat-system-id-why", own = own, theirs = theirs))
             }
+            Note::Renewed(dog) => plain(say!("pat-renewed", ttl = s(dog.ttl))),
             Note::VipUp { vip } => plain(say!("pat-vip-up", vip = vip)),
             Note::VipDown { vip } => plain(say!("pat-vip-down", vip = vip)),
             Note::DnsUpdate { name } => plain(say!("pat-dns-update", name = name)),

@@ -25,6 +25,7 @@ pub mod rewind;
 mod sender;
 mod session;
 mod sync;
+pub mod view;
 mod wal;
 
 pub use config::Postgres;

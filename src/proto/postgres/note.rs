@@ -258,7 +258,7 @@ impl Note {
             Note::SenderGone { name, why, silent } => {
                 let why = match why {
                     SenderGone::Closed => say!("pg-sender-closed"),
-                    SenderGone::Timeout => say!("pg-sender-timeout", silent = silent),
+                    SenderGone::Timeout => say!("pg-sender-timeout", silent = Span::ms(silent.as_ms())),
                 };
                 (say!("pg-sender-gone", name = name), why)
             }

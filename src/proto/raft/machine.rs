@@ -256,6 +256,12 @@ impl<C: Clone> Raft<C> {
             self.timeout = (ticks + (io.draw)(ticks)) as u32;
         }
     }
+    /// etcd's `initial-election-tick-advance`: a member that has just started need not wait out a whole election timeout for a leader that it
+    /// would hear at once; all but two ticks of it are passed over (all but one, if it is alone).
+    pub fn advance_ticks(&mut self) {
+        let left = if self.peers.len() > 1 { 2 } else { 1 };
+        self.elapsed += self.election_ticks().saturating_sub(left);
+    }
     fn election_ticks(&self) -> u32 {
         match self.rules.library {
             Library::Etcd { heartbeat, election, .. } => (election.0 / heartbeat.0.max(1)).max(1) as u32,

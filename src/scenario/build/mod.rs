@@ -73,6 +73,15 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
             add_daemon(&mut world, &plan_of, id, name, runs, &nets, &mut vips);
         }
     }
+    // Addresses that Patroni's callbacks move.
+    for runs in stack.hosts.values().flat_map(|h| &h.runs) {
+        if let Runs::Patroni(p) = runs
+            && let Some(vip) = p.callbacks.vip
+            && !vips.contains(&vip.ip)
+        {
+            vips.push(vip.ip);
+        }
+    }
     let faults = plan(drill, &mut world.streams);
     Stage::new(world, faults, vips).start()
 }

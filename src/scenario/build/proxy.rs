@@ -1,7 +1,7 @@
 //! Proxies.
 
 use super::{Plan, Site};
-use crate::net::addr::{Endpoint, Ip};
+use crate::net::addr::Endpoint;
 use crate::proto::haproxy::config::HAProxy;
 use crate::proto::haproxy::process::Service;
 use crate::proto::haproxy::setup::{Setup, expand};
@@ -14,7 +14,7 @@ pub(super) fn haproxy(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, confi
         let patroni: Vec<&str> =
             plan.hosts_with(|r| matches!(r, Runs::Patroni(_))).into_iter().map(|(h, _)| h).collect();
         let known = |host: &str| plan.stack.hosts.contains_key(host).then(|| plan.ip(host));
-        let setup = Setup::new(&expand(config, &patroni), nameserver(plan, site.host), &known);
+        let setup = Setup::new(&expand(config, &patroni), nameservers(plan, site.host), &known);
         Service::with(config.clone(), setup)
     } else {
         Service::new(config.clone())
@@ -22,10 +22,13 @@ pub(super) fn haproxy(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, confi
     world.add_proc(site.id, site.name, None, Daemon::HAProxy(service));
 }
 
-/// Who answers a host's questions for names: a resolver of its own, or the first of the stack, or an authoritative server.
-fn nameserver(plan: &Plan<'_>, host: &str) -> Option<Endpoint> {
-    let resolvers = plan.hosts_with(|r| matches!(r, Runs::Resolver(_)));
-    let own = resolvers.iter().find(|(h, _)| *h == host).or(resolvers.first()).map(|(_, ip)| *ip);
-    let ip: Ip = own.or_else(|| plan.hosts_with(|r| matches!(r, Runs::Dns(_))).first().map(|(_, ip)| *ip))?;
-    Some(Endpoint::new(ip, dns::PORT))
+/// Who answers a host's questions for names: a resolver of its own, all resolvers, or the authoritative servers.
+fn nameservers(plan: &Plan<'_>, host: &str) -> Vec<Endpoint> {
+    let mut servers = plan.hosts_with(|r| matches!(r, Runs::Resolver(_)));
+    if servers.iter().any(|(h, _)| *h == host) {
+        servers.retain(|(h, _)| *h == host);
+    } else if servers.is_empty() {
+        servers = plan.hosts_with(|r| matches!(r, Runs::Dns(_)));
+    }
+    servers.into_iter().map(|(_, ip)| Endpoint::new(ip, dns::PORT)).collect()
 }

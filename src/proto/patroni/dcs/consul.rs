@@ -453,7 +453,7 @@ impl Consul {
         self.refreshed(memory, ctx)
     }
     /// The session is good: what the call is about.
-    fn refreshed(&mut self, memory: &Memory, ctx: &mut Cx<'_>) -> Flow {
+    fn refreshed(&mut self, memory: &Memory, ctx: &Cx<'_>) -> Flow {
         let Some(task) = &mut self.task else { return NO };
         let mut retry = task.last;
         let enough = retry.has(ENOUGH, ctx.now);
@@ -527,7 +527,7 @@ impl Consul {
         }
         YES
     }
-    fn main(&mut self, outcome: Outcome, memory: &mut Memory, ctx: &mut Cx<'_>) -> Flow {
+    fn main(&mut self, outcome: Outcome, memory: &mut Memory, ctx: &Cx<'_>) -> Flow {
         let Some(task) = &mut self.task else { return NO };
         let (op, stage) = (task.op.clone(), task.stage);
         let ok = matches!(outcome, Ok(Answer::Done(true)));

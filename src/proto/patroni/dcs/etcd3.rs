@@ -565,7 +565,7 @@ impl Etcd3 {
         Some(self.refreshed(memory, ctx))
     }
     /// The lease is good: what the call is about.
-    fn refreshed(&mut self, memory: &Memory, ctx: &mut Cx<'_>) -> Flow {
+    fn refreshed(&mut self, memory: &Memory, ctx: &Cx<'_>) -> Flow {
         let Some(task) = &mut self.task else { return Flow::Done(Ok(Reply::Done(false))) };
         let mut retry = task.retry;
         let enough = retry.has(ENOUGH, ctx.now);
@@ -634,14 +634,7 @@ impl Etcd3 {
         }
     }
     /// The answer to a write.
-    fn main(
-        &mut self,
-        op: &Op,
-        stage: Stage,
-        outcome: Outcome,
-        memory: &mut Memory,
-        ctx: &mut Cx<'_>,
-    ) -> Flow {
+    fn main(&mut self, op: &Op, stage: Stage, outcome: Outcome, memory: &mut Memory, ctx: &Cx<'_>) -> Flow {
         let nested = matches!(op, Op::UpdateLeader { .. });
         let done = match &outcome {
             Ok(Answer::Txn(holds, revision, _)) => {
