@@ -108,15 +108,21 @@ fn a_virtual_address_moves_with_the_role_and_is_announced() {
 }
 
 #[test]
-fn a_name_is_told_to_point_to_the_new_primary() {
+fn a_name_is_made_to_point_to_the_new_primary() {
     let mut plan = Plan::new(Store::EtcdApart);
-    plan.patroni = "callbacks: (dns_name: \"db\", dns_server: \"10.0.0.4:53\")".to_owned();
-    let (mut lab, a) = plan.settled(1);
-    let t = lab.now();
-    lab.power_off(a);
-    lab.run(50.0);
-    let b = lab.promoted(t).expect("promoted").1;
-    assert!(lab.told(t, |n, p| n == lab.name(b) && matches!(p, Pat::DnsUpdate { .. })).is_some());
+    plan.patroni = "callbacks: (dns_name: \"db\", dns_server: \"ns\")".to_owned();
+    plan.more = "\"ns\": (runs: [Dns(records: {\"db\": (addresses: [\"db1\"])})]),".to_owned();
+    for seed in 1..=10 {
+        let (mut lab, a) = plan.settled(seed);
+        let t = lab.now();
+        lab.power_off(a);
+        lab.run(50.0);
+        let b = lab.promoted(t).expect("promoted").1;
+        assert!(lab.told(t, |n, p| n == lab.name(b) && matches!(p, Pat::DnsUpdate { .. })).is_some());
+        let ns = lab.host("ns");
+        let own = lab.sim.model.world.host(b).nics[0].primary.ip;
+        assert_eq!(lab.addresses(ns, "db"), [own]);
+    }
 }
 
 #[test]
@@ -459,4 +465,25 @@ fn a_frozen_patroni_takes_connections_until_its_queue_is_full() {
         lab.run(5.0);
     }
     assert_eq!(lab.accept_queue(a), full);
+}
+
+#[test]
+fn the_history_of_timelines_is_kept_in_the_store() {
+    let mut plan = Plan::new(Store::EtcdApart);
+    plan.patroni = "check_timeline: true".to_owned();
+    let (mut lab, _) = plan.settled(6);
+    for _ in 0..3 {
+        let a = lab.writables()[0];
+        let b = lab.others(a)[1];
+        let w = wish(&lab, Some(a), Some(b));
+        lab.call(a, Method::POST, "/switchover", Some(Body::Switchover(w)));
+        lab.run(25.0);
+    }
+    let a = lab.writables()[0];
+    let history = lab.patroni(a).cluster().expect("a view").history.clone().expect("a history");
+    assert_eq!(lab.timeline(a), 5);
+    let timelines: Vec<u32> = history.lines.iter().map(|l| l.timeline).collect();
+    assert_eq!(timelines, [1, 2, 3, 4]);
+    assert!(history.lines.windows(2).all(|w| w[0].end < w[1].end && w[0].at < w[1].at));
+    assert_eq!(history.lines[3].leader.as_deref(), Some(lab.name(a)));
 }

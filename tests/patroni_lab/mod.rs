@@ -47,6 +47,8 @@ pub struct Plan {
     pub host: String,
     pub sysctl: String,
     pub dcs: String,
+    /// More hosts.
+    pub more: String,
 }
 impl Plan {
     pub fn new(store: Store) -> Plan {
@@ -60,6 +62,7 @@ impl Plan {
             // The ARP entry of a dead host outlives its lease: to connect to it takes the whole timeout.
             sysctl: "base_reachable_time: \"120s\"".to_owned(),
             dcs: String::new(),
+            more: String::new(),
         }
     }
     pub fn text(&self) -> String {
@@ -87,6 +90,7 @@ impl Plan {
                 hosts += &format!("\"dcs{n}\": (runs: [{daemon}]),\n");
             }
         }
+        hosts += &self.more;
         format!("Stack(about: \"a test\", networks: {{\"lan\": ()}}, hosts: {{\n{hosts}}})")
     }
     pub fn stack(&self) -> (Stack, Vec<String>) {
@@ -442,6 +446,14 @@ impl Lab {
                 && primary.files.pg.slots.get(self.name(*h)).is_some_and(|s| s.active)
         })
         .count()
+    }
+    /// What the DNS server of a host says of a name.
+    pub fn addresses(&self, host: HostId, name: &str) -> Vec<firedrill::net::addr::Ip> {
+        let i = self.daemon(host, |d| matches!(d, Daemon::Dns(_))).expect("a DNS server");
+        match &self.sim.model.world.procs[i].logic {
+            Daemon::Dns(d) => d.addresses(name).to_vec(),
+            _ => unreachable!(),
+        }
     }
     /// Connections that wait for a stopped Patroni.
     pub fn accept_queue(&self, host: HostId) -> usize {

@@ -6,7 +6,8 @@
 
 use crate::engine::time::text_serde;
 use crate::engine::{SEC, Span, SpanRange};
-use crate::net::addr::{Cidr, Endpoint};
+use crate::net::addr::Cidr;
+use crate::proto::dns::name::HostPort;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt;
@@ -274,8 +275,8 @@ pub struct Callbacks {
     pub garps: Option<u32>,
     /// A primary makes this name point to itself. Default: none.
     pub dns_name: Option<String>,
-    /// The authoritative server that is told. Default: none.
-    pub dns_server: Option<Endpoint>,
+    /// The authoritative server that is told, a host of the stack or an address. Default: none.
+    pub dns_server: Option<HostPort>,
     /// Process time: how long a script takes to its effect. Default 50ms to 200ms.
     pub run_time: Option<SpanRange>,
 }

@@ -2,6 +2,8 @@
 //!
 //! Source: `watchdog/base.py`, `watchdog/linux.py`. It is armed before a promotion and fed only when the lock was renewed (or the members
 //! agreed, in failsafe mode), so that a Patroni that cannot say any more that it holds the lock is followed by a reset of the host.
+//!
+//! **Not modelled:** devices that cannot be put away, and devices with a time of their own.
 
 use super::config::{Margin, WatchdogMode};
 use super::note::{Dog, Note, Unusable};

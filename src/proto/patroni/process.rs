@@ -56,6 +56,8 @@ pub struct Setup {
     pub members: Vec<(Arc<str>, Ip)>,
     /// The network on which the callbacks put the virtual address.
     pub vip_net: Option<NetId>,
+    /// The DNS server that the callbacks tell.
+    pub dns_server: Option<Endpoint>,
     /// `synchronous_commit` of its PostgreSQL.
     pub synchronous_commit: SynchronousCommit,
 }
@@ -167,6 +169,8 @@ pub struct Agent {
     pub(super) info_failed: bool,
     pub(super) heartbeat: Session,
     pub(super) caller: Caller,
+    /// The port for DNS answers is open.
+    pub(super) bound: bool,
     pub(super) rest: RestServer,
     // ---- what was told
     pub(super) told: super::note::Told,
@@ -238,6 +242,7 @@ impl Agent {
             info_failed: false,
             heartbeat: Session::new(local, T_HEARTBEAT),
             caller: Caller::default(),
+            bound: false,
             rest: RestServer::new(local),
             told: super::note::Told::default(),
             config,
@@ -380,7 +385,9 @@ impl Agent {
             Input::Signal(Signal::Term) => self.terminate(ctx),
             Input::Signal(Signal::Thread(_, hangs)) => self.hang(*hangs, ctx),
             Input::Signal(_) | Input::Carrier(..) | Input::Exec { .. } | Input::Synced { .. } => {}
-            Input::Packet { .. } => {}
+            Input::Packet { .. } => {
+                self.caller_input(&input, ctx);
+            }
             Input::Call(msg) => self.rest_call(msg, ctx),
             Input::Timer(_) | Input::Tcp(..) => self.dispatch(&input, ctx),
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Body {
     /// Text, for whoever reads only the status code.
-    Text(Arc<str>),
+    Text(String),
     /// What `/patroni` and the health checks tell.
     Status(Status),
     /// `POST /failsafe`: a leader that has lost the DCS asks whether it may go on.
@@ -29,7 +29,7 @@ pub enum Body {
 impl Body {
     /// A text.
     pub fn text(s: &str) -> Self {
-        Body::Text(s.into())
+        Body::Text(s.to_owned())
     }
 }
 

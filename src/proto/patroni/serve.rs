@@ -211,7 +211,7 @@ impl Agent {
             Some(_) => {}
             None => {
                 let text = match body {
-                    Some(Body::Text(text)) => text,
+                    Some(Body::Text(text)) => text.into(),
                     _ => "".into(),
                 };
                 self.note(Note::Answered { status, text }, ctx);

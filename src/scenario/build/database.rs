@@ -8,7 +8,7 @@ use crate::proto::patroni::process::{Dcs, Setup};
 use crate::proto::patroni::{Agent, Patroni};
 use crate::proto::postgres::data::{Conninfo, DbState, Slot};
 use crate::proto::postgres::{Postgres, Postmaster};
-use crate::proto::{consul, etcd};
+use crate::proto::{consul, dns, etcd};
 use crate::scenario::types::Runs;
 use crate::sim::World;
 use std::sync::Arc;
@@ -88,6 +88,11 @@ pub(super) fn patroni(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, confi
         let (net, ..) = plan.addresses.iter().find(inside)?;
         site.nets.iter().find(|n| n.0 == *net).map(|n| n.1)
     });
+    let dns_server = config.callbacks.dns_server.as_ref().and_then(|d| {
+        let named = plan.stack.hosts.keys().find(|h| h.eq_ignore_ascii_case(&d.host));
+        let ip = d.ip().or_else(|| named.map(|h| plan.ip(h)))?;
+        Some(Endpoint::new(ip, d.port.unwrap_or(dns::PORT)))
+    });
     let synchronous_commit = here
         .runs
         .iter()
@@ -95,6 +100,7 @@ pub(super) fn patroni(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, confi
         .unwrap_or_default();
     let setup = Setup {
         vip_net,
+        dns_server,
         synchronous_commit,
         name: site.host.into(),
         ip,

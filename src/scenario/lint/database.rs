@@ -238,6 +238,14 @@ fn callbacks(l: &mut Lint<'_>, stack: &Stack, path: &str, p: &Patroni) {
             l.error(&at("vip"), format!("{} lies in no network's subnet", vip.ip), help);
         }
     }
+    if let Some(server) = &c.dns_server
+        && server.ip().is_none()
+        && !stack.hosts.keys().any(|h| h.eq_ignore_ascii_case(&server.host))
+    {
+        let hosts = stack.hosts.keys().map(String::as_str);
+        let help = nearest(&server.host, hosts).map(|n| format!("did you mean `{n}`?"));
+        l.error(&at("dns_server"), format!("there is no host `{}`", server.host), help);
+    }
     if c.dns_name.is_some() != c.dns_server.is_some() {
         let field = if c.dns_name.is_some() { "dns_name" } else { "dns_server" };
         l.error(&at(field), "`dns_name` and `dns_server` belong together", None);
