@@ -6,6 +6,7 @@
 pub mod check;
 pub mod cli;
 pub mod engine;
+pub mod experiment;
 pub mod fault;
 pub mod lang;
 pub mod net;

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("check", 5),
     ("scenario", 6),
     ("trace", 7),
+    ("experiment", 8),
     ("report", 9),
     ("tui", 11),
     ("cli", 12),

@@ -4,6 +4,7 @@ mod list;
 mod play;
 mod run;
 mod test;
+mod theory;
 pub use test::golden;
 mod validate;
 mod why;
@@ -52,7 +53,7 @@ enum Command {
     Why(why::WhyArgs),
     /// Compare every scenario with its snapshot
     Test(test::TestArgs),
-    /// Compare simulated with measured failovers
+    /// Compare simulated with measured failovers, or with theory
     Validate(validate::ValidateArgs),
     /// Check scenario files
     Lint(list::LintArgs),

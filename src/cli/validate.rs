@@ -1,4 +1,4 @@
-//! `firedrill validate`: simulated against measured.
+//! `firedrill validate`: simulated against measured, and with `theory` against exact.
 
 use super::{BAD_INPUT, BROKEN, OK, complain, print};
 use crate::scenario::{embedded, load};
@@ -9,15 +9,40 @@ use std::process::ExitCode;
 /// Arguments of `validate`.
 #[derive(Args)]
 pub(super) struct ValidateArgs {
-    /// Drills with a `measured` block: names, prefixes (`keepalived`) or paths; without any, all
+    /// Drills with a `measured` block: names, prefixes (`keepalived`) or paths; without any, all. Or `theory`: queues, availability,
+    /// checkpoints and losses against their formulas
     drills: Vec<String>,
     /// Runs of each drill
     #[arg(long, default_value_t = 1000)]
     seeds: u32,
+    /// theory: independent replications of each case, 30 or more
+    #[arg(long, default_value_t = 40)]
+    pub(super) replications: u32,
+    /// theory: customers of a replication of a queue
+    #[arg(long, default_value_t = 20_000)]
+    pub(super) customers: u32,
+    /// theory: the seed of the first replication
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    /// theory: text, or JSON for machines
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) format: Format,
+}
+
+/// How the comparison is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum Format {
+    /// A table.
+    Text,
+    /// One JSON object.
+    Json,
 }
 
 /// Compares.
 pub(super) fn run(a: &ValidateArgs) -> ExitCode {
+    if a.drills == ["theory"] {
+        return super::theory::run(a);
+    }
     let all: Vec<String> = embedded::drills().into_iter().filter(|n| n.starts_with("validation/")).collect();
     let mut names = Vec::new();
     for w in &a.drills {

@@ -24,6 +24,8 @@ pub enum Plane {
     dns,
     /// Fence devices.
     fencing,
+    /// A batch system: controllers, nodes, jobs.
+    batch,
     /// Address resolution.
     arp,
 }

@@ -1,6 +1,7 @@
 //! Floor 4: the registry of protocols. Adding one is a folder and a row in each of the enums here.
 
 pub mod app;
+pub mod batch;
 pub mod client;
 pub mod consul;
 pub mod dns;
@@ -58,6 +59,8 @@ pub enum Msg {
     Dns(Box<dns::msg::Dns>),
     /// Connections, from director to director.
     Ipvs(lvs::msg::Sync),
+    /// A batch cluster.
+    Batch(Box<batch::msg::Message>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -79,6 +82,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
+        Msg::Batch(m) => batch::msg::label(m),
     }
 }
 
@@ -105,6 +109,8 @@ pub enum Note {
     App(app::note::Note),
     /// Directors.
     Lvs(lvs::note::Note),
+    /// A batch cluster.
+    Batch(Box<batch::note::Note>),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -120,6 +126,7 @@ impl Note {
             Note::Dns(n) => n.mark(),
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
+            Note::Batch(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -135,6 +142,7 @@ impl Note {
             Note::Dns(n) => n.text(),
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
+            Note::Batch(n) => n.text(),
         }
     }
 }
@@ -146,6 +154,8 @@ pub struct Files {
     pub pg: postgres::DataDir,
     /// The kernel's table of virtual services and their connections.
     pub ipvs: lvs::table::Ipvs,
+    /// A batch cluster's node.
+    pub batch: batch::NodeFiles,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -186,6 +196,16 @@ pub enum Daemon {
     IpvsSync(lvs::sync::SyncDaemon),
     /// A real server.
     Server(Box<lvs::server::RealServer>),
+    /// `slurmctld`.
+    Slurmctld(Box<batch::Controller>),
+    /// `slurmd`.
+    Slurmd(Box<batch::NodeDaemon>),
+    /// The processes of jobs on a node.
+    Steps(Box<batch::Steps>),
+    /// A user of a batch cluster.
+    Sbatch(Box<batch::User>),
+    /// The file server of a batch cluster.
+    Nfs(Box<batch::FileServer>),
 }
 
 impl Process for Daemon {
@@ -244,6 +264,11 @@ impl Process for Daemon {
             Daemon::Lvs(p) => p.on(input, ctx),
             Daemon::IpvsSync(p) => p.on(input, ctx),
             Daemon::Server(p) => p.on(input, ctx),
+            Daemon::Slurmctld(p) => p.on(input, ctx),
+            Daemon::Slurmd(p) => p.on(input, ctx),
+            Daemon::Steps(p) => p.on(input, ctx),
+            Daemon::Sbatch(p) => p.on(input, ctx),
+            Daemon::Nfs(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -263,6 +288,11 @@ impl Process for Daemon {
             Daemon::Lvs(p) => p.reset(end == End::PowerLost, &mut files.ipvs),
             Daemon::IpvsSync(_) => {}
             Daemon::Server(p) => p.reset(),
+            Daemon::Slurmctld(p) => p.reset(end),
+            Daemon::Slurmd(p) => p.reset(end, files),
+            Daemon::Steps(p) => p.reset(end, files),
+            Daemon::Sbatch(p) => p.reset(),
+            Daemon::Nfs(p) => p.reset(),
         }
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {

@@ -25,7 +25,9 @@ fn letter(kind: &str) -> char {
         "healed" => 'h',
         "master" | "promoted" => '*',
         "violation" => '!',
-        "client_resumed" => '+',
+        "client_resumed" | "job_done" => '+',
+        "job_started" => '>',
+        "job_requeued" | "job_failed" | "job_timeout" | "job_node_fail" | "ranks_lost" | "node_lost" => '-',
         "client_first_error" => '-',
         _ => ' ',
     }
@@ -33,7 +35,8 @@ fn letter(kind: &str) -> char {
 fn colour(kind: &str) -> &'static str {
     match kind {
         "fault" | "violation" | "client_first_error" => "\x1b[31m",
-        "master" | "promoted" | "client_resumed" => "\x1b[32m",
+        "ranks_lost" | "node_lost" | "job_failed" | "job_timeout" | "job_node_fail" => "\x1b[31m",
+        "master" | "promoted" | "client_resumed" | "job_done" => "\x1b[32m",
         "healed" => "\x1b[36m",
         _ => "",
     }
@@ -140,6 +143,26 @@ fn folded(run: &Run, from: Time, to: Time) -> Option<String> {
 
 /// What clients saw, in one line.
 pub fn summary(run: &Run) -> String {
+    let jobs = job_summary(run);
+    // A cluster without clients has nothing to say of requests.
+    if !jobs.is_empty() && run.requests.counts(true).1 == 0 && run.requests.counts(false).1 == 0 {
+        return jobs;
+    }
+    jobs + &client_summary(run)
+}
+/// What became of the jobs of a batch cluster, in one line; nothing without jobs.
+fn job_summary(run: &Run) -> String {
+    let jobs = &run.jobs;
+    if jobs.all.is_empty() {
+        return String::new();
+    }
+    let time = |d: Option<crate::engine::Span>| Time(d.unwrap_or_default().0);
+    let lost = Time(jobs.all.iter().map(|j| j.lost.0).sum());
+    let (done, all) = (jobs.done(), jobs.all.len());
+    let (makespan, wait) = (time(jobs.makespan()), time(jobs.mean_wait()));
+    say!("story-jobs", done = done, all = all, makespan = makespan, wait = wait, lost = lost) + "\n"
+}
+fn client_summary(run: &Run) -> String {
     let (w, r) = (run.outages(true), run.outages(false));
     let longest = |o: &[crate::trace::outage::Outage]| o.iter().map(|o| o.length()).max().unwrap_or_default();
     let (ok, all) = run.requests.counts(true);

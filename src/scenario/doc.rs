@@ -16,7 +16,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -28,13 +28,17 @@ const FILES: [(&str, &str); 11] = [
     (include_str!("../proto/dns/config.rs"), "RFC 1035, RFC 2136"),
     (include_str!("../proto/app/config.rs"), "libpq, pgJDBC and HikariCP documentation"),
     (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
+    (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
 ];
 
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" | "Lvs" => format!("{}.", container.to_lowercase()),
+        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" => {
+            format!("{}.", container.to_lowercase())
+        }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
+        "Job" => "sbatch.jobs[].".to_owned(),
         "VrrpScript" => "keepalived.track_script[].".to_owned(),
         "Section" => "haproxy.listen.NAME.".to_owned(),
         "Server" => "haproxy.listen.NAME.server[].".to_owned(),
@@ -55,9 +59,10 @@ fn prefix(container: &str) -> Option<String> {
         "MeasuredMark" => "drill.measured.marks[].".to_owned(),
         "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode"
         | "FreezeClock" | "WatchdogKind" | "Algorithm" | "Kind" | "Script" | "Transport" | "Distribution"
-        | "Every" | "Check" | "Protocol" | "InitialState" | "When" | "At" | "Role" | "Mode" | "Balance"
-        | "OnMarkedDown" | "OnMarkedUp" | "Observe" | "OnError" | "Pace" | "Driver" | "Attrs"
-        | "LoadBalance" | "Connections" | "OnTimeout" | "AfterError" | "Evict" | "NameCache" => {
+        | "Every" | "SchedulerType" | "Launcher" | "OnFailure" | "Check" | "Protocol" | "InitialState"
+        | "When" | "At" | "Role" | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe"
+        | "OnError" | "Pace" | "Driver" | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout"
+        | "AfterError" | "Evict" | "NameCache" => {
             format!("{container}.")
         }
         _ => return None,

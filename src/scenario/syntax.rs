@@ -234,6 +234,8 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "Marks" => &["kind", "min", "max"],
         "Eventually" => &["state", "by"],
         "Always" => &["state", "from", "to"],
+        "Happens" => &["kind", "word", "between"],
+        "HappensNot" => &["kind", "word"],
         _ => &[],
     }
 }

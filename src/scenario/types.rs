@@ -7,6 +7,7 @@ use crate::engine::time::{Chance, Span, SpanRange};
 use crate::net::Plane;
 use crate::net::addr::Cidr;
 use crate::proto::app::Application;
+use crate::proto::batch::{Nfs, Sbatch, Slurmctld, Slurmd};
 use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
@@ -177,6 +178,14 @@ pub enum Runs {
     Lvs(Lvs),
     /// A server with workers and a queue, for directors to send to.
     Server(WebServer),
+    /// The controller of a batch cluster, or its backup.
+    Slurmctld(Slurmctld),
+    /// A compute node of a batch cluster.
+    Slurmd(Slurmd),
+    /// A user who submits jobs to a batch cluster.
+    Sbatch(Sbatch),
+    /// The file server of a batch cluster.
+    Nfs(Nfs),
 }
 impl Runs {
     /// The name of the process.
@@ -194,6 +203,10 @@ impl Runs {
             Runs::Application(_) => "application",
             Runs::Lvs(_) => "lvs",
             Runs::Server(_) => "server",
+            Runs::Slurmctld(_) => "slurmctld",
+            Runs::Slurmd(_) => "slurmd",
+            Runs::Sbatch(_) => "sbatch",
+            Runs::Nfs(_) => "nfs",
         }
     }
 }
@@ -333,7 +346,7 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `arp`. Default: everything.
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `arp`. Default: everything.
         #[serde(default)]
         plane: Option<Plane>,
     },
@@ -520,6 +533,10 @@ pub enum Expect {
         #[serde(default = "many")]
         max: u64,
     },
+    /// A mark of this kind whose words name `word` (a job, a node) comes in this time: `Happens("job_started", "J2", "10m..11m")`.
+    Happens { kind: String, word: String, between: SpanRange },
+    /// No mark of this kind has words that name `word`.
+    HappensNot { kind: String, word: String },
     /// This must happen at least once for the run to mean anything.
     Witness(Witness),
 }
@@ -633,6 +650,20 @@ pub enum Witness {
     Ejected,
     /// A director's service lost its quorum after the first fault.
     QuorumLost,
+    /// A job was started before one that had come earlier.
+    Backfilled,
+    /// A job came back to the queue.
+    Requeued,
+    /// Processes of a job were gone and the work since its last checkpoint with them.
+    WorkLost,
+    /// A checkpoint was written.
+    Checkpointed,
+    /// A job ended well.
+    JobDone,
+    /// A controller took over, or came back to its jobs.
+    ControllerBack,
+    /// A batch cluster's node is DOWN.
+    NodeDown,
 }
 
 /// What a real cluster did.

@@ -68,6 +68,15 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
     let (text, why) = (named(text, world), named(why, world));
     let story = !matches!(kind, "vip_up" | "vip_down" | "started")
         || matches!(&e.what, What::Note(Note::Vrrp(n)) if left_over(n));
+    let story = story && !matches!(&e.what, What::Note(Note::Batch(n)) if !n.story());
+    // A batch cluster calls its silent nodes again and again: that they are silent is told once.
+    let batch = |h: HostId| {
+        world.host(h).procs.iter().any(|p| {
+            use crate::proto::Daemon as D;
+            matches!(world.proc(*p).logic, D::Slurmctld(_) | D::Slurmd(_) | D::Sbatch(_))
+        })
+    };
+    let story = story && !(kind == "arp_failed" && e.host.is_some_and(batch));
     Some(Mark { at: e.at, kind, host: e.host, pid: e.pid, text, why, event: e.event, cause: e.cause, story })
 }
 

@@ -1,5 +1,6 @@
 //! Floor 7: what happened and why: marks, outages, verdicts.
 
+pub mod jobs;
 pub mod marks;
 pub mod measure;
 pub mod outage;

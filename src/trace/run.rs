@@ -51,6 +51,8 @@ pub struct Run {
     pub requests: Requests,
     /// The whole log, if it was asked for.
     pub log: Vec<LogEntry>,
+    /// Jobs of a batch cluster.
+    pub jobs: super::jobs::Jobs,
     /// Adverts sent: host and time.
     pub adverts: Vec<(HostId, Time)>,
     /// What happened that witnesses ask for.
@@ -120,6 +122,7 @@ impl Collector {
                 violations: Vec::new(),
                 requests: Requests::default(),
                 log: Vec::new(),
+                jobs: super::jobs::Jobs::default(),
                 adverts: Vec::new(),
                 witnessed: Vec::new(),
                 renewals: Vec::new(),
@@ -162,6 +165,12 @@ impl Collector {
                 }
                 What::Note(Note::Patroni(patroni::note::Note::Renewed(dog))) => {
                     self.run.renewals.extend(e.host.map(|h| (h, e.at, *dog)));
+                }
+                What::Note(Note::Batch(n)) => {
+                    self.run.jobs.add(e.at, n);
+                    if let Some(w) = batch_witness(n) {
+                        self.witness(w);
+                    }
                 }
                 What::Violation(name, detail) => self.run.violations.push(Violation {
                     invariant: name,
@@ -284,6 +293,24 @@ impl Collector {
         }
         self.run.marks.sort_by_key(|m| m.at);
     }
+}
+
+/// What a batch cluster tells that witnesses ask for.
+fn batch_witness(n: &crate::proto::batch::note::Note) -> Option<Witness> {
+    use crate::proto::batch::note::{Ended, Note};
+    use crate::proto::batch::plan::Why;
+    Some(match n {
+        Note::Started { why: Why::Before(..) | Why::Extra(..) | Why::Hole, .. } => Witness::Backfilled,
+        Note::Requeued { .. } => Witness::Requeued,
+        Note::Lost { .. } => Witness::WorkLost,
+        Note::Checkpoint { .. } => Witness::Checkpointed,
+        Note::Ended { how: Ended::Completed, .. } => Witness::JobDone,
+        Note::Active { backup, silent, jobs } if *backup || silent.is_some() || *jobs > 0 => {
+            Witness::ControllerBack
+        }
+        Note::Down { .. } => Witness::NodeDown,
+        _ => return None,
+    })
 }
 
 /// Runs a drill to its end. `keep_log` keeps every entry of the log, for `why` and the player.

@@ -175,6 +175,20 @@ impl Judge {
                 };
                 (name, n >= *min && n <= *max, say!("verdict-were", n = n))
             }
+            Expect::Happens { kind, word, between } => {
+                let named = named(run, kind, word);
+                let inside = named
+                    .iter()
+                    .find(|m| m.at >= Time::ZERO + between.min && m.at <= Time::ZERO + between.max);
+                let detail = at(inside.or(named.first()).copied());
+                let name = say!("verdict-happens", kind = kind, word = word, between = between);
+                (name, inside.is_some(), detail)
+            }
+            Expect::HappensNot { kind, word } => {
+                let named = named(run, kind, word);
+                let name = say!("verdict-happens-not", kind = kind, word = word);
+                (name, named.is_empty(), at(named.first().copied()))
+            }
             Expect::Witness(w) => {
                 let seen = run.witnessed.contains(w);
                 let verdict = if seen { Judgement::Pass } else { Judgement::Inconclusive };
@@ -190,6 +204,20 @@ impl Judge {
     }
 }
 
+/// The marks of a kind whose words name something, a job or a host.
+fn named<'a>(run: &'a Run, kind: &str, word: &str) -> Vec<&'a super::marks::Mark> {
+    let names = |text: &str| {
+        text.split(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))).any(|w| w == word)
+    };
+    run.marks
+        .iter()
+        .filter(|m| m.kind == kind && (word.is_empty() || run.host(m.host) == word || names(&m.text)))
+        .collect()
+}
+
+fn at(m: Option<&super::marks::Mark>) -> String {
+    m.map_or_else(|| say!("verdict-never-happened"), |m| say!("verdict-at", at = m.at))
+}
 fn window(v: Option<&super::run::Violation>) -> String {
     v.map_or_else(
         || say!("verdict-never-happened"),

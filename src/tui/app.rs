@@ -81,6 +81,7 @@ fn action(code: KeyCode, mods: KeyModifiers, menu: bool) -> Option<Action> {
         KeyCode::Char('u' | 'z') => Action::Undo,
         KeyCode::Char('Z') => Action::Redo,
         KeyCode::Char('s') => Action::Save,
+        KeyCode::Char('p') => Action::Panel,
         KeyCode::Char('e') => Action::Fold,
         KeyCode::Char('?') => Action::Help,
         KeyCode::Esc => Action::Back,

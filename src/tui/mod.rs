@@ -5,4 +5,6 @@ mod database;
 pub mod gallery;
 pub mod inject;
 pub mod model;
+mod panel_jobs;
+mod panel_queues;
 pub mod view;

@@ -83,10 +83,24 @@ pub enum Action {
     Save,
     /// Open or close the help.
     Help,
+    /// The next panel: space-time, jobs, queues.
+    Panel,
     /// Fold or unfold heartbeats.
     Fold,
     /// Back one level.
     Back,
+}
+
+/// What the middle of the screen shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Panel {
+    /// The space-time diagram.
+    #[default]
+    Time,
+    /// The Gantt chart of a batch cluster.
+    Jobs,
+    /// Queues and loads.
+    Queues,
 }
 
 /// What the last line asks for.
@@ -134,6 +148,8 @@ pub struct Player {
     pub help: bool,
     /// Heartbeats are folded.
     pub fold: bool,
+    /// What the middle of the screen shows.
+    pub panel: Panel,
     /// Something to say in the last line.
     pub message: String,
     /// The other end of the selected link; none: the host itself is selected.
@@ -173,6 +189,7 @@ impl Player {
             menu: false,
             help: false,
             fold: true,
+            panel: Panel::Time,
             message: String::new(),
             other: None,
             only: false,
@@ -193,6 +210,10 @@ impl Player {
             matches!(world.proc(*pid).logic, crate::proto::Daemon::Client(_))
         };
         p.selected = world.hosts.iter().position(|h| !h.procs.iter().all(asks)).unwrap_or(0);
+        // Of a batch cluster the chart says most.
+        if world.procs.iter().any(|q| matches!(q.logic, crate::proto::Daemon::Slurmctld(_))) {
+            p.panel = Panel::Jobs;
+        }
         p.simulate();
         p
     }
@@ -274,6 +295,15 @@ impl Player {
                     | "client_first_error"
                     | "client_resumed"
                     | "arp_moved"
+                    | "job_started"
+                    | "job_done"
+                    | "job_failed"
+                    | "job_timeout"
+                    | "job_node_fail"
+                    | "job_requeued"
+                    | "ranks_lost"
+                    | "node_lost"
+                    | "leader_elected"
             ),
         };
         let marks: Vec<Time> = self.run.marks.iter().filter(|m| interesting(m.kind)).map(|m| m.at).collect();
@@ -421,6 +451,13 @@ impl Player {
             },
             Action::Save => self.save(),
             Action::Help => self.help = !self.help,
+            Action::Panel => {
+                self.panel = match self.panel {
+                    Panel::Time => Panel::Jobs,
+                    Panel::Jobs => Panel::Queues,
+                    Panel::Queues => Panel::Time,
+                };
+            }
             Action::Fold => self.fold = !self.fold,
             Action::Back => {
                 (self.menu, self.help) = (false, false);
@@ -586,6 +623,7 @@ impl Player {
                     || label.word == "advert" && label.number == 0
             }
             What::Note(crate::proto::Note::Client(_)) | What::Event(_) => false,
+            What::Note(crate::proto::Note::Batch(n)) => !self.fold || n.story(),
             What::Note(n) => n.mark().is_some_and(|k| k != "vip_up" && k != "vip_down"),
             _ => true,
         }
@@ -601,6 +639,9 @@ pub(super) fn text_of(p: &Player, e: &LogEntry) -> Option<(char, String, String)
             "healed" => 'h',
             "master" | "promoted" => '*',
             "violation" => '!',
+            "job_started" => '>',
+            "job_done" => '+',
+            "job_failed" | "job_timeout" | "job_node_fail" | "ranks_lost" | "node_lost" => '-',
             _ => ' ',
         };
         return Some((c, m.text, m.why));

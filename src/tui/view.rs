@@ -2,7 +2,8 @@
 
 use super::database;
 use super::inject;
-use super::model::{Ask, LINK_MENU, Player, text_of};
+use super::model::{Ask, LINK_MENU, Panel, Player, text_of};
+use super::{panel_jobs, panel_queues};
 use crate::check::invariants::role;
 use crate::engine::Time;
 use crate::node::process::HostId;
@@ -71,12 +72,21 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
             .areas(middle);
     f.render_widget(Paragraph::new(status_line(p, look)), status);
     f.render_widget(Paragraph::new(host_lines(p, look)).block(block(&say!("ui-hosts"), look)), hosts);
-    f.render_widget(Paragraph::new(time_lines(p, time, look)).block(block(&say!("ui-time"), look)), time);
     let name = p.now.model.world.hosts.get(p.selected).map_or("", |h| h.name.as_str());
-    f.render_widget(
-        Paragraph::new(inspect(p, look)).wrap(Wrap { trim: false }).block(block(name, look)),
-        inspector,
-    );
+    // A chart needs the width more than the inspector does, where there is little.
+    let wide = Rect { width: time.width + if area.width >= 120 { 0 } else { inspector.width }, ..time };
+    let (title, lines, place) = match p.panel {
+        Panel::Time => (say!("ui-time"), time_lines(p, time, look), time),
+        Panel::Jobs => (say!("panel-jobs"), panel_jobs::lines(p, wide, look), wide),
+        Panel::Queues => (say!("panel-queues"), panel_queues::lines(p, wide, look), wide),
+    };
+    f.render_widget(Paragraph::new(lines).block(block(&title, look)), place);
+    if place == time {
+        f.render_widget(
+            Paragraph::new(inspect(p, look)).wrap(Wrap { trim: false }).block(block(name, look)),
+            inspector,
+        );
+    }
     f.render_widget(
         Paragraph::new(why_lines(p)).wrap(Wrap { trim: false }).block(block(&say!("ui-why"), look)),
         why,
@@ -220,7 +230,11 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             None => format!(
                 "{}{}",
                 if holds { "V " } else { "  " },
-                if state.is_empty() { String::new() } else { say!(state) }
+                if state.is_empty() {
+                    panel_jobs::word(world, id, p.now.sched.now()).unwrap_or_default()
+                } else {
+                    say!(state)
+                }
             ),
         };
         let rest = match database::host_text(p, id).filter(|_| p.now.model.databases) {
@@ -307,6 +321,7 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
         }
     }
     lines.extend(database::beliefs(p, HostId(p.selected as u16)).into_iter().map(Line::raw));
+    lines.extend(panel_jobs::thinks(world, HostId(p.selected as u16), now));
     if lines.len() == 1 {
         lines.push(Line::raw(say!("ui-nothing")));
     }
@@ -377,6 +392,7 @@ fn scrubber(p: &Player, width: usize) -> String {
         "healed" => Some((m.at, 'h')),
         "master" | "promoted" => Some((m.at, '*')),
         "violation" => Some((m.at, '!')),
+        "job_requeued" | "ranks_lost" | "node_lost" => Some((m.at, '-')),
         _ => None,
     });
     for (at, c) in marks.chain(p.bookmarks.iter().map(|at| (*at, 'm'))) {

@@ -61,7 +61,7 @@ fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
                 return Pid(n);
             }
             let two = match r {
-                Runs::Keepalived(_) => true,
+                Runs::Keepalived(_) | Runs::Slurmd(_) => true,
                 Runs::Lvs(l) => l.sync_daemon,
                 _ => false,
             };

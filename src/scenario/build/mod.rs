@@ -1,5 +1,6 @@
 //! From a stack, a drill and a seed to a simulation that is ready to run.
 
+mod batch;
 mod client;
 mod database;
 mod dcs;
@@ -161,6 +162,10 @@ fn add_daemon(
         Runs::Application(config) => client::application(world, plan, &site, config),
         Runs::Lvs(config) => lvs::director(world, plan, &site, config, vips),
         Runs::Server(config) => lvs::server(world, plan, &site, config),
+        Runs::Slurmctld(config) => batch::slurmctld(world, plan, &site, config),
+        Runs::Slurmd(config) => batch::slurmd(world, plan, &site, config),
+        Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
+        Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
     }
 }
 

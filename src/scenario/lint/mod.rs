@@ -1,5 +1,6 @@
 //! What a scenario says although it can be read: names that do not exist, values out of range, settings that cannot work.
 
+mod batch;
 mod client;
 mod database;
 mod dcs;
@@ -145,6 +146,10 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Application(a) => client::application(&mut l, stack, (&path, name), a),
                 Runs::Lvs(d) => lvs::director(&mut l, stack, &all, (&path, name), d),
                 Runs::Server(s) => lvs::server(&mut l, &all, (&path, name), s),
+                Runs::Slurmctld(c) => batch::slurmctld(&mut l, stack, (&path, name), c),
+                Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
+                Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
+                Runs::Nfs(_) => {}
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -578,6 +583,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Resolver(_) => &["resolver"],
             Runs::Application(_) => &["application"],
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
+            Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());

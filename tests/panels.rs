@@ -1,0 +1,80 @@
+//! The panels of batch clusters and of queues, as text. `FIREDRILL_BLESS=1` accepts what is drawn now: read it first.
+#![allow(clippy::unwrap_used, clippy::panic)] // A test that meets the unexpected has failed.
+
+use firedrill::scenario::load::load;
+use firedrill::tui::model::{Action, Ask, Panel, Player};
+use firedrill::tui::view::{Look, draw};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+fn screen(p: &Player, width: u16, height: u16, look: Look) -> String {
+    let mut t = Terminal::new(TestBackend::new(width, height)).unwrap();
+    t.draw(|f| draw(f, p, look)).unwrap();
+    let buffer = t.backend().buffer();
+    let line =
+        |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>().trim_end().to_owned() + "\n";
+    (0..height).map(line).collect()
+}
+fn goto(p: &mut Player, moment: &str) {
+    p.update(Action::Ask(Ask::Goto));
+    moment.chars().for_each(|c| p.update(Action::Type(c)));
+    p.update(Action::Submit);
+}
+fn golden(name: &str, now: &str) {
+    let path = format!("{}/snapshots/screens/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("FIREDRILL_BLESS").is_some() {
+        std::fs::write(&path, now).unwrap();
+    }
+    let old = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(old == now, "{name} is drawn otherwise now:\n{now}\nit was:\n{old}");
+}
+const PLAIN: Look = Look { colour: false, ascii: true };
+
+#[test]
+fn the_chart_of_a_batch_cluster() {
+    let mut p = Player::new(load("hpc/backfill", &[], None).unwrap(), 1);
+    assert_eq!(p.panel, Panel::Jobs, "a batch cluster opens with its chart");
+    goto(&mut p, "13m");
+    golden("jobs-80x24", &screen(&p, 80, 24, PLAIN));
+    golden("jobs-120x40", &screen(&p, 120, 40, Look { colour: false, ascii: false }));
+    goto(&mut p, "7m30s");
+    let before = screen(&p, 80, 24, PLAIN);
+    assert!(before.contains("queue 2: J2(8) @10m03 J5(2)"), "{before}");
+    // Colours change no character.
+    assert_eq!(before, screen(&p, 80, 24, Look { colour: true, ascii: true }));
+    for (w, h) in [(80, 24), (60, 14), (100, 30), (200, 60)] {
+        assert!(screen(&p, w, h, PLAIN).is_ascii(), "{w}x{h}");
+    }
+}
+
+#[test]
+fn queues_and_loads() {
+    let mut p = Player::new(load("hpc/backfill", &[], None).unwrap(), 1);
+    p.update(Action::Panel);
+    assert_eq!(p.panel, Panel::Queues);
+    goto(&mut p, "13m");
+    golden("queues-80x24", &screen(&p, 80, 24, PLAIN));
+    p.update(Action::Panel);
+    assert_eq!(p.panel, Panel::Time);
+    let drawn = screen(&p, 80, 24, PLAIN);
+    assert!(drawn.contains("space-time"), "{drawn}");
+    // A service with clients has servers to show, and no chart.
+    let mut p = Player::new(load("keepalived/master-power-off", &[], None).unwrap(), 1);
+    assert_eq!(p.panel, Panel::Time);
+    p.update(Action::Panel);
+    assert!(screen(&p, 80, 24, PLAIN).contains("no batch cluster"));
+    p.update(Action::Panel);
+    goto(&mut p, "35s");
+    golden("queues-servers-80x24", &screen(&p, 80, 24, PLAIN));
+}
+
+/// In a process of its own, because a language is chosen once.
+#[test]
+fn the_story_of_a_batch_cluster_in_chinese() {
+    let exe = env!("CARGO_BIN_EXE_firedrill");
+    let out = std::process::Command::new(exe).args(["--lang", "zh", "run", "hpc/backfill"]).output().unwrap();
+    let story = String::from_utf8(out.stdout).unwrap();
+    for words in ["J3 在 n[7-10] 上启动", "回填：它在 J2 预定于", "作业完成 5 / 5"] {
+        assert!(story.contains(words), "{words}\n{story}");
+    }
+}
