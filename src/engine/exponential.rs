@@ -61,7 +61,7 @@ mod tests {
         let mut s = Streams::new(3);
         let id = s.named("x");
         let all: Vec<u64> = (0..100_000).map(|_| span(Span::secs(1), s.below(id, BOUND)).0).collect();
-        let mean = all.iter().sum::<u64>() / 100_000_000;
+        let mean = all.iter().sum::<u64>() / 100_000_000_000;
         // Milliseconds: 1000 with a standard error of 3.2.
         assert!((991..=1009).contains(&mean), "{mean}");
         let above = all.iter().filter(|x| **x > 2_000_000_000).count();
