@@ -37,7 +37,7 @@ fn the_chart_of_a_batch_cluster() {
     goto(&mut p, "13m");
     golden("jobs-80x24", &screen(&p, 80, 24, PLAIN));
     golden("jobs-120x40", &screen(&p, 120, 40, Look { colour: false, ascii: false }));
-    goto(&mut p, "7m30s");
+    goto(&mut p, "450s");
     let before = screen(&p, 80, 24, PLAIN);
     assert!(before.contains("queue 2: J2(8) @10m03 J5(2)"), "{before}");
     // Colours change no character.
