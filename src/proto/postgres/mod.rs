@@ -3,9 +3,9 @@
 //!
 //! Follows PostgreSQL 15 (what is said holds for 13 to 17 where nothing else is noted): its documentation, chapters "Reliability and the
 //! Write-Ahead Log", "High Availability, Load Balancing, and Replication", "Shutting Down the Server", and its sources, which each file
-//! names. One process stands for the postmaster and all that it forks. [`process`] is its life, [`session`] what clients see, [`wal`] the
-//! log of a primary, [`checkpoint`] how far back recovery begins, [`sender`], [`receiver`] and [`replay`] are streaming replication,
-//! [`sync`] is whom commits wait for, [`data`] the data directory, [`history`] the timelines, [`rewind`] what tools do to a directory.
+//! names. One process stands for the postmaster and all that it forks. [`process`] is its life, `session` what clients see, `wal` the
+//! log of a primary, `checkpoint` how far back recovery begins, `sender`, `receiver` and `replay` are streaming replication,
+//! `sync` is whom commits wait for, [`data`] the data directory, [`history`] the timelines, [`rewind`] what tools do to a directory.
 //!
 //! A write is a commit record with so many bytes of WAL before it; a read sees all that is committed up to a position. **Not modelled:**
 //! the contents of tables, transactions of several statements, locks, vacuum, archives and `restore_command`, logical replication,
