@@ -24,7 +24,7 @@ use firedrill::proto::patroni::dcs::{
 use firedrill::proto::patroni::process::Dcs;
 use firedrill::proto::raft::{Member, Role, Rules};
 use firedrill::proto::{Cx, Daemon, Files, Msg, Note, consul, etcd, label};
-use firedrill::scenario::types::{Stack, Sysctl};
+use firedrill::scenario::types::Sysctl;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -870,38 +870,5 @@ fn quorums_that_go_and_come_and_leases_that_end_are_told_with_their_reasons() {
         let lived = at.0 - elected.0;
         let least = if kind == Kind::Etcd { 31 } else { 30 };
         assert!((least * SEC - 10 * MS..=least * SEC + 700 * MS).contains(&lived), "{}", Span(lived));
-    }
-}
-
-/// What is said of a stack whose hosts n0, n1, ... run these: whether it is a warning, and the words.
-fn lints(hosts: &[&str]) -> Vec<(bool, String)> {
-    let hosts: Vec<String> =
-        hosts.iter().enumerate().map(|(i, runs)| format!("\"n{i}\": (runs: [{runs}])")).collect();
-    let text = format!(
-        "Stack(about: \"a store\", networks: {{ \"lan\": (latency: \"200us..600us\") }}, hosts: {{ {} }})",
-        hosts.join(", ")
-    );
-    let (stack, tree) = firedrill::scenario::load::read::<Stack>("test", &text).unwrap();
-    let list = firedrill::scenario::lint::stack(&stack, &tree);
-    list.into_iter().map(|d| (d.warning, d.message)).collect()
-}
-
-#[test]
-fn stores_that_cannot_work_are_refused_and_weak_ones_are_told_of() {
-    let server = "Consul(server: true)";
-    assert_eq!(lints(&["Etcd()", "Etcd()", "Etcd()"]), []);
-    assert_eq!(lints(&[server, server, server, "Consul()"]), []);
-    for (hosts, warning, word) in [
-        (vec!["Consul()", "Consul()"], false, "without a server"),
-        (vec!["Etcd()"], true, "one etcd member"),
-        (vec!["Etcd()", "Etcd()"], true, "the loss of either"),
-        (vec![server; 4], true, "bear the loss of 1, like 3"),
-        (vec!["Etcd()"; 9], false, "there can be 7"),
-        (vec!["Etcd(election_timeout: \"400ms\")"; 3], false, "five times"),
-        (vec!["Etcd(election_timeout: \"1050ms\")"; 3], false, "whole number"),
-        (vec!["Consul(server: true, raft_multiplier: 11)", server, server], false, "from 1 to 10"),
-    ] {
-        let list = lints(&hosts);
-        assert!(list.iter().any(|(w, m)| *w == warning && m.contains(word)), "{word}: {list:?}");
     }
 }

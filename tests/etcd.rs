@@ -12,7 +12,7 @@ use firedrill::proto::etcd::member::CLIENT_PORT;
 use firedrill::proto::etcd::msg::{Compare, Error, LeaseId, Msg, Op, Reply, Request, Txn};
 use firedrill::proto::etcd::{Config, Etcd};
 use firedrill::proto::raft::{Member, Role, Rules};
-use firedrill::scenario::types::Sysctl;
+use firedrill::scenario::types::{Stack, Sysctl};
 use std::sync::Arc;
 
 /// What the client does, and when.
@@ -344,4 +344,37 @@ fn a_serializable_read_answers_without_a_leader() {
     let Some(Reply::Range(keys, ..)) = &r.answers(4)[0].1 else { panic!("a range") };
     assert_eq!(keys.len(), 2);
     assert_eq!(r.answers(5)[0].1, Some(Reply::Failed(Error::DeadlineExceeded)));
+}
+
+/// What is said of a stack whose hosts n0, n1, ... run these: whether it is a warning, and the words.
+fn lints(hosts: &[&str]) -> Vec<(bool, String)> {
+    let hosts: Vec<String> =
+        hosts.iter().enumerate().map(|(i, runs)| format!("\"n{i}\": (runs: [{runs}])")).collect();
+    let text = format!(
+        "Stack(about: \"a store\", networks: {{ \"lan\": (latency: \"200us..600us\") }}, hosts: {{ {} }})",
+        hosts.join(", ")
+    );
+    let (stack, tree) = firedrill::scenario::load::read::<Stack>("test", &text).unwrap();
+    let list = firedrill::scenario::lint::stack(&stack, &tree);
+    list.into_iter().map(|d| (d.warning, d.message)).collect()
+}
+
+#[test]
+fn stores_that_cannot_work_are_refused_and_weak_ones_are_told_of() {
+    let server = "Consul(server: true)";
+    assert_eq!(lints(&["Etcd()", "Etcd()", "Etcd()"]), []);
+    assert_eq!(lints(&[server, server, server, "Consul()"]), []);
+    for (hosts, warning, word) in [
+        (vec!["Consul()", "Consul()"], false, "without a server"),
+        (vec!["Etcd()"], true, "one etcd member"),
+        (vec!["Etcd()", "Etcd()"], true, "the loss of either"),
+        (vec![server; 4], true, "bear the loss of 1, like 3"),
+        (vec!["Etcd()"; 9], false, "there can be 7"),
+        (vec!["Etcd(election_timeout: \"400ms\")"; 3], false, "five times"),
+        (vec!["Etcd(election_timeout: \"1050ms\")"; 3], false, "whole number"),
+        (vec!["Consul(server: true, raft_multiplier: 11)", server, server], false, "from 1 to 10"),
+    ] {
+        let list = lints(&hosts);
+        assert!(list.iter().any(|(w, m)| *w == warning && m.contains(word)), "{word}: {list:?}");
+    }
 }

@@ -332,7 +332,7 @@ dcs-cause-no-cache = the watch could not be restored in time
 # etcd
 # Consul
 consul-elected = Consul: leads from now on, term {$term}
-consul-elected-why = a majority voted for it; {$sessions} sessions get their whole time again
+consul-elected-why = a majority voted for it; every session gets its whole time again
 consul-stepped-down = Consul: leads no longer
 consul-stepped-down-term = term {$term} has another leader
 consul-stepped-down-quorum = no quorum has answered for the leader lease

@@ -370,7 +370,7 @@ dcs-cause-no-cache = 未能及时恢复监听（watch）
 # etcd
 # Consul
 consul-elected = Consul：从现在起为领导者，任期 {$term}
-consul-elected-why = 多数服务器投票给它；{$sessions} 个会话重新获得全部时长
+consul-elected-why = 多数服务器投票给它；所有会话重新获得全部时长
 consul-stepped-down = Consul：不再是领导者
 consul-stepped-down-term = 任期 {$term} 已有其他领导者
 consul-stepped-down-quorum = 在领导者租约期内没有多数服务器应答

@@ -34,8 +34,6 @@ pub enum Note {
     Elected {
         /// Its term.
         term: u32,
-        /// So many sessions begin anew.
-        sessions: usize,
     },
     /// It leads no longer.
     SteppedDown {
@@ -119,9 +117,7 @@ impl Note {
     /// What, and why, in words.
     pub fn text(&self) -> (String, String) {
         match self {
-            Note::Elected { term, sessions } => {
-                (say!("consul-elected", term = term), say!("consul-elected-why", sessions = sessions))
-            }
+            Note::Elected { term } => (say!("consul-elected", term = term), say!("consul-elected-why")),
             Note::SteppedDown { term, has_quorum: true } => {
                 (say!("consul-stepped-down"), say!("consul-stepped-down-term", term = term))
             }

@@ -286,7 +286,7 @@ impl Server {
                 // Timers are not replicated: every session gets all of its time again.
                 let sessions: Vec<(SessionId, Span)> =
                     self.state.sessions().map(|(id, s)| (id, s.ttl)).collect();
-                ctx.note(Note::Elected { term: self.raft().term(), sessions: sessions.len() }.into());
+                ctx.note(Note::Elected { term: self.raft().term() }.into());
                 self.expires.clear();
                 for (id, ttl) in sessions {
                     self.begin(id, ttl, Basis::Election(ctx.now), ctx);
