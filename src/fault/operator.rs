@@ -93,6 +93,10 @@ fn move_leader(world: &mut World, target: &crate::scenario::types::Target, vips:
         Daemon::Etcd(..) => {
             Msg::Etcd(Box::new(etcd::msg::Msg::Request(0, etcd::msg::Request::MoveLeader(to))))
         }
+        Daemon::ConsulServer(..) => {
+            let ask = consul::msg::Request::MoveLeader(to);
+            Msg::Consul(Box::new(consul::msg::Msg::Request(0, Arc::new(ask))))
+        }
         _ => return,
     };
     world.call(pid, msg, s);
