@@ -60,8 +60,11 @@ pub(super) fn beliefs(p: &Player, host: HostId) -> Vec<String> {
     let mut lines = Vec::new();
     for pid in &world.host(host).procs {
         let proc = world.proc(*pid);
-        if proc.life == Life::Dead {
-            continue;
+        match proc.life {
+            Life::Dead => continue,
+            Life::Running => {}
+            // What stands still goes on believing what it believed.
+            Life::Stopped | Life::Hung => lines.push(format!("{} {:?}", proc.name, proc.life)),
         }
         match &proc.logic {
             Daemon::Patroni(a) => {
