@@ -43,6 +43,8 @@ pub struct Stage {
     pub vips: Vec<Ip>,
     /// Invariants.
     pub watch: Watch,
+    /// There are databases to watch.
+    pub databases: bool,
     /// The faults before this one have fired.
     fired: usize,
 }
@@ -50,7 +52,8 @@ pub struct Stage {
 impl Stage {
     /// A world under these faults.
     pub fn new(world: World, faults: Vec<Planned>, vips: Vec<Ip>) -> Self {
-        Stage { world, faults, vips, watch: Watch::default(), fired: 0 }
+        let databases = world.procs.iter().any(|p| matches!(p.logic, Daemon::Postgres(_)));
+        Stage { world, faults, vips, watch: Watch::default(), databases, fired: 0 }
     }
     /// A run of the stage from its start: hosts up, daemons starting, timed faults scheduled.
     pub fn start(mut self) -> Sim {
@@ -84,7 +87,8 @@ impl Stage {
         let Some(f) = self.faults.get(self.fired).filter(|f| !f.set) else { return };
         let Some((when, delay)) = &f.after else { return };
         let world = &self.world;
-        let here = |h: Option<HostId>, name: &str| h.is_some_and(|h| world.host(h).name == name);
+        let here =
+            |h: Option<HostId>, name: &str| name.is_empty() || h.is_some_and(|h| world.host(h).name == name);
         let now = world.log.entries.iter().any(|e| match (when, &e.what) {
             (When::Mark(kind, host), what) => mark_of(what).is_some_and(|k| k == kind) && here(e.host, host),
             (
@@ -114,6 +118,11 @@ impl Model for Stage {
             self.outer(n, s);
         } else {
             self.world.handle(event, s);
+        }
+        if self.databases {
+            let (world, ledger) = (&self.world, &mut self.watch.ledger);
+            let changed = world.log.entries.iter().fold(false, |c, e| ledger.take(e, world) | c);
+            self.world.changed |= changed;
         }
         if self.world.changed {
             crate::check::invariants::look(self, s);

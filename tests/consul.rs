@@ -9,9 +9,10 @@ use firedrill::node::disk::End;
 use firedrill::node::log::{Level, What};
 use firedrill::node::process::{Action, ConnId, Ctx, HostId, Input, Process, Tcp, TcpOptions, Timer};
 use firedrill::node::world::{Ev, World};
+use firedrill::proto::consul::config::Expiry;
 use firedrill::proto::consul::msg::{Behavior, Consistency, Error, Msg, Reply, Request, Session, SessionId};
 use firedrill::proto::consul::server::HTTP_PORT;
-use firedrill::proto::consul::{Agent, Config, Server};
+use firedrill::proto::consul::{Agent, Config, Place, Server};
 use firedrill::proto::raft::{Member, Role, Rules};
 use firedrill::scenario::types::Sysctl;
 use std::sync::Arc;
@@ -22,11 +23,20 @@ type Script = Vec<(Span, u8, Request)>;
 #[derive(Clone)]
 enum Node {
     Server(Box<Server>),
-    Agent(Agent),
+    Agent(Box<Agent>),
     Client { script: Script, conns: Vec<Option<ConnId>> },
 }
-/// The client's number of a request, and what came back (nothing: the connection broke).
-type Note = (usize, Option<Reply>);
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Note {
+    /// The client's number of a request, and what came back (nothing: the connection broke).
+    Answer(usize, Option<Reply>),
+    Consul(firedrill::proto::consul::note::Note),
+}
+impl From<firedrill::proto::consul::note::Note> for Note {
+    fn from(n: firedrill::proto::consul::note::Note) -> Self {
+        Note::Consul(n)
+    }
+}
 
 impl Process for Node {
     type Msg = Msg;
@@ -56,8 +66,8 @@ impl Process for Node {
                                 Msg::Request(i as u32, Arc::new(script[i].2.clone())),
                             ));
                         }
-                        Tcp::Data(Msg::Reply(_, reply)) => ctx.note((i, Some(reply))),
-                        _ => ctx.note((i, None)),
+                        Tcp::Data(Msg::Reply(_, reply)) => ctx.note(Note::Answer(i, Some(reply))),
+                        _ => ctx.note(Note::Answer(i, None)),
                     }
                 }
                 _ => {}
@@ -113,12 +123,17 @@ impl Run {
             world.plug(h, net, Cidr { ip: ip(u16::from(i)), prefix: 24 });
             let servers: Vec<Ip> = (0..3).map(ip).collect();
             if i < 3 {
-                let rpc_hold_timeout = Span::secs(7);
-                let config =
-                    Config { me: Member(i), servers, rules: Rules::consul(5, true), rpc_hold_timeout };
+                let config = Config {
+                    me: Member(i),
+                    servers,
+                    rules: Rules::consul(5, true),
+                    rpc_hold_timeout: Span::secs(7),
+                    expiry: Expiry::Exact,
+                    place: Place::alone(),
+                };
                 world.add_proc(h, "consul", None, Node::Server(Box::new(Server::new(config))));
             } else {
-                world.add_proc(h, "consul", None, Node::Agent(Agent::new(servers)));
+                world.add_proc(h, "consul", None, Node::Agent(Box::new(Agent::new(servers, Place::alone()))));
                 world.add_proc(h, "client", None, Node::Client { script: script.clone(), conns: Vec::new() });
             }
         }
@@ -145,8 +160,11 @@ impl Run {
     }
     /// The answers to a request of the script, with their times.
     fn answers(&self, i: usize) -> Vec<(Span, Option<Reply>)> {
-        let mine = self.0.model.notes.iter().filter(|(_, n)| n.0 == i);
-        mine.map(|(at, n)| (Span(at.0), n.1.clone())).collect()
+        let mine = self.0.model.notes.iter().filter_map(|(at, n)| match n {
+            Note::Answer(k, reply) if *k == i => Some((Span(at.0), reply.clone())),
+            _ => None,
+        });
+        mine.collect()
     }
     fn power(&mut self, what: u32, host: u8) {
         let now = self.0.sched.now();
@@ -157,7 +175,8 @@ impl Run {
 const ID: SessionId = SessionId(7);
 const OTHER: SessionId = SessionId(8);
 fn session(id: SessionId, ttl: u64, behavior: Behavior, lock_delay: Span) -> Request {
-    Request::SessionCreate(id, Session { ttl: Span::secs(ttl), behavior, lock_delay })
+    let terms = Session { ttl: Span::secs(ttl), behavior, lock_delay, ..Session::default() };
+    Request::SessionCreate(id, Arc::new(terms))
 }
 fn acquire(key: &str, value: &str, by: SessionId) -> Request {
     Request::Put { key: key.into(), value: value.into(), acquire: Some(by), cas: None }

@@ -12,7 +12,7 @@ use firedrill::proto::etcd::member::CLIENT_PORT;
 use firedrill::proto::etcd::msg::{Compare, Error, LeaseId, Msg, Op, Reply, Request, Txn};
 use firedrill::proto::etcd::{Config, Etcd};
 use firedrill::proto::raft::{Member, Role, Rules};
-use firedrill::scenario::types::Sysctl;
+use firedrill::scenario::types::{Stack, Sysctl};
 use std::sync::Arc;
 
 /// What the client does, and when.
@@ -23,8 +23,17 @@ enum Node {
     Etcd(Box<Etcd>),
     Client { script: Script, conns: Vec<Option<ConnId>> },
 }
-/// The client's number of a request, and what came back (nothing: the connection broke).
-type Note = (usize, Option<Reply>);
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Note {
+    /// The client's number of a request, and what came back (nothing: the connection broke).
+    Answer(usize, Option<Reply>),
+    Etcd(firedrill::proto::etcd::note::Note),
+}
+impl From<firedrill::proto::etcd::note::Note> for Note {
+    fn from(n: firedrill::proto::etcd::note::Note) -> Self {
+        Note::Etcd(n)
+    }
+}
 
 impl Process for Node {
     type Msg = Msg;
@@ -50,8 +59,8 @@ impl Process for Node {
                         Tcp::Connected => {
                             ctx.act(Action::TcpSend(conn, Msg::Request(i as u32, script[i].2.clone())));
                         }
-                        Tcp::Data(Msg::Reply(_, reply)) => ctx.note((i, Some(reply))),
-                        _ => ctx.note((i, None)),
+                        Tcp::Data(Msg::Reply(_, reply)) => ctx.note(Note::Answer(i, Some(reply))),
+                        _ => ctx.note(Note::Answer(i, None)),
                     }
                 }
                 _ => {}
@@ -134,8 +143,11 @@ impl Run {
     }
     /// The answers to a request of the script, with their times.
     fn answers(&self, i: usize) -> Vec<(Span, Option<Reply>)> {
-        let mine = self.0.model.notes.iter().filter(|(_, n)| n.0 == i);
-        mine.map(|(at, n)| (Span(at.0), n.1.clone())).collect()
+        let mine = self.0.model.notes.iter().filter_map(|(at, n)| match n {
+            Note::Answer(k, reply) if *k == i => Some((Span(at.0), reply.clone())),
+            _ => None,
+        });
+        mine.collect()
     }
     fn power(&mut self, what: u32, host: u8) {
         let now = self.0.sched.now();
@@ -160,7 +172,7 @@ const LEASE: LeaseId = LeaseId(7);
 fn leased(phase: u64) -> Script {
     let at = |ms| Span::ms(ms + phase);
     vec![
-        (at(9_000), 0, Request::Watch("/".into())),
+        (at(9_000), 0, Request::Watch("/".into(), None)),
         (at(10_000), 1, Request::LeaseGrant(LEASE, 30)),
         (at(10_100), 1, put("/leader", "db1", Some(LEASE))),
         (at(10_200), 1, put("/members/db1", "running", Some(LEASE))),
@@ -168,7 +180,7 @@ fn leased(phase: u64) -> Script {
 }
 /// When the watcher was told that `/leader` is gone.
 fn gone(r: &Run) -> Option<Span> {
-    let deleted = |reply: &Option<Reply>| matches!(reply, Some(Reply::Changed(c, _)) if c.iter().any(|(k, v)| &**k == "/leader" && v.is_none()));
+    let deleted = |reply: &Option<Reply>| matches!(reply, Some(Reply::Changed(c, ..)) if c.iter().any(|(k, v)| &**k == "/leader" && v.is_none()));
     r.answers(0).iter().find(|(_, reply)| deleted(reply)).map(|a| a.0)
 }
 
@@ -179,7 +191,7 @@ fn etc_01_a_lease_that_nobody_keeps_ends_at_the_next_scan_after_its_time() {
         let mut r = Run::new(seed, leased(seed * 8));
         r.to(Span::secs(60));
         let granted = r.answers(1)[0].0;
-        assert_eq!(r.answers(1)[0].1, Some(Reply::Granted(30)));
+        assert!(matches!(r.answers(1)[0].1, Some(Reply::Granted(LEASE, 30, _))));
         let lived = gone(&r).expect("the key goes").0 - granted.0;
         assert!((30 * SEC - 5 * MS..=30_600 * MS).contains(&lived), "lived {}", Span(lived));
         times.push(lived);
@@ -192,7 +204,7 @@ fn etc_01_a_lease_that_nobody_keeps_ends_at_the_next_scan_after_its_time() {
 fn etc_02_a_lease_of_one_second_becomes_two() {
     let mut r = Run::new(1, vec![(Span::secs(10), 2, Request::LeaseGrant(LEASE, 1))]);
     r.to(Span::secs(11));
-    assert_eq!(r.answers(0)[0].1, Some(Reply::Granted(2)));
+    assert!(matches!(r.answers(0)[0].1, Some(Reply::Granted(LEASE, 2, _))));
 }
 
 #[test]
@@ -219,7 +231,7 @@ fn etc_03_any_member_keeps_a_lease_alive_and_without_a_leader_it_fails_after_sev
     let (at, reply) = r.answers(4)[0].clone();
     assert_eq!(reply, Some(Reply::Failed(Error::TimedOut)));
     assert!((26_990..=27_010).contains(&(at.0 / MS)), "{at}");
-    assert_eq!(r.answers(5)[0].1, Some(Reply::Failed(Error::ProposalDropped)));
+    assert_eq!(r.answers(5)[0].1, Some(Reply::Failed(Error::DeadlineExceeded)));
     assert_eq!(gone(&r), None, "nobody can revoke");
 }
 
@@ -293,7 +305,7 @@ fn etc_08_the_end_of_a_lease_takes_all_its_keys_in_one_revision() {
     let mut r = Run::new(4, script);
     r.to(Span::secs(20));
     let changed: Vec<Reply> = r.answers(0).into_iter().filter_map(|a| a.1).collect();
-    let Some(Reply::Changed(last, _)) = changed.last() else { panic!("a change") };
+    let Some(Reply::Changed(last, ..)) = changed.last() else { panic!("a change") };
     let keys: Vec<&str> = last.iter().map(|(k, _)| &**k).collect();
     assert_eq!(keys, ["/leader", "/members/db1"]);
     let Some(Reply::Range(keys, ..)) = &r.answers(6)[0].1 else { panic!("a range") };
@@ -331,5 +343,38 @@ fn a_serializable_read_answers_without_a_leader() {
     r.to(Span::secs(40));
     let Some(Reply::Range(keys, ..)) = &r.answers(4)[0].1 else { panic!("a range") };
     assert_eq!(keys.len(), 2);
-    assert_eq!(r.answers(5)[0].1, Some(Reply::Failed(Error::ProposalDropped)));
+    assert_eq!(r.answers(5)[0].1, Some(Reply::Failed(Error::DeadlineExceeded)));
+}
+
+/// What is said of a stack whose hosts n0, n1, ... run these: whether it is a warning, and the words.
+fn lints(hosts: &[&str]) -> Vec<(bool, String)> {
+    let hosts: Vec<String> =
+        hosts.iter().enumerate().map(|(i, runs)| format!("\"n{i}\": (runs: [{runs}])")).collect();
+    let text = format!(
+        "Stack(about: \"a store\", networks: {{ \"lan\": (latency: \"200us..600us\") }}, hosts: {{ {} }})",
+        hosts.join(", ")
+    );
+    let (stack, tree) = firedrill::scenario::load::read::<Stack>("test", &text).unwrap();
+    let list = firedrill::scenario::lint::stack(&stack, &tree);
+    list.into_iter().map(|d| (d.warning, d.message)).collect()
+}
+
+#[test]
+fn stores_that_cannot_work_are_refused_and_weak_ones_are_told_of() {
+    let server = "Consul(server: true)";
+    assert_eq!(lints(&["Etcd()", "Etcd()", "Etcd()"]), []);
+    assert_eq!(lints(&[server, server, server, "Consul()"]), []);
+    for (hosts, warning, word) in [
+        (vec!["Consul()", "Consul()"], false, "without a server"),
+        (vec!["Etcd()"], true, "one etcd member"),
+        (vec!["Etcd()", "Etcd()"], true, "the loss of either"),
+        (vec![server; 4], true, "bear the loss of 1, like 3"),
+        (vec!["Etcd()"; 9], false, "there can be 7"),
+        (vec!["Etcd(election_timeout: \"400ms\")"; 3], false, "five times"),
+        (vec!["Etcd(election_timeout: \"1050ms\")"; 3], false, "whole number"),
+        (vec!["Consul(server: true, raft_multiplier: 11)", server, server], false, "from 1 to 10"),
+    ] {
+        let list = lints(&hosts);
+        assert!(list.iter().any(|(w, m)| *w == warning && m.contains(word)), "{word}: {list:?}");
+    }
 }

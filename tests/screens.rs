@@ -107,6 +107,24 @@ fn a_link_is_cut_undone_and_compared() {
 }
 
 #[test]
+fn two_primaries_with_what_they_believe_and_what_is_true() {
+    let mut p = player("patroni/patroni-frozen-no-watchdog");
+    word(&mut p, Ask::Goto, "86s");
+    // The old primary: stopped, and believing in a lease that has ended.
+    p.update(Action::SelectHost(3));
+    let drawn = screen(&p, 80, 24, false);
+    for words in
+        ["SPLIT XX", "LOST XX", "db2    P T3 key", "db3    P T2", "leader key: db2", "lb1    - -> nobody"]
+    {
+        assert!(drawn.contains(words), "{words}\n{drawn}");
+    }
+    golden("two-primaries-80x24", &drawn);
+    golden("two-primaries-160x50", &screen(&p, 160, 50, false));
+    p.update(Action::Inject);
+    golden("inject-database-80x24", &screen(&p, 80, 24, false));
+}
+
+#[test]
 fn a_search_goes_both_ways_and_a_host_has_its_own_steps() {
     let mut p = player("keepalived/master-power-off");
     word(&mut p, Ask::Search, "MASTER,");

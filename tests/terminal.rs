@@ -68,13 +68,13 @@ fn the_gallery_narrows_plays_and_comes_back() {
     let mut t = Terminal::start(&[], 24, 80);
     t.shows("Enter play");
     t.shows("keepalived/master-power-off");
-    t.press("power-off");
+    t.press("master-power-off");
     t.shows("1 of ");
     t.press("\r");
     t.shows("space-time");
     t.shows("keepalived/master-power-off  t=0.000s");
     t.press("q");
-    t.shows("only: power-off_");
+    t.shows("only: master-power-off_");
     t.press("\u{1b}");
     t.gave_back();
 }

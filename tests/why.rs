@@ -50,3 +50,23 @@ fn an_event_is_found_by_its_number_or_its_neighbour_is_named() {
     assert_eq!(code, 2);
     assert!(text.contains("left no mark; the nearest that did is"), "{text}");
 }
+
+#[test]
+fn two_primaries_are_explained_and_what_a_watchdog_would_have_done() {
+    let (code, text) = why(&["patroni/patroni-frozen-no-watchdog"]);
+    assert_eq!(code, 0);
+    for line in [
+        "SplitBrainAnywhere: db2 and db3 accept writes",
+        "takes writes on timeline 3",
+        "owns the leader key",
+        "etcd: lease expired, deleted /service/main/leader",
+        "ttl 30s",
+        "SIGSTOP to patroni",
+        "no watchdog ran on db3. With one, its host would have been reset 25s after the last renewal",
+        "5s before the lease ended",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    let (_, text) = why(&["patroni/patroni-frozen-watchdog"]);
+    assert!(text.contains("the watchdog resets the host"), "{text}");
+}

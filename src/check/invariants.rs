@@ -23,6 +23,8 @@ pub struct Watch {
     broken: Vec<(Invariant, Time)>,
     /// A cache points to the wrong host since then, not yet for [`STALE`].
     stale: Option<Time>,
+    /// Writes and reads of databases.
+    pub ledger: super::ledger::Ledger,
 }
 impl Watch {
     /// Since when an invariant is broken.
@@ -38,6 +40,13 @@ pub const fn name(i: Invariant) -> &'static str {
         Invariant::DualVipAnywhere => "DualVipAnywhere",
         Invariant::TwoMasters => "TwoMasters",
         Invariant::StaleArp => "StaleArp",
+        Invariant::SplitBrain => "SplitBrain",
+        Invariant::SplitBrainAnywhere => "SplitBrainAnywhere",
+        Invariant::LostCommit => "LostCommit",
+        Invariant::PhantomRead => "PhantomRead",
+        Invariant::DuplicateWrite => "DuplicateWrite",
+        Invariant::TwoLeaseHolders => "TwoLeaseHolders",
+        Invariant::PromotionWithoutKey => "PromotionWithoutKey",
     }
 }
 
@@ -60,17 +69,35 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
                 (None, _) => stage.watch.stale = None,
             }
         }
-        match (seen, was) {
-            (Some(detail), None) => {
-                stage.watch.broken.push((i, s.now()));
-                stage.world.tell(s, None, None, What::Violation(name(i), detail));
-            }
-            (None, Some(_)) => {
-                stage.watch.broken.retain(|b| b.0 != i);
-                stage.world.tell(s, None, None, What::ViolationOver(name(i)));
-            }
-            _ => {}
+        record(stage, i, seen, s);
+    }
+    if stage.databases {
+        for i in super::database::ALL {
+            let seen = super::database::check(&stage.world, &stage.watch.ledger, i, s.now());
+            record(stage, i, seen, s);
         }
+        if stage.watch.broken(Invariant::TwoLeaseHolders).is_some() {
+            // A belief ends by the clock alone.
+            s.after(BELIEF, Ev::Outer(LOOK));
+        }
+    }
+}
+
+/// How often a belief that ends by the clock is looked at.
+const BELIEF: Span = Span::ms(500);
+
+/// Writes down that an invariant begins or ceases to be broken.
+fn record(stage: &mut Stage, i: Invariant, seen: Option<String>, s: &Sched) {
+    match (seen, stage.watch.broken(i)) {
+        (Some(detail), None) => {
+            stage.watch.broken.push((i, s.now()));
+            stage.world.tell(s, None, None, What::Violation(name(i), detail));
+        }
+        (None, Some(_)) => {
+            stage.watch.broken.retain(|b| b.0 != i);
+            stage.world.tell(s, None, None, What::ViolationOver(name(i)));
+        }
+        _ => {}
     }
 }
 
@@ -113,6 +140,7 @@ fn check(world: &World, i: Invariant, vips: &[Ip]) -> Option<String> {
                     })
                 })
             }
+            _ => None,
         }
     })
 }

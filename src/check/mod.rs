@@ -1,3 +1,5 @@
 //! Floor 5: what must hold at every event.
 
+mod database;
 pub mod invariants;
+pub mod ledger;

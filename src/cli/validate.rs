@@ -56,7 +56,7 @@ pub(super) fn run(a: &ValidateArgs) -> ExitCode {
     }
     let mut bad = false;
     print(&format!(
-        "{:<34} {:<34} {:>26} {:>26}  verdict\n",
+        "{:<39} {:<40} {:>26} {:>26}  verdict\n",
         "drill", "mark", "measured ms", "simulated 0.5%..99.5% ms"
     ));
     for name in names {
@@ -75,7 +75,7 @@ pub(super) fn run(a: &ValidateArgs) -> ExitCode {
             bad |= !agrees;
             let short = name.trim_start_matches("validation/");
             let verdict = if agrees { "agrees".to_owned() } else { format!("DIFFERS: {why}") };
-            print(&format!("{short:<34} {what:<34} {measured:>26} {simulated:>26}  {verdict}\n"));
+            print(&format!("{short:<39} {what:<40} {measured:>26} {simulated:>26}  {verdict}\n"));
         }
     }
     ExitCode::from(if bad { BROKEN } else { OK })

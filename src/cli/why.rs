@@ -43,7 +43,20 @@ pub(super) fn run(a: &WhyArgs) -> ExitCode {
     }
     let chosen = match a.at {
         Some(at) => r.marks.iter().rfind(|m| m.story && m.at.0 <= at.0 + 500_000),
-        None => r.marks.iter().find(|m| m.kind == "master" && m.at >= first).or(r.marks.last()),
+        None => {
+            // What a person asks first: why were there two, why were writes lost, why did another one take over?
+            let after = |m: &&crate::trace::marks::Mark| m.at >= first;
+            let broken = |name: &str| {
+                r.marks.iter().filter(after).find(|m| m.kind == "violation" && m.text.starts_with(name))
+            };
+            let kind = |kind: &str| r.marks.iter().filter(after).find(|m| m.kind == kind);
+            broken("SplitBrain")
+                .or_else(|| kind("promoted"))
+                .or_else(|| kind("master"))
+                .or_else(|| broken("Lost"))
+                .or_else(|| kind("demoted"))
+                .or(r.marks.last())
+        }
     };
     let Some(m) = chosen else {
         eprintln!("error: nothing has happened by then");

@@ -1,6 +1,8 @@
 //! Floor 5: what faults do to a world. A fault names roles; they are looked up when it fires.
 
 mod link;
+mod operator;
+pub mod roles;
 mod target;
 
 pub use target::{Roles, resolve};
@@ -31,6 +33,8 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
             | Fault::Heal { .. }
             | Fault::LinkUp { .. }
             | Fault::DiskOk { .. }
+            | Fault::PatroniResume
+            | Fault::Reinit { .. }
     );
     let target = target_of(fault);
     let at: Option<HostId> = target.and_then(|t| hosts(world, t).first().copied());
@@ -88,6 +92,10 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         Fault::Kill { target, process, all } => {
             each(world, target, process, vips, |w, p| if *all { w.kill_all(p, s) } else { w.kill(p, s) })
         }
+        Fault::Hang { target, process } | Fault::Resume { target, process } if process == "patroni/ha" => {
+            let hangs = matches!(fault, Fault::Hang { .. });
+            each(world, target, "patroni", vips, |w, p| w.signal(p, Signal::Thread(0, hangs), s));
+        }
         Fault::Pause { target, process } => each(world, target, process, vips, |w, p| w.pause(p, false)),
         Fault::Hang { target, process } => each(world, target, process, vips, |w, p| w.pause(p, true)),
         Fault::Resume { target, process } => each(world, target, process, vips, |w, p| w.resume(p, s)),
@@ -119,6 +127,15 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
                 world.hosts[h.0 as usize].disk.full = false;
             }
         }
+        Fault::Switchover { .. }
+        | Fault::Failover { .. }
+        | Fault::PatroniPause
+        | Fault::PatroniResume
+        | Fault::Reinit { .. }
+        | Fault::MoveLeader { .. }
+        | Fault::DeleteLeaderKey
+        | Fault::Promote { .. }
+        | Fault::DnsRecord { .. } => operator::apply(world, fault, vips, s),
         Fault::Weight { target, server, weight } => weigh(world, (target, server, *weight), vips, s),
         links => link::apply(world, links, vips, s),
     }
@@ -152,9 +169,17 @@ fn each(
     mut f: impl FnMut(&mut World, Pid),
 ) {
     for host in resolve(world, target, vips) {
-        if let Some(pid) = world.find_proc(host, process) {
+        if let Some(pid) = find(world, host, process) {
             f(world, pid);
         }
+    }
+}
+
+/// The process that a fault names: by its own name, or by what it is: `dcs` is etcd or Consul, whichever runs there.
+fn find(world: &World, host: HostId, process: &str) -> Option<Pid> {
+    match process {
+        "dcs" => world.find_proc(host, "etcd").or_else(|| world.find_proc(host, "consul")),
+        name => world.find_proc(host, name),
     }
 }
 
@@ -189,8 +214,14 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::DiskSlow { target, .. }
         | F::DiskFull { target }
         | F::DiskOk { target }
+        | F::Reinit { target }
+        | F::MoveLeader { target }
+        | F::Promote { target }
+        | F::Failover { candidate: target }
+        | F::DnsRecord { to: target, .. }
         | F::Weight { target, .. } => Some(target),
-        F::Heal { target } => target.as_ref(),
+        F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
+        F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey => None,
     }
 }
 
@@ -252,6 +283,16 @@ pub fn describe(fault: &Fault) -> String {
         F::DiskSlow { by, .. } => say!("fault-disk-slow", by = by, t = t),
         F::DiskFull { .. } => say!("fault-disk-full", t = t),
         F::DiskOk { .. } => say!("fault-disk-ok", t = t),
+        F::Switchover { candidate: None } => say!("fault-switchover"),
+        F::Switchover { .. } => say!("fault-switchover-to", t = t),
+        F::Failover { .. } => say!("fault-failover", t = t),
+        F::PatroniPause => say!("fault-patroni-pause"),
+        F::PatroniResume => say!("fault-patroni-resume"),
+        F::Reinit { .. } => say!("fault-reinit", t = t),
+        F::MoveLeader { .. } => say!("fault-move-leader", t = t),
+        F::DeleteLeaderKey => say!("fault-delete-key"),
+        F::Promote { .. } => say!("fault-promote", t = t),
+        F::DnsRecord { name, .. } => say!("fault-dns-record", name = name, t = t),
         F::Weight { server, weight, .. } => say!("fault-weight", server = server, weight = weight, t = t),
     }
 }

@@ -1,5 +1,6 @@
 //! Who a fault hits: names and roles, looked up when it fires.
 
+use super::roles;
 use crate::net::addr::Ip;
 use crate::node::process::HostId;
 use crate::proto::Daemon;
@@ -29,10 +30,7 @@ fn has_vrrp(world: &World, host: HostId) -> bool {
     world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Vrrp(..)))
 }
 fn has_client(world: &World, host: HostId) -> bool {
-    world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Client(_)))
-}
-fn all(world: &World) -> impl Iterator<Item = HostId> + '_ {
-    (0..world.hosts.len()).map(|i| HostId(i as u16))
+    world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Client(_) | Daemon::App(_)))
 }
 
 /// The hosts that a target stands for just now, in order.
@@ -45,19 +43,34 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
     match target {
         Target::Host(name) => world.find_host(name).into_iter().collect(),
         Target::Hosts(names) => names.iter().filter_map(|n| world.find_host(n)).collect(),
-        Target::Others(names) => all(world).filter(|h| !names.contains(&world.host(*h).name)).collect(),
-        Target::Everyone => all(world).collect(),
-        Target::Clients => all(world).filter(|h| has_client(world, *h)).collect(),
-        Target::VipHolder | Target::Leader | Target::Primary => holder().into_iter().collect(),
+        Target::Others(names) => {
+            roles::hosts(world).filter(|h| !names.contains(&world.host(*h).name)).collect()
+        }
+        Target::Everyone => roles::hosts(world).collect(),
+        Target::Clients => roles::hosts(world).filter(|h| has_client(world, *h)).collect(),
+        Target::VipHolder => holder().into_iter().collect(),
+        Target::Primary => roles::primary(world).or_else(holder).into_iter().collect(),
+        Target::Leader => roles::store_leader(world).or_else(holder).into_iter().collect(),
+        Target::Databases => roles::hosts(world).filter(|h| roles::has_postgres(world, *h)).collect(),
+        Target::Replicas => roles::hosts(world).filter(|h| roles::is_replica(world, *h)).collect(),
+        Target::SyncStandby => roles::sync_standby(world).into_iter().collect(),
+        Target::Stores => roles::hosts(world).filter(|h| roles::is_store(world, *h)).collect(),
+        Target::Proxies => roles::hosts(world)
+            .filter(|h| roles::daemon(world, *h, |d| matches!(d, Daemon::HAProxy(_)).then_some(())).is_some())
+            .collect(),
+        Target::Standby(n) if roles::hosts(world).any(|h| roles::has_postgres(world, h)) => {
+            let replica = |h: &HostId| roles::is_replica(world, *h);
+            roles::hosts(world).filter(replica).nth((*n as usize).saturating_sub(1)).into_iter().collect()
+        }
         Target::Standby(n) => {
             let holder = holder();
-            let mut standby: Vec<HostId> = all(world)
+            let mut standby: Vec<HostId> = roles::hosts(world)
                 .filter(|h| has_vrrp(world, *h) && Some(*h) != holder && super::awake(world, *h))
                 .collect();
             standby.sort_by_key(|h| (std::cmp::Reverse(priority(world, *h)), *h));
             standby.get((*n as usize).saturating_sub(1)).copied().into_iter().collect()
         }
-        Target::MostAdvanced => Vec::new(),
+        Target::MostAdvanced => roles::most_advanced(world).into_iter().collect(),
     }
 }
 
@@ -72,6 +85,11 @@ pub(super) fn words(target: &Target) -> String {
         Target::Everyone => say!("target-everyone"),
         Target::Clients => say!("target-clients"),
         Target::Primary => say!("target-primary"),
+        Target::Databases => say!("target-databases"),
+        Target::Replicas => say!("target-replicas"),
+        Target::SyncStandby => say!("target-sync-standby"),
+        Target::Stores => say!("target-stores"),
+        Target::Proxies => say!("target-proxies"),
         Target::Leader => say!("target-leader"),
         Target::MostAdvanced => say!("target-most-advanced"),
     }

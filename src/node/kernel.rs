@@ -708,6 +708,11 @@ impl<P: Process> World<P> {
             }
             Action::TcpSend(conn, msg) => self.tcp_send(host, conn, Some(msg), s),
             Action::Close(conn) => self.tcp_close(host, conn, s),
+            Action::Shutdown(conn) => self.tcp_shutdown(host, conn, s),
+            Action::Abort(conn) => self.tcp_abort(host, conn, s),
+            Action::Unaccepted(port, n) => {
+                self.hosts[host.0 as usize].tcp.unaccepted.insert(port, n);
+            }
             Action::AddAddress(net, cidr) => self.add_address(host, net, cidr, s),
             Action::RemoveAddress(net, ip) => self.remove_address(host, net, ip, s),
             Action::GratuitousArp(net, ip) => {

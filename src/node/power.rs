@@ -102,7 +102,7 @@ impl<P: Process> World<P> {
             // Its clock stood still as well: it has as much time left as it had.
             dog.overdue = false;
             let at = (dog.fed + dog.timeout + still).max(s.now());
-            dog.fed = dog.fed + still;
+            dog.fed += still;
             s.arm(timer, at);
         }
         if self.hosts[host.0 as usize].watchdog.overdue {

@@ -170,6 +170,12 @@ pub enum Action<M, N> {
     TcpSend(ConnId, M),
     /// Close in order.
     Close(ConnId),
+    /// Say that nothing more will be sent (FIN), and go on reading: data and the end of the other side still come.
+    Shutdown(ConnId),
+    /// Close at once with a reset (`SO_LINGER` 0).
+    Abort(ConnId),
+    /// So many connections of this listening port have been told but not taken with `accept`: they fill the accept queue.
+    Unaccepted(u16, u32),
     /// Configure an address on the interface of this network.
     AddAddress(NetId, Cidr),
     /// Take it away.

@@ -60,12 +60,14 @@ impl<P: Process> World<P> {
                 unacked,
                 send_next: 0,
                 recv_next: 0,
+                ahead: Vec::new(),
                 retries: 0,
                 since: s.now(),
                 heard: s.now(),
                 probes: 0,
                 timer,
                 closed: false,
+                reading: false,
                 peer_closed: false,
             },
         );
@@ -176,8 +178,27 @@ impl<P: Process> World<P> {
         }
     }
 
+    /// `shutdown(SHUT_WR)`: the process goes on reading.
+    pub(crate) fn tcp_shutdown(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        let Some(c) = self.conn_mut(host, id) else { return };
+        if c.state == State::Open {
+            c.reading = true;
+            self.tcp_send(host, id, None, s);
+            self.reap(host, id, s);
+        } else {
+            self.drop_conn(host, id, s);
+        }
+    }
+    /// A close with a reset.
+    pub(crate) fn tcp_abort(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        if self.conn(host, id).is_some_and(|c| c.state != State::SynSent) {
+            self.put(host, id, Segment::Rst, s);
+        }
+        self.drop_conn(host, id, s);
+    }
     pub(crate) fn tcp_close(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
-        let Some(c) = self.conn(host, id) else { return };
+        let Some(c) = self.conn_mut(host, id) else { return };
+        c.reading = false;
         if c.state == State::Open {
             self.tcp_send(host, id, None, s);
             self.reap(host, id, s);
@@ -199,9 +220,11 @@ impl<P: Process> World<P> {
     }
     /// A connection ends with news for its process.
     fn finish(&mut self, host: HostId, id: ConnId, news: Tcp<P::Msg>, s: &mut Sch<P>) {
-        let Some((owner, closed)) = self.conn(host, id).map(|c| (c.owner, c.closed)) else { return };
+        let Some((owner, heard)) = self.conn(host, id).map(|c| (c.owner, !c.closed || c.reading)) else {
+            return;
+        };
         self.drop_conn(host, id, s);
-        if !closed {
+        if heard {
             self.input(owner, Input::Tcp(id, news), s);
         }
     }
@@ -217,7 +240,9 @@ impl<P: Process> World<P> {
 
     /// A process ended: the kernel closes what it had open.
     pub(crate) fn tcp_owner_gone(&mut self, host: HostId, pid: Pid, s: &mut Sch<P>) {
-        self.hosts[host.0 as usize].tcp.listeners.retain(|_, (p, _)| *p != pid);
+        let table = &mut self.hosts[host.0 as usize].tcp;
+        table.unaccepted.retain(|port, _| table.listeners.get(port).is_some_and(|(p, _)| *p != pid));
+        table.listeners.retain(|_, (p, _)| *p != pid);
         let mine: Vec<ConnId> = self.hosts[host.0 as usize]
             .tcp
             .iter()
@@ -275,6 +300,8 @@ impl<P: Process> World<P> {
                 while c.unacked.front().is_some_and(|(first, _)| *first < n) {
                     c.unacked.pop_front();
                 }
+                // Only progress moves the time of the next retransmission.
+                let moved = c.unacked.len() != before || c.unacked.is_empty();
                 if c.unacked.len() != before {
                     let stalled = c.retries > 0;
                     c.retries = 0;
@@ -284,29 +311,41 @@ impl<P: Process> World<P> {
                         self.resend_all(host, id, s);
                     }
                 }
-                self.rearm(host, id, s);
+                if moved {
+                    self.rearm(host, id, s);
+                }
                 self.reap(host, id, s);
             }
             Segment::Data(n, msg) => {
                 self.established(host, id, s);
                 let Some(c) = self.conn_mut(host, id) else { return };
+                let idle = c.unacked.is_empty();
                 let fresh = n == c.recv_next;
                 if fresh {
                     c.recv_next += 1;
-                    c.peer_closed |= msg.is_none();
+                    while c.ahead.iter().any(|(early, _)| *early == c.recv_next) {
+                        c.recv_next += 1;
+                    }
                 }
                 let ack = c.recv_next;
+                if n > ack && c.ahead.iter().all(|(early, _)| *early != n) {
+                    // A segment that overtook another waits for it.
+                    c.ahead.push((n, msg));
+                    self.put(host, id, Segment::Ack(ack), s);
+                    return;
+                }
                 self.put(host, id, Segment::Ack(ack), s);
-                self.rearm(host, id, s);
+                // What the peer sends does not put off a retransmission, only a keepalive.
+                if idle {
+                    self.rearm(host, id, s);
+                }
                 if fresh {
-                    match msg {
-                        Some(m) => self.input(owner, Input::Tcp(id, Tcp::Data(m)), s),
-                        None => {
-                            if self.conn(host, id).is_some_and(|c| !c.closed) {
-                                self.input(owner, Input::Tcp(id, Tcp::Closed), s);
-                            }
-                            self.reap(host, id, s);
-                        }
+                    self.hand_over(host, id, owner, msg, s);
+                    for n in n + 1..ack {
+                        let Some(c) = self.conn_mut(host, id) else { return };
+                        let Some(i) = c.ahead.iter().position(|(early, _)| *early == n) else { return };
+                        let (_, msg) = c.ahead.swap_remove(i);
+                        self.hand_over(host, id, owner, msg, s);
                     }
                 }
             }
@@ -324,6 +363,20 @@ impl<P: Process> World<P> {
         }
     }
 
+    /// Hands the next message of a connection, or its end, to the process.
+    fn hand_over(&mut self, host: HostId, id: ConnId, owner: Pid, msg: Option<P::Msg>, s: &mut Sch<P>) {
+        if let Some(m) = msg {
+            self.input(owner, Input::Tcp(id, Tcp::Data(m)), s);
+            return;
+        }
+        let Some(c) = self.conn_mut(host, id) else { return };
+        c.peer_closed = true;
+        if !c.closed || c.reading {
+            self.input(owner, Input::Tcp(id, Tcp::Closed), s);
+        }
+        self.reap(host, id, s);
+    }
+
     /// A SYN for a port of this host: accepted by the kernel if somebody listens, whether or not the process runs just now.
     fn syn(&mut self, host: HostId, from: Endpoint, to: Endpoint, plane: Plane, s: &mut Sch<P>) {
         let Some((owner, backlog)) = self.hosts[host.0 as usize].tcp.listeners.get(&to.port).copied() else {
@@ -333,9 +386,10 @@ impl<P: Process> World<P> {
         let waiting = self.procs[owner.0 as usize]
             .inbox
             .iter()
-            .filter(|i| matches!(i, Input::Tcp(_, Tcp::Accepted { .. })))
+            .filter(|i| matches!(i, Input::Tcp(_, Tcp::Accepted { to: at, .. }) if at.port == to.port))
             .count() as u32;
-        if waiting > backlog {
+        let left = self.hosts[host.0 as usize].tcp.unaccepted.get(&to.port).copied().unwrap_or(0);
+        if waiting + left > backlog {
             return;
         }
         let h = &mut self.hosts[host.0 as usize];

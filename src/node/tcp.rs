@@ -65,6 +65,8 @@ pub struct Conn<M> {
     pub send_next: u32,
     /// The next number expected.
     pub recv_next: u32,
+    /// Arrived before what comes before it.
+    pub ahead: Vec<(u32, Option<M>)>,
     /// Retransmissions of the oldest segment so far.
     pub retries: u32,
     /// When the oldest unacknowledged segment was sent first.
@@ -77,6 +79,8 @@ pub struct Conn<M> {
     pub timer: TimerId,
     /// The own side has closed.
     pub closed: bool,
+    /// It has, but its process goes on reading.
+    pub reading: bool,
     /// The other side has closed.
     pub peer_closed: bool,
 }
@@ -93,6 +97,8 @@ pub struct Table<M> {
     spare: Vec<Unacked<M>>,
     /// Listening ports: process and length of the accept queue.
     pub listeners: BTreeMap<u16, (Pid, u32)>,
+    /// Connections that processes know of but have not accepted, by listening port.
+    pub unaccepted: BTreeMap<u16, u32>,
     /// The next ephemeral port.
     pub next_port: u16,
 }
@@ -105,6 +111,7 @@ impl<M> Default for Table<M> {
             by_peer: Vec::new(),
             spare: Vec::new(),
             listeners: BTreeMap::new(),
+            unaccepted: BTreeMap::new(),
             next_port: 32768,
         }
     }

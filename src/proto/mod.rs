@@ -41,8 +41,14 @@ pub enum Msg {
     },
     /// etcd.
     Etcd(Box<etcd::msg::Msg>),
+    /// Between members of etcd: heartbeats are many, and small enough to lie here.
+    EtcdRaft(raft::Message<etcd::msg::Command>),
     /// Consul.
     Consul(Box<consul::msg::Msg>),
+    /// Between Consul's servers.
+    ConsulRaft(raft::Message<consul::msg::Command>),
+    /// Between Consul's agents, with the sender's place in the list of all.
+    ConsulGossip(consul::msg::NodeId, consul::serf::Gossip),
     /// HTTP: health checks, REST interfaces.
     Http(http::Http),
     /// A database session.
@@ -51,10 +57,10 @@ pub enum Msg {
     Wal(Box<postgres::msg::Wal>),
     /// DNS.
     Dns(Box<dns::msg::Dns>),
-    /// A batch cluster.
-    Batch(Box<batch::msg::Message>),
     /// Connections, from director to director.
     Ipvs(lvs::msg::Sync),
+    /// A batch cluster.
+    Batch(Box<batch::msg::Message>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -65,15 +71,18 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Request { .. } => ("request", 0),
         Msg::Response { .. } => ("answer", 0),
         Msg::Etcd(_) => ("etcd", 0),
+        Msg::EtcdRaft(_) => ("etcd Raft", 0),
         Msg::Consul(_) => ("Consul", 0),
+        Msg::ConsulGossip(..) => ("Consul gossip", 0),
+        Msg::ConsulRaft(_) => ("Consul Raft", 0),
         Msg::Http(http::Http::Request(..)) => ("HTTP request", 0),
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
         Msg::Sql(Sql::Startup { .. } | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
         Msg::Sql(_) => ("SQL answer", 0),
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
-        Msg::Batch(m) => batch::msg::label(m),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
+        Msg::Batch(m) => batch::msg::label(m),
     }
 }
 
@@ -98,10 +107,10 @@ pub enum Note {
     Dns(dns::note::Note),
     /// Applications.
     App(app::note::Note),
-    /// A batch cluster.
-    Batch(Box<batch::note::Note>),
     /// Directors.
     Lvs(lvs::note::Note),
+    /// A batch cluster.
+    Batch(Box<batch::note::Note>),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -116,8 +125,8 @@ impl Note {
             Note::Patroni(n) => n.mark(),
             Note::Dns(n) => n.mark(),
             Note::App(n) => n.mark(),
-            Note::Batch(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
+            Note::Batch(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -132,8 +141,8 @@ impl Note {
             Note::Patroni(n) => n.text(),
             Note::Dns(n) => n.text(),
             Note::App(n) => n.text(),
-            Note::Batch(n) => n.text(),
             Note::Lvs(n) => n.text(),
+            Note::Batch(n) => n.text(),
         }
     }
 }
@@ -143,10 +152,10 @@ impl Note {
 pub struct Files {
     /// PostgreSQL's data directory.
     pub pg: postgres::DataDir,
-    /// A batch cluster's node.
-    pub batch: batch::NodeFiles,
     /// The kernel's table of virtual services and their connections.
     pub ipvs: lvs::table::Ipvs,
+    /// A batch cluster's node.
+    pub batch: batch::NodeFiles,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -181,6 +190,12 @@ pub enum Daemon {
     Resolver(dns::Recursor),
     /// An application.
     App(Box<app::App>),
+    /// The checkers of a director.
+    Lvs(Box<lvs::checkers::Checkers>),
+    /// The sync daemon of a director's kernel.
+    IpvsSync(lvs::sync::SyncDaemon),
+    /// A real server.
+    Server(Box<lvs::server::RealServer>),
     /// `slurmctld`.
     Slurmctld(Box<batch::Controller>),
     /// `slurmd`.
@@ -191,12 +206,6 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
-    /// The checkers of a director.
-    Lvs(Box<lvs::checkers::Checkers>),
-    /// The sync daemon of a director's kernel.
-    IpvsSync(lvs::sync::SyncDaemon),
-    /// A real server.
-    Server(Box<lvs::server::RealServer>),
 }
 
 impl Process for Daemon {
@@ -210,13 +219,33 @@ impl Process for Daemon {
             Note::Vrrp as fn(vrrp::note::Note) -> Note,
         );
         let etcd = (
-            (|m| if let Msg::Etcd(m) = m { Some(*m) } else { None }) as fn(Msg) -> Option<etcd::msg::Msg>,
-            (|m| Msg::Etcd(Box::new(m))) as fn(etcd::msg::Msg) -> Msg,
+            (|m| match m {
+                Msg::Etcd(m) => Some(*m),
+                Msg::EtcdRaft(m) => Some(etcd::msg::Msg::Raft(m)),
+                _ => None,
+            }) as fn(Msg) -> Option<etcd::msg::Msg>,
+            (|m| match m {
+                etcd::msg::Msg::Raft(m) => Msg::EtcdRaft(m),
+                m => Msg::Etcd(Box::new(m)),
+            }) as fn(etcd::msg::Msg) -> Msg,
             Note::Etcd as fn(etcd::note::Note) -> Note,
         );
         let consul = (
-            (|m| if let Msg::Consul(m) = m { Some(*m) } else { None }) as fn(Msg) -> Option<consul::msg::Msg>,
-            (|m| Msg::Consul(Box::new(m))) as fn(consul::msg::Msg) -> Msg,
+            (|m| match m {
+                Msg::Consul(m) => Some(*m),
+                Msg::ConsulRaft(m) => Some(consul::msg::Msg::Raft(m)),
+                Msg::ConsulGossip(n, m) => Some(consul::msg::Msg::Gossip(n, m)),
+                Msg::Dns(m) => Some(consul::msg::Msg::Dns(*m)),
+                Msg::Http(m) => Some(consul::msg::Msg::Http(m)),
+                _ => None,
+            }) as fn(Msg) -> Option<consul::msg::Msg>,
+            (|m| match m {
+                consul::msg::Msg::Raft(m) => Msg::ConsulRaft(m),
+                consul::msg::Msg::Gossip(n, m) => Msg::ConsulGossip(n, m),
+                consul::msg::Msg::Dns(m) => Msg::Dns(Box::new(m)),
+                consul::msg::Msg::Http(m) => Msg::Http(m),
+                m => Msg::Consul(Box::new(m)),
+            }) as fn(consul::msg::Msg) -> Msg,
             Note::Consul as fn(consul::note::Note) -> Note,
         );
         match self {
@@ -232,14 +261,14 @@ impl Process for Daemon {
             Daemon::Dns(p) => p.on(input, ctx),
             Daemon::Resolver(p) => p.on(input, ctx),
             Daemon::App(p) => p.on(input, ctx),
+            Daemon::Lvs(p) => p.on(input, ctx),
+            Daemon::IpvsSync(p) => p.on(input, ctx),
+            Daemon::Server(p) => p.on(input, ctx),
             Daemon::Slurmctld(p) => p.on(input, ctx),
             Daemon::Slurmd(p) => p.on(input, ctx),
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
-            Daemon::Lvs(p) => p.on(input, ctx),
-            Daemon::IpvsSync(p) => p.on(input, ctx),
-            Daemon::Server(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -256,14 +285,14 @@ impl Process for Daemon {
             Daemon::Dns(p) => p.reset(),
             Daemon::Resolver(p) => p.reset(),
             Daemon::App(p) => p.reset(),
+            Daemon::Lvs(p) => p.reset(end == End::PowerLost, &mut files.ipvs),
+            Daemon::IpvsSync(_) => {}
+            Daemon::Server(p) => p.reset(),
             Daemon::Slurmctld(p) => p.reset(end),
             Daemon::Slurmd(p) => p.reset(end, files),
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
-            Daemon::Lvs(p) => p.reset(end == End::PowerLost, &mut files.ipvs),
-            Daemon::IpvsSync(_) => {}
-            Daemon::Server(p) => p.reset(),
         }
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
@@ -339,6 +368,9 @@ fn adapt<M, N>(
         Action::Listen(p, n) => Action::Listen(p, n),
         Action::Connect(c, e, p, o) => Action::Connect(c, e, p, o),
         Action::Close(c) => Action::Close(c),
+        Action::Shutdown(c) => Action::Shutdown(c),
+        Action::Abort(c) => Action::Abort(c),
+        Action::Unaccepted(p, n) => Action::Unaccepted(p, n),
         Action::AddAddress(n, c) => Action::AddAddress(n, c),
         Action::RemoveAddress(n, i) => Action::RemoveAddress(n, i),
         Action::GratuitousArp(n, i) => Action::GratuitousArp(n, i),

@@ -18,6 +18,21 @@ fn windows(list: &[Outage]) -> Value {
     list.iter().map(|o| json!({"from_ms": ms(o.from), "to_ms": ms(o.to)})).collect()
 }
 
+/// What a broken invariant is explained by: faults, and decisions about who serves.
+fn tells(kind: &str) -> bool {
+    let kinds = [
+        "fault",
+        "healed",
+        "master",
+        "promoted",
+        "leader_elected",
+        "lease_expired",
+        "demoted",
+        "watchdog_reset",
+    ];
+    kinds.contains(&kind)
+}
+
 /// One object for the whole run.
 pub fn run(name: &str, stack: &str, r: &Run) -> Value {
     let (w, rd) = (r.outages(true), r.outages(false));
@@ -30,7 +45,7 @@ pub fn run(name: &str, stack: &str, r: &Run) -> Value {
     let because = |v: &crate::trace::run::Violation| -> Vec<String> {
         r.marks
             .iter()
-            .filter(|m| m.at <= v.from && matches!(m.kind, "fault" | "master" | "healed"))
+            .filter(|m| m.at <= v.from && tells(m.kind))
             .rev()
             .take(3)
             .map(|m| format!("{} {} {}: {}", m.at, r.host(m.host), m.text, m.why))
@@ -38,6 +53,8 @@ pub fn run(name: &str, stack: &str, r: &Run) -> Value {
     };
     let first = r.first_fault();
     let takeovers = r.marks.iter().filter(|m| m.kind == "vip_up" && first.is_some_and(|f| m.at >= f)).count();
+    let promotions =
+        r.marks.iter().filter(|m| m.kind == "promoted" && first.is_some_and(|f| m.at >= f)).count();
     json!({
         "drill": name,
         "stack": stack,
@@ -65,15 +82,18 @@ pub fn run(name: &str, stack: &str, r: &Run) -> Value {
             "read_outages": windows(&rd),
             "write_outage_max_ms": longest(&w),
             "read_outage_max_ms": longest(&rd),
-            "acked_writes": ok,
-            "lost_writes": 0,
+            "acked_writes": if r.database { r.balance.acked } else { ok },
+            "lost_writes": r.balance.lost,
+            "phantom_writes": r.balance.phantom,
+            "duplicated_writes": r.balance.duplicated,
+            "stale_read_max_ms": ms(Time(r.balance.stale_read.0)),
             "failed_requests": all - ok,
             "errors": r.requests.errors().iter().map(|(k, n)| ((*k).to_owned(), json!(n))).collect::<serde_json::Map<_, _>>(),
-            "split_brain_ms": 0,
+            "split_brain_ms": r.broken_ms("SplitBrainAnywhere"),
             "dual_vip_ms": r.broken_ms("DualVipAnywhere"),
             "write_availability": share(ok, all),
             "read_availability": share(rok, rall),
-            "failovers": takeovers,
+            "failovers": if r.database { promotions } else { takeovers },
         },
     })
 }

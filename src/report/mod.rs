@@ -5,3 +5,4 @@ pub mod junit;
 pub mod semantic;
 pub mod story;
 pub mod why;
+mod why_database;

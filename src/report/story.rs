@@ -23,12 +23,11 @@ fn letter(kind: &str) -> char {
     match kind {
         "fault" => 'x',
         "healed" => 'h',
-        "master" => '*',
+        "master" | "promoted" => '*',
         "violation" => '!',
         "client_resumed" | "job_done" => '+',
         "job_started" => '>',
         "job_requeued" | "job_failed" | "job_timeout" | "job_node_fail" | "ranks_lost" | "node_lost" => '-',
-        "leader_elected" => '*',
         "client_first_error" => '-',
         _ => ' ',
     }
@@ -37,7 +36,7 @@ fn colour(kind: &str) -> &'static str {
     match kind {
         "fault" | "violation" | "client_first_error" => "\x1b[31m",
         "ranks_lost" | "node_lost" | "job_failed" | "job_timeout" | "job_node_fail" => "\x1b[31m",
-        "master" | "client_resumed" | "job_done" | "leader_elected" => "\x1b[32m",
+        "master" | "promoted" | "client_resumed" | "job_done" => "\x1b[32m",
         "healed" => "\x1b[36m",
         _ => "",
     }
@@ -173,5 +172,14 @@ fn client_summary(run: &Run) -> String {
         say!("story-outages", w = Time(longest(&w).0), r = Time(longest(&r).0))
     };
     let dual = run.broken_ms("DualVipAnywhere");
-    say!("story-summary", outage = both, dual = dual, ok = ok, all = all) + "\n"
+    let clients = say!("story-summary", outage = both, dual = dual, ok = ok, all = all) + "\n";
+    if !run.database {
+        return clients;
+    }
+    let b = run.balance;
+    let split = run.broken_ms("SplitBrainAnywhere");
+    let (acked, lost, twice, phantom) = (b.acked, b.lost, b.duplicated, b.phantom);
+    let line =
+        say!("story-database", acked = acked, lost = lost, split = split, twice = twice, phantom = phantom);
+    clients + &line + "\n"
 }

@@ -117,6 +117,12 @@ pub fn why(r: &Run, m: &Mark) -> String {
             None => out.push_str(&format!("  <- {}\n", say!("why-never"))),
         }
     }
+    if r.database && m.host.is_none_or(|_| !is("client_first_error") && !is("client_resumed")) {
+        for line in super::why_database::explain(r, m) {
+            out.push_str(&format!("  <- {line}\n"));
+        }
+        return out;
+    }
     let mut seen = vec![m.event];
     let mut cause = m.cause;
     for _ in 0..8 {

@@ -27,19 +27,23 @@ const FILES: [(&str, &str); 12] = [
     (include_str!("../proto/patroni/config.rs"), "Patroni documentation: dynamic and YAML configuration"),
     (include_str!("../proto/dns/config.rs"), "RFC 1035, RFC 2136"),
     (include_str!("../proto/app/config.rs"), "libpq, pgJDBC and HikariCP documentation"),
-    (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
     (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
+    (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
 ];
 
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" | "Lvs" => {
+        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
         "Job" => "sbatch.jobs[].".to_owned(),
         "VrrpScript" => "keepalived.track_script[].".to_owned(),
+        "Section" => "haproxy.listen.NAME.".to_owned(),
+        "Server" => "haproxy.listen.NAME.server[].".to_owned(),
+        "Record" => "dns.records.NAME.".to_owned(),
+        "Pool" => "application.pool.".to_owned(),
         "WebServer" => "server.".to_owned(),
         "VirtualServer" => "lvs.virtual_server[].".to_owned(),
         "RealServer" => "lvs.virtual_server[].real_server[].".to_owned(),
@@ -54,9 +58,11 @@ fn prefix(container: &str) -> Option<String> {
         "Measured" => "drill.measured.".to_owned(),
         "MeasuredMark" => "drill.measured.marks[].".to_owned(),
         "Fault" | "Target" | "Expect" | "Invariant" | "Witness" | "Condition" | "Plane" | "FreezeMode"
-        | "FreezeClock" | "Algorithm" | "Kind" | "Script" | "Transport" | "Distribution" | "Every"
-        | "WatchdogKind" | "SchedulerType" | "Launcher" | "OnFailure" | "Check" | "Protocol"
-        | "InitialState" | "When" | "At" | "Role" => {
+        | "FreezeClock" | "WatchdogKind" | "Algorithm" | "Kind" | "Script" | "Transport" | "Distribution"
+        | "Every" | "SchedulerType" | "Launcher" | "OnFailure" | "Check" | "Protocol" | "InitialState"
+        | "When" | "At" | "Role" | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe"
+        | "OnError" | "Pace" | "Driver" | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout"
+        | "AfterError" | "Evict" | "NameCache" => {
             format!("{container}.")
         }
         _ => return None,

@@ -235,7 +235,12 @@ pub fn load_text(
             return Err(vec![r]);
         }
     };
-    let mut sets: Vec<(String, String)> = drill.set.clone().into_iter().collect();
+    // The drill's own settings are for its own stack: on another one those that name nothing there are left out, and told.
+    let (mut sets, left_out): (Vec<(String, String)>, Vec<_>) = drill
+        .set
+        .clone()
+        .into_iter()
+        .partition(|(path, value)| other_stack.is_none() || set::applies(&stack_text, path, value));
     sets.extend(stack_sets);
     let mine =
         |read_drill: Read<Drill>, lint| Report { file, list: read_drill.and(lint), text: text.clone() };
@@ -254,7 +259,12 @@ pub fn load_text(
         return Err([theirs, drill].into_iter().filter(|r| !r.list.is_empty()).collect());
     };
     let of_stack = lint::stack(&stack, &read_stack.tree);
-    let of_drill = lint::drill(&drill, &stack, &read_drill.tree);
+    let mut of_drill = lint::drill(&drill, &stack, &read_drill.tree);
+    for (path, _) in left_out {
+        let span = syntax::find(&read_drill.tree, "set").map_or(0..0, |n| n.span.clone());
+        let message = format!("`{path}` is left out: the stack `{stack_name}` has nothing of that name");
+        of_drill.push(super::diag::Diagnostic { message, span, help: None, warning: true });
+    }
     let reports = vec![
         Report { file: stack_file, list: read_stack.and(of_stack), text: stack_text },
         mine(read_drill, of_drill),

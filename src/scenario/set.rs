@@ -24,6 +24,11 @@ pub fn apply(file: &str, text: &str, sets: &[(String, String)]) -> Result<String
     Ok(text)
 }
 
+/// Whether a stack has what an override names: a drill's own overrides may name daemons that another stack does without.
+pub fn applies(text: &str, path: &str, value: &str) -> bool {
+    syntax::parse(text).is_ok_and(|root| edits(&root, path, value).is_ok())
+}
+
 type Edit = (std::ops::Range<usize>, String);
 type Wrong = (String, Option<String>);
 

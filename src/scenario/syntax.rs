@@ -223,6 +223,11 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "ClockDrift" => &["target", "ppm"],
         "Weight" => &["target", "server", "weight"],
         "LinkDown" | "LinkUp" => &["target", "network"],
+        "Reinit" | "MoveLeader" | "Promote" => &["target"],
+        "Switchover" | "Failover" => &["candidate"],
+        "DnsRecord" => &["name", "to"],
+        "FirstMark" => &["kind", "between"],
+        "NoMark" => &["kind"],
         "RequestsResume" | "WritesResume" | "ReadsResume" => &["within"],
         "Outage" => &["between"],
         "Failures" => &["min", "max"],
@@ -279,10 +284,12 @@ pub fn plain(text: &str, root: &Node) -> Plain {
 fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
     match &node.kind {
         Kind::Struct(tag, args) => {
-            let names = positional(tag);
+            // `Pause("60ms")` is a program's pause between two operations, `Pause(Primary, "patroni")` is SIGSTOP.
+            let pace = tag == "Pause" && args.len() == 1 && matches!(args[0].value.kind, Kind::Str(_));
+            let names = if pace { &[][..] } else { positional(tag) };
             for (i, arg) in args.iter().enumerate() {
                 let name = arg.name.as_deref().or(names.get(i).copied());
-                let host = matches!(name, Some("target" | "from" | "to"))
+                let host = matches!(name, Some("target" | "from" | "to" | "candidate"))
                     && !names.is_empty()
                     && tag != "Always"
                     && matches!(arg.value.kind, Kind::Str(_));
@@ -299,7 +306,7 @@ fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
         }
         Kind::List(items) => items.iter().for_each(|n| visit(n, out)),
         Kind::Map(pairs) => pairs.iter().for_each(|(_, v)| visit(v, out)),
-        Kind::Word(w) if w == "Heal" => out.push((node.span.end, "()".to_owned())),
+        Kind::Word(w) if w == "Heal" || w == "Switchover" => out.push((node.span.end, "()".to_owned())),
         Kind::Str(_) | Kind::Word(_) => {}
     }
 }

@@ -174,6 +174,10 @@ pub enum Runs {
     Resolver(Resolver),
     /// A program that uses a database.
     Application(Application),
+    /// A load-balancing director: IPVS, and keepalived's checkers.
+    Lvs(Lvs),
+    /// A server with workers and a queue, for directors to send to.
+    Server(WebServer),
     /// The controller of a batch cluster, or its backup.
     Slurmctld(Slurmctld),
     /// A compute node of a batch cluster.
@@ -182,10 +186,6 @@ pub enum Runs {
     Sbatch(Sbatch),
     /// The file server of a batch cluster.
     Nfs(Nfs),
-    /// A load-balancing director: IPVS, and keepalived's checkers.
-    Lvs(Lvs),
-    /// A server with workers and a queue, for directors to send to.
-    Server(WebServer),
 }
 impl Runs {
     /// The name of the process.
@@ -201,12 +201,12 @@ impl Runs {
             Runs::Dns(_) => "dns",
             Runs::Resolver(_) => "resolver",
             Runs::Application(_) => "application",
+            Runs::Lvs(_) => "lvs",
+            Runs::Server(_) => "server",
             Runs::Slurmctld(_) => "slurmctld",
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
-            Runs::Lvs(_) => "lvs",
-            Runs::Server(_) => "server",
         }
     }
 }
@@ -255,7 +255,7 @@ pub enum At {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum When {
-    /// The first mark of this kind, on this host, after the fault before.
+    /// The first mark of this kind, on this host (`""`: on any), after the fault before.
     Mark(String, String),
     /// The next advert that this host sends, after the time of the fault before.
     Advert(String),
@@ -279,8 +279,19 @@ pub enum Target {
     Hosts(Vec<String>),
     /// All but these.
     Others(Vec<String>),
-    /// The database primary. (Needs a database stack.)
+    /// The database primary: the host whose server accepts writes; of two, the one on the newest timeline. Without a database: as
+    /// `VipHolder`.
     Primary,
+    /// The hosts that run a database server.
+    Databases,
+    /// The database servers in recovery.
+    Replicas,
+    /// The first standby that the primary waits for. (Needs synchronous replication.)
+    SyncStandby,
+    /// The hosts that run a member of the DCS: etcd, or a Consul server.
+    Stores,
+    /// The hosts that run HAProxy.
+    Proxies,
     /// The leader of the DCS (etcd, Consul) or the cluster manager. (Needs a stack that has one.)
     Leader,
     /// The standby that has received most. (Needs a database stack.)
@@ -399,6 +410,27 @@ pub enum Fault {
     DiskFull { target: Target },
     /// The disk is itself again.
     DiskOk { target: Target },
+    /// `patronictl switchover`: the leader hands over, to `candidate` if one is named.
+    Switchover {
+        #[serde(default)]
+        candidate: Option<Target>,
+    },
+    /// `patronictl failover`: `candidate` takes over, with or without a leader.
+    Failover { candidate: Target },
+    /// `patronictl pause`: Patroni only watches.
+    PatroniPause,
+    /// `patronictl resume`.
+    PatroniResume,
+    /// `patronictl reinit`: the member's data directory is made anew from the leader.
+    Reinit { target: Target },
+    /// `etcdctl move-leader`, `consul operator raft transfer-leader`: that host's member of the DCS leads from now on.
+    MoveLeader { target: Target },
+    /// The leader key is deleted in the DCS by hand.
+    DeleteLeaderKey,
+    /// `pg_ctl promote` by hand, behind the back of whatever manages the server.
+    Promote { target: Target },
+    /// Somebody changes the DNS record of a name: from now on it means this host.
+    DnsRecord { name: String, to: Target },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
 }
@@ -481,12 +513,38 @@ pub enum Expect {
         #[serde(default)]
         to: Option<Span>,
     },
+    /// The first mark of this kind after a fault (default: the first) comes so long after it (`FirstMark("promoted", between: "22s..33s")`).
+    FirstMark {
+        kind: String,
+        between: SpanRange,
+        #[serde(default = "first")]
+        fault: usize,
+    },
+    /// No mark of this kind comes after a fault (default: the first).
+    NoMark {
+        kind: String,
+        #[serde(default = "first")]
+        fault: usize,
+    },
+    /// So many acknowledged writes are lost.
+    LostWrites {
+        #[serde(default)]
+        min: u64,
+        #[serde(default = "many")]
+        max: u64,
+    },
     /// A mark of this kind whose words name `word` (a job, a node) comes in this time: `Happens("job_started", "J2", "10m..11m")`.
     Happens { kind: String, word: String, between: SpanRange },
     /// No mark of this kind has words that name `word`.
     HappensNot { kind: String, word: String },
     /// This must happen at least once for the run to mean anything.
     Witness(Witness),
+}
+const fn first() -> usize {
+    1
+}
+const fn many() -> u64 {
+    u64::MAX
 }
 
 /// What is checked at every event.
@@ -500,6 +558,20 @@ pub enum Invariant {
     TwoMasters,
     /// A holder of the address lives, but a client sends to another host's MAC.
     StaleArp,
+    /// Two servers accept writes, and clients reach both.
+    SplitBrain,
+    /// Two servers accept writes, whether or not anybody reaches them.
+    SplitBrainAnywhere,
+    /// A write that a client was told is committed is not in the database of the newest primary.
+    LostCommit,
+    /// A read returned a value that is not in the database of the newest primary.
+    PhantomRead,
+    /// An operation that a client tried again is in the database twice.
+    DuplicateWrite,
+    /// Two Patronis believe that they hold the leader key.
+    TwoLeaseHolders,
+    /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
+    PromotionWithoutKey,
 }
 
 /// A state that can be waited for.
@@ -512,6 +584,14 @@ pub enum Condition {
     HoldsVip(String),
     /// The host does not have it.
     NoVip(String),
+    /// Some server accepts writes.
+    SomePrimary,
+    /// No server accepts writes.
+    NoPrimary,
+    /// The host's server is a standby that streams from the primary.
+    Streaming(String),
+    /// So many standbys stream from the primary.
+    Standbys(u32),
     /// The director (first name) gives the server (second name) new connections.
     InPool(String, String),
     /// It does not.
@@ -527,6 +607,10 @@ pub enum Role {
     Backup,
     /// keepalived's FAULT.
     Fault,
+    /// A database server that accepts writes.
+    Primary,
+    /// A database server in recovery.
+    Replica,
 }
 
 /// What must have happened.
@@ -542,6 +626,30 @@ pub enum Witness {
     Detected,
     /// A frame was lost to a cut or a degraded link.
     Dropped,
+    /// After the first fault a standby was promoted.
+    Promotion,
+    /// After the first fault a primary ceased to accept writes although its host lived.
+    Demotion,
+    /// A lease or a session ran out in the DCS.
+    LeaseExpired,
+    /// A watchdog reset its host.
+    WatchdogReset,
+    /// A former primary or a standby streams again.
+    Rejoined,
+    /// A client was told that a write is committed, and it is lost.
+    LostWrite,
+    /// A client was refused because the server is read-only (25006).
+    ReadOnlyError,
+    /// Without the DCS the members agreed that the primary goes on.
+    FailsafeAccepted,
+    /// A member stepped back from the race for the leader key.
+    RaceLost,
+    /// A member was rewound.
+    Rewound,
+    /// A director took a server out of its table after the first fault.
+    Ejected,
+    /// A director's service lost its quorum after the first fault.
+    QuorumLost,
     /// A job was started before one that had come earlier.
     Backfilled,
     /// A job came back to the queue.
@@ -556,10 +664,6 @@ pub enum Witness {
     ControllerBack,
     /// A batch cluster's node is DOWN.
     NodeDown,
-    /// A director took a server out of its table after the first fault.
-    Ejected,
-    /// A director's service lost its quorum after the first fault.
-    QuorumLost,
 }
 
 /// What a real cluster did.

@@ -3,7 +3,7 @@
 use crate::engine::{EventId, Time};
 use crate::node::log::What;
 use crate::node::process::{HostId, Pid};
-use crate::proto::Note;
+use crate::proto::{Daemon, Note};
 use crate::say;
 use crate::sim::{LogEntry, World, mark_of};
 
@@ -65,6 +65,7 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
         What::ViolationOver(name) => ("violation_over", say!("mark-over", name = name), String::new()),
         _ => return None,
     };
+    let (text, why) = (named(text, world), named(why, world));
     let story = !matches!(kind, "vip_up" | "vip_down" | "started")
         || matches!(&e.what, What::Note(Note::Vrrp(n)) if left_over(n));
     let story = story && !matches!(&e.what, What::Note(Note::Batch(n)) if !n.story());
@@ -77,6 +78,44 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
     };
     let story = story && !(kind == "arp_failed" && e.host.is_some_and(batch));
     Some(Mark { at: e.at, kind, host: e.host, pid: e.pid, text, why, event: e.event, cause: e.cause, story })
+}
+
+/// In a stack of databases everything talks to everything: hosts by their names, not by their addresses.
+fn named(mut text: String, world: &World) -> String {
+    if !world.procs.iter().any(|p| matches!(p.logic, Daemon::Postgres(_))) {
+        return text;
+    }
+    for h in &world.hosts {
+        for nic in &h.nics {
+            let ip = nic.primary.ip.to_string();
+            let Some(at) = text.find(&ip) else { continue };
+            let next = text[at + ip.len()..].chars().next();
+            // Not the beginning of a longer address, and not an address with a port or a prefix.
+            if next.is_none_or(|c| !c.is_ascii_digit() && c != ':' && c != '/') {
+                text.replace_range(at..at + ip.len(), &h.name);
+            }
+        }
+    }
+    milliseconds(&text)
+}
+/// Durations are told to the millisecond.
+fn milliseconds(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut decimals: Option<usize> = None;
+    let mut digit = false;
+    for c in text.chars() {
+        decimals = match decimals {
+            Some(n) if c.is_ascii_digit() => Some(n + 1),
+            _ if c == '.' && digit => Some(0),
+            _ => None,
+        };
+        digit = c.is_ascii_digit();
+        // Addresses have no more than three digits behind a dot.
+        if decimals.is_none_or(|n| n <= 3) {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn left_over(n: &crate::proto::vrrp::note::Note) -> bool {

@@ -5,6 +5,7 @@ use super::run::{Run, run};
 use crate::engine::random::Streams;
 use crate::engine::{MS, Time};
 use crate::node::log::Level;
+use crate::node::process::HostId;
 use crate::scenario::types::{Drill, Measured, MeasuredMark, Stack};
 
 /// One comparison.
@@ -30,11 +31,35 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
     let faults: Vec<&super::marks::Mark> =
         r.marks.iter().filter(|m| matches!(m.kind, "fault" | "healed")).collect();
     let first = faults.first().map_or(Time::ZERO, |m| m.at);
-    let mark = |kind: &str, host: &str, after: Time| {
-        r.marks
-            .iter()
-            .find(|x| x.kind == kind && (host.is_empty() || r.host(x.host) == host) && x.at >= after)
-            .map(|x| x.at)
+    // `old` is the host that was primary when the first fault came, `new` any other.
+    let on = |host: Option<HostId>, name: &str| match name {
+        "" => true,
+        "old" => host == r.old_primary,
+        "new" => host != r.old_primary,
+        name => r.host(host) == name,
+    };
+    // A back end's mark stands on the proxy; meant is the server, in the section of the primary.
+    let server = |x: &super::marks::Mark, name: &str| {
+        let old = r.host(r.old_primary);
+        let is = |n: &str| x.text.split(' ').any(|w| w == format!("primary/{n}"));
+        match name {
+            "" => true,
+            "old" => is(old),
+            "new" => x.text.contains("primary/") && !is(old),
+            name => is(name),
+        }
+    };
+    // "leader_elected new patroni" names the process as well: the leader of the DCS is told under the same kind.
+    let mark = |kind: &str, arg: &str, after: Time| {
+        let (host, process) = arg.split_once(' ').unwrap_or((arg, ""));
+        let by = |x: &super::marks::Mark| {
+            process.is_empty()
+                || x.pid.and_then(|p| r.processes.get(p.0 as usize)).is_some_and(|p| p == process)
+        };
+        if kind.starts_with("backend_") {
+            return r.marks.iter().find(|x| x.kind == kind && server(x, host) && x.at >= after).map(|x| x.at);
+        }
+        r.marks.iter().find(|x| x.kind == kind && on(x.host, host) && by(x) && x.at >= after).map(|x| x.at)
     };
     let numbered =
         |n: &str| n.parse::<usize>().ok().and_then(|n| faults.get(n.wrapping_sub(1))).map(|m| m.at);
@@ -63,16 +88,19 @@ pub fn value(r: &Run, m: &MeasuredMark) -> Option<i64> {
     };
     Some(match kind {
         "outage" | "gap" => {
-            let windows = r.outages(true);
-            let w = windows
-                .iter()
-                .filter(|w| w.to >= lower)
-                .find(|w| arg.is_empty() || w.last_ok + crate::engine::Span::ms(100) >= lower)?;
+            // "outage app1" is that host's; any other word asks for the first that does not begin before what it is counted from.
+            let client = r.requests.clients().into_iter().find(|c| r.host(c.0) == arg);
+            let windows = client.map_or_else(|| r.outages(true), |c| r.requests.outages_of(c, true, r.end));
+            let w = windows.iter().filter(|w| w.to >= lower).find(|w| {
+                arg.is_empty() || client.is_some() || w.last_ok + crate::engine::Span::ms(100) >= lower
+            })?;
             if !w.over {
                 return None;
             }
             (w.gap().0 / 1_000) as i64
         }
+        "two_writable" => (r.broken_ms("SplitBrainAnywhere") * 1_000) as i64,
+        "lost_writes" => r.balance.lost as i64 * 1_000,
         "two_holders" => (r.broken_ms("DualVipAnywhere") * 1_000) as i64,
         "garps" => {
             r.marks
@@ -103,7 +131,9 @@ pub fn compare(stack: &Stack, drill: &Drill, measured: &Measured, seeds: u32) ->
         .map(|(i, m)| {
             let mut seen: Vec<i64> = runs.iter().filter_map(|r| r[i]).collect();
             seen.sort_unstable();
-            judge(m, &seen, seeds as usize, measured.slack.0 as i64 / 1_000)
+            // A count has no process time.
+            let slack = if m.what == "lost_writes" { 0 } else { measured.slack.0 as i64 / 1_000 };
+            judge(m, &seen, seeds as usize, slack)
         })
         .collect()
 }

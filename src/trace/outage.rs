@@ -97,15 +97,29 @@ impl Requests {
         let failed = sent.clone().filter(|n| !matches!(n.outcome, Outcome::Ok(_))).count() as u64;
         (failed, sent.count() as u64)
     }
-    /// Requests that failed, by how.
-    pub fn errors(&self) -> [(&'static str, u64); 4] {
-        let count = |o: Outcome| self.all.iter().filter(|(_, n)| n.outcome == o).count() as u64;
-        [
-            ("timeout", count(Outcome::Timeout)),
-            ("reset", count(Outcome::Reset)),
-            ("unreachable", count(Outcome::Unreachable)),
-            ("closed", count(Outcome::Closed)),
-        ]
+    /// Requests that failed, by how: database errors by their codes.
+    pub fn errors(&self) -> Vec<(&'static str, u64)> {
+        let names = ["timeout", "reset", "unreachable", "closed"];
+        let mut counts: Vec<(&'static str, u64)> = names.map(|n| (n, 0)).to_vec();
+        for (_, n) in &self.all {
+            let name = match n.outcome {
+                Outcome::Ok(_) => continue,
+                Outcome::Timeout => "timeout",
+                Outcome::Reset => "reset",
+                Outcome::Unreachable => "unreachable",
+                Outcome::Closed => "closed",
+                Outcome::NoAddress => "no_address",
+                Outcome::NoServer => "no_server",
+                Outcome::Busy => "busy",
+                Outcome::Error(state) => state.code(),
+            };
+            match counts.iter_mut().find(|c| c.0 == name) {
+                Some(c) => c.1 += 1,
+                None => counts.push((name, 1)),
+            }
+        }
+        counts[names.len()..].sort_unstable();
+        counts
     }
     /// Whether there were any.
     pub fn is_empty(&self) -> bool {

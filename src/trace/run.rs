@@ -3,10 +3,15 @@
 use super::marks::{Mark, mark};
 use super::outage::{Outage, Requests};
 use super::verdict::{Judge, Verdict};
-use crate::engine::Time;
+use crate::check::ledger::Balance;
+use crate::engine::{Span, Time};
 use crate::node::log::{Level, What};
 use crate::node::process::HostId;
 use crate::proto::Note;
+use crate::proto::client::process::Outcome;
+use crate::proto::patroni;
+use crate::proto::patroni::note::Dog;
+use crate::proto::postgres::msg::SqlState;
 use crate::scenario::types::{Drill, Stack, Witness};
 use crate::sim::{LogEntry, Sim};
 
@@ -52,11 +57,25 @@ pub struct Run {
     pub adverts: Vec<(HostId, Time)>,
     /// What happened that witnesses ask for.
     pub witnessed: Vec<Witness>,
+    /// Renewals of the leader key: by which host, when, and what its watchdog was or would have been.
+    pub renewals: Vec<(HostId, Time, Dog)>,
+    /// What became of writes and reads of databases.
+    pub balance: Balance,
+    /// The stack has a database.
+    pub database: bool,
+    /// The primary at the moment before the first fault.
+    pub old_primary: Option<HostId>,
     /// The verdict.
     pub verdict: Verdict,
 }
 
 impl Run {
+    /// How long after a fault (counted from 1) the first mark of a kind came, at that moment or later.
+    pub fn first_mark(&self, kind: &str, fault: usize) -> Option<Span> {
+        let faults = self.marks.iter().filter(|m| matches!(m.kind, "fault" | "healed"));
+        let fault = faults.map(|m| m.at).nth(fault.saturating_sub(1))?;
+        self.marks.iter().find(|m| m.kind == kind && m.at >= fault).map(|m| m.at.since(fault))
+    }
     /// Windows without writes (reads).
     pub fn outages(&self, write: bool) -> Vec<Outage> {
         self.requests.outages(write, self.end)
@@ -83,6 +102,8 @@ pub struct Collector {
     keep_log: bool,
     faults: usize,
     vip_up_after_fault: bool,
+    /// The server that was promoted last.
+    primary: Option<HostId>,
 }
 
 impl Collector {
@@ -104,12 +125,17 @@ impl Collector {
                 jobs: super::jobs::Jobs::default(),
                 adverts: Vec::new(),
                 witnessed: Vec::new(),
+                renewals: Vec::new(),
+                balance: Balance::default(),
+                database: sim.model.databases,
+                old_primary: None,
                 verdict: Verdict::default(),
             },
             judge: Judge::new(drill),
             keep_log,
             faults: drill.faults.len(),
             vip_up_after_fault: false,
+            primary: None,
         }
     }
     fn witness(&mut self, w: Witness) {
@@ -127,12 +153,18 @@ impl Collector {
             match &e.what {
                 What::Note(Note::Client(n)) => {
                     self.run.requests.add((e.host, e.pid), *n);
-                    if !matches!(n.outcome, crate::proto::client::process::Outcome::Ok(_)) {
+                    if !matches!(n.outcome, Outcome::Ok(_)) {
                         self.witness(Witness::ClientError);
+                    }
+                    if n.outcome == Outcome::Error(SqlState::ReadOnly) {
+                        self.witness(Witness::ReadOnlyError);
                     }
                 }
                 What::Note(Note::Vrrp(crate::proto::vrrp::note::Note::AdvertSent { priority: 1.. })) => {
                     self.run.adverts.extend(e.host.map(|h| (h, e.at)));
+                }
+                What::Note(Note::Patroni(patroni::note::Note::Renewed(dog))) => {
+                    self.run.renewals.extend(e.host.map(|h| (h, e.at, *dog)));
                 }
                 What::Note(Note::Batch(n)) => {
                     self.run.jobs.add(e.at, n);
@@ -161,8 +193,32 @@ impl Collector {
                     self.vip_up_after_fault = true;
                     self.witness(Witness::Takeover);
                 }
-                if m.kind == "master" && faulted {
-                    self.witness(Witness::Detected);
+                if !faulted && m.kind == "fault" {
+                    self.run.old_primary = self.primary;
+                }
+                let witness = match m.kind {
+                    "master" | "detected" => Some(Witness::Detected),
+                    "promoted" => Some(Witness::Promotion),
+                    "demoted" => Some(Witness::Demotion),
+                    "lease_expired" => Some(Witness::LeaseExpired),
+                    "watchdog_reset" => Some(Witness::WatchdogReset),
+                    "rejoined" => Some(Witness::Rejoined),
+                    "failsafe_accepted" => Some(Witness::FailsafeAccepted),
+                    "race_lost" => Some(Witness::RaceLost),
+                    "rewound" => Some(Witness::Rewound),
+                    _ => None,
+                };
+                if let Some(w) = witness.filter(|_| faulted) {
+                    self.witness(w);
+                }
+                if m.kind == "promoted" {
+                    self.primary = m.host;
+                }
+                let mut m = m;
+                // In a stack whose hosts all talk to each other a dead one is missed again and again: told once by each.
+                if m.kind == "arp_failed" && self.run.database {
+                    let again = |x: &Mark| x.kind == m.kind && x.host == m.host && x.text == m.text;
+                    m.story = !self.run.marks.iter().any(again);
                 }
                 if m.kind == "backend_down" && faulted {
                     self.witness(Witness::Ejected);
@@ -182,6 +238,10 @@ impl Collector {
     pub fn finish(mut self, sim: &Sim) -> Run {
         self.run.digest = sim.sched.digest();
         self.run.events = sim.sched.handled();
+        self.run.balance = sim.model.watch.ledger.balance();
+        if self.run.balance.lost > 0 {
+            self.witness(Witness::LostWrite);
+        }
         self.client_marks();
         let verdict = self.judge.verdict(&self.run);
         self.run.verdict = verdict;
@@ -198,7 +258,13 @@ impl Collector {
                 }
             }
             windows.sort_by_key(|w| w.from);
-            for w in super::partial::spells(&windows) {
+            // A database's clients lose whole outages; where a pool loses some of its servers, failures come in spells.
+            let spells = if self.run.database {
+                windows.iter().flat_map(|w| super::partial::spells(std::slice::from_ref(w))).collect()
+            } else {
+                super::partial::spells(&windows)
+            };
+            for w in spells {
                 let make = |at, kind, text: String, why: String| Mark {
                     at,
                     kind,

@@ -3,6 +3,8 @@
 use super::run::Run;
 use crate::check::invariants::{GRACE, name, role};
 use crate::engine::{Span, Time};
+use crate::fault::roles;
+use crate::node::process::HostId;
 use crate::proto::vrrp::machine;
 use crate::say;
 use crate::scenario::types::{Condition, Drill, Expect, Role};
@@ -151,6 +153,28 @@ impl Judge {
                     self.missed[i].map_or_else(|| say!("verdict-did"), |t| say!("verdict-not-at", at = t));
                 (say!("verdict-from-on", state = words(state), from = from), self.missed[i].is_none(), detail)
             }
+            Expect::FirstMark { kind, between, fault } => {
+                let after = run.first_mark(kind, *fault);
+                let ok = after.is_some_and(|d| d >= between.min && d <= between.max);
+                let detail = after
+                    .map_or_else(|| say!("verdict-did-not"), |d| say!("verdict-after", time = Time(d.0)));
+                (say!("verdict-first-mark", kind = kind, between = between), ok, detail)
+            }
+            Expect::NoMark { kind, fault } => {
+                let after = run.first_mark(kind, *fault);
+                let detail = after
+                    .map_or_else(|| say!("verdict-did-not"), |d| say!("verdict-after", time = Time(d.0)));
+                (say!("verdict-no-mark", kind = kind), after.is_none(), detail)
+            }
+            Expect::LostWrites { min, max } => {
+                let n = run.balance.lost;
+                let name = if *max == u64::MAX {
+                    say!("verdict-at-least", min = min)
+                } else {
+                    say!("verdict-lost-writes", min = min, max = max)
+                };
+                (name, n >= *min && n <= *max, say!("verdict-were", n = n))
+            }
             Expect::Happens { kind, word, between } => {
                 let named = named(run, kind, word);
                 let inside = named
@@ -214,27 +238,27 @@ fn resumes(run: &Run, what: &str, writes: &[bool], within: Span) -> (String, boo
 /// Whether a condition holds just now.
 pub fn holds(sim: &Sim, c: &Condition) -> bool {
     let world = &sim.model.world;
-    if let Condition::InPool(director, server) | Condition::NotInPool(director, server) = c {
-        return pooled(sim, director, server) == Some(matches!(c, Condition::InPool(..)));
-    }
-    let (Condition::Role(host, _)
-    | Condition::HoldsVip(host)
-    | Condition::NoVip(host)
-    | Condition::InPool(host, _)
-    | Condition::NotInPool(host, _)) = c;
-    let Some(id) = world.find_host(host) else { return false };
-    let has = sim.model.vips.iter().any(|v| world.holders(*v).any(|h| h == id));
+    let on = |host: &str, f: &dyn Fn(HostId) -> bool| world.find_host(host).is_some_and(f);
+    let has = |id: HostId| sim.model.vips.iter().any(|v| world.holders(*v).any(|h| h == id));
     match c {
-        Condition::HoldsVip(_) | Condition::InPool(..) | Condition::NotInPool(..) => has,
-        Condition::NoVip(_) => !has,
-        Condition::Role(_, r) => {
-            let wanted = match r {
-                Role::Master => machine::Role::Master,
-                Role::Backup => machine::Role::Backup,
-                Role::Fault => machine::Role::Fault,
-            };
-            role(world, id) == Some(wanted)
+        Condition::InPool(director, server) | Condition::NotInPool(director, server) => {
+            pooled(sim, director, server) == Some(matches!(c, Condition::InPool(..)))
         }
+        Condition::HoldsVip(host) => on(host, &has),
+        Condition::NoVip(host) => on(host, &|id| !has(id)),
+        Condition::SomePrimary => roles::primary(world).is_some(),
+        Condition::NoPrimary => roles::primary(world).is_none(),
+        Condition::Streaming(host) => on(host, &|id| roles::streams(world, id)),
+        Condition::Standbys(n) => {
+            roles::hosts(world).filter(|h| roles::streams(world, *h)).count() == *n as usize
+        }
+        Condition::Role(host, r) => on(host, &|id| match r {
+            Role::Master => role(world, id) == Some(machine::Role::Master),
+            Role::Backup => role(world, id) == Some(machine::Role::Backup),
+            Role::Fault => role(world, id) == Some(machine::Role::Fault),
+            Role::Primary => roles::writable(world, id),
+            Role::Replica => roles::is_replica(world, id),
+        }),
     }
 }
 
@@ -243,6 +267,10 @@ fn words(c: &Condition) -> String {
         Condition::Role(h, r) => say!("verdict-role", host = h, role = format!("{r:?}")),
         Condition::HoldsVip(h) => say!("verdict-holds", host = h),
         Condition::NoVip(h) => say!("verdict-not-holds", host = h),
+        Condition::SomePrimary => say!("verdict-some-primary"),
+        Condition::NoPrimary => say!("verdict-no-primary"),
+        Condition::Streaming(h) => say!("verdict-streaming", host = h),
+        Condition::Standbys(n) => say!("verdict-standbys", n = n),
         Condition::InPool(d, s) => say!("verdict-in-pool", host = d, server = s),
         Condition::NotInPool(d, s) => say!("verdict-not-in-pool", host = d, server = s),
     }

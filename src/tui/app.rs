@@ -41,7 +41,9 @@ fn mouse(m: MouseEvent, size: ratatui::layout::Size) -> Option<Action> {
 fn action(code: KeyCode, mods: KeyModifiers, menu: bool) -> Option<Action> {
     let shift = mods.contains(KeyModifiers::SHIFT);
     Some(match code {
-        KeyCode::Char(c @ '1'..='8') if menu => Action::Choose(c as usize - '1' as usize),
+        KeyCode::Char(c) if menu && super::inject::KEYS.contains(c) => {
+            Action::Choose(super::inject::KEYS.find(c).unwrap_or_default())
+        }
         KeyCode::Right if shift => Action::Millis(1000),
         KeyCode::Left if shift => Action::Millis(-1000),
         KeyCode::Right | KeyCode::Char('.' | 'l') => Action::Events(1),

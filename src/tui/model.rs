@@ -11,7 +11,7 @@ use crate::report::{semantic, story};
 use crate::say;
 use crate::scenario::build::build;
 use crate::scenario::load::Loaded;
-use crate::scenario::types::{At, Fault, FreezeClock, FreezeMode, Target};
+use crate::scenario::types::{At, Fault, Target};
 use crate::sim::{LogEntry, Sim, Stage};
 use crate::trace::run::{Collector, Run};
 
@@ -122,9 +122,6 @@ struct Branch {
 
 /// The number of faults that can be injected on the selected link (`link-1` and so on). The second and the fifth concern what its first end sends.
 pub const LINK_MENU: usize = 7;
-
-/// The number of faults that can be injected on the selected host (`menu-1` and so on).
-pub const MENU: usize = 8;
 
 /// The player.
 pub struct Player {
@@ -470,28 +467,16 @@ impl Player {
     }
     fn inject(&mut self, n: usize) {
         self.menu = false;
-        let host = self.now.model.world.hosts[self.selected].name.clone();
-        let target = Target::Host(host.clone());
-        let process = |p: &str| p.to_owned();
+        let target = Target::Host(self.now.model.world.hosts[self.selected].name.clone());
         let fault = match (n, self.other) {
             (_, Some(o)) => match self.on_link(n, target, o) {
                 Some(fault) => fault,
                 None => return,
             },
-            (0, None) => Fault::PowerOff { target },
-            (1, None) => Fault::PowerOn { target },
-            (2, None) => Fault::Freeze {
-                target,
-                mode: FreezeMode::Lost,
-                clock: FreezeClock::Runs,
-                lasts: Some(SpanRange::exactly(Span::secs(5))),
+            (n, None) => match super::inject::menu(self).into_iter().nth(n) {
+                Some((_, fault)) => fault,
+                None => return,
             },
-            (3, None) => Fault::Cut { target, from: Target::Others(vec![host]), plane: None },
-            (4, None) => Fault::Heal { target: None },
-            (5, None) => Fault::Kill { target, process: process("keepalived"), all: true },
-            (6, None) => Fault::Kill { target, process: process("haproxy"), all: false },
-            (7, None) => Fault::LinkDown { target, network: None },
-            _ => return,
         };
         let at = injection_time(self.now.sched.now());
         self.message = say!("msg-injected", what = crate::fault::describe(&fault));
@@ -639,9 +624,7 @@ impl Player {
             }
             What::Note(crate::proto::Note::Client(_)) | What::Event(_) => false,
             What::Note(crate::proto::Note::Batch(n)) => !self.fold || n.story(),
-            What::Note(crate::proto::Note::Vrrp(n)) => {
-                n.mark().is_some_and(|k| k != "vip_up" && k != "vip_down")
-            }
+            What::Note(n) => n.mark().is_some_and(|k| k != "vip_up" && k != "vip_down"),
             _ => true,
         }
     }
@@ -654,12 +637,11 @@ pub(super) fn text_of(p: &Player, e: &LogEntry) -> Option<(char, String, String)
         let c = match m.kind {
             "fault" => 'x',
             "healed" => 'h',
-            "master" => '*',
+            "master" | "promoted" => '*',
             "violation" => '!',
             "job_started" => '>',
             "job_done" => '+',
             "job_failed" | "job_timeout" | "job_node_fail" | "ranks_lost" | "node_lost" => '-',
-            "leader_elected" => '*',
             _ => ' ',
         };
         return Some((c, m.text, m.why));

@@ -1,6 +1,8 @@
 //! The player's screen: hosts, space-time diagram, inspector, why, scrubber.
 
-use super::model::{Ask, LINK_MENU, MENU, Panel, Player, text_of};
+use super::database;
+use super::inject;
+use super::model::{Ask, LINK_MENU, Panel, Player, text_of};
 use super::{panel_jobs, panel_queues};
 use crate::check::invariants::role;
 use crate::engine::Time;
@@ -108,10 +110,15 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
     f.render_widget(Paragraph::new(hint.to_owned()), keys);
     if p.menu {
         let other = p.other.and_then(|o| p.now.model.world.hosts.get(o));
-        let (menu, n) = if other.is_some() { ("link", LINK_MENU) } else { ("menu", MENU) };
-        let line = |i| Line::raw(format!(" {i}  {}", say!(&format!("{menu}-{i}"))));
+        let words: Vec<String> = if other.is_some() {
+            (1..=LINK_MENU).map(|i| say!(&format!("link-{i}"))).collect()
+        } else {
+            inject::menu(p).into_iter().map(|m| m.0).collect()
+        };
+        let lines: Vec<Line<'_>> =
+            inject::KEYS.chars().zip(words).map(|(key, w)| Line::raw(format!(" {key}  {w}"))).collect();
         let what = other.map_or(name.to_owned(), |o| say!("ui-link", from = name, to = o.name));
-        popup(f, &say!("ui-inject", what = what), (1..=n).map(line).collect(), look);
+        popup(f, &say!("ui-inject", what = what), lines, look);
     } else if let Some((title, text)) = &p.text {
         let lines: Vec<Line<'_>> = text.iter().map(|l| Line::raw(format!(" {l}"))).collect();
         popup(f, &say!("ui-closes", title = title), lines, look);
@@ -157,24 +164,27 @@ fn status_line(p: &Player, look: Look) -> Line<'static> {
     };
     use crate::scenario::types::Invariant as I;
     let w = &p.now.model.watch;
-    Line::from(vec![
-        Span::raw(format!(
-            "{}{}  t={}s  {}{}x  ",
-            p.loaded.drill_name,
-            p.branch().map_or(String::new(), |(n, of)| format!("  FORK {n}/{of}")),
-            p.now.sched.now(),
-            if p.playing { "PLAY " } else { "" },
-            if p.speed >= 1000 {
-                format!("{}", p.speed / 1000)
-            } else {
-                format!("1/{}", 1000 / p.speed.max(1))
-            },
-        )),
-        lamp("VIP", w.broken(I::DualVip).is_some()),
-        lamp("MASTER", w.broken(I::TwoMasters).is_some()),
-        lamp("ARP", w.broken(I::StaleArp).is_some()),
-        Span::raw(format!(" event {}/{}", p.now.sched.handled(), p.total())),
-    ])
+    let mut spans = vec![Span::raw(format!(
+        "{}{}  t={}s  {}{}x  ",
+        p.loaded.drill_name,
+        p.branch().map_or(String::new(), |(n, of)| format!("  FORK {n}/{of}")),
+        p.now.sched.now(),
+        if p.playing { "PLAY " } else { "" },
+        if p.speed >= 1000 { format!("{}", p.speed / 1000) } else { format!("1/{}", 1000 / p.speed.max(1)) },
+    ))];
+    // The lamps of what the stack can break.
+    let lamps: &[(&str, &[I])] = if p.now.model.databases {
+        &[
+            ("SPLIT", &[I::SplitBrain, I::SplitBrainAnywhere]),
+            ("LOST", &[I::LostCommit, I::PhantomRead, I::DuplicateWrite]),
+            ("LEASE", &[I::TwoLeaseHolders, I::PromotionWithoutKey]),
+        ]
+    } else {
+        &[("VIP", &[I::DualVip]), ("MASTER", &[I::TwoMasters]), ("ARP", &[I::StaleArp])]
+    };
+    spans.extend(lamps.iter().map(|(name, of)| lamp(name, of.iter().any(|i| w.broken(*i).is_some()))));
+    spans.push(Span::raw(format!(" event {}/{}", p.now.sched.handled(), p.total())));
+    Line::from(spans)
 }
 
 fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
@@ -186,6 +196,7 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             Some(Role::Master) => "M",
             Some(Role::Backup) => "B",
             Some(Role::Fault) => "F",
+            None if p.now.model.databases => database::letter(world, id),
             _ => "-",
         };
         let holds = p.now.model.vips.iter().any(|v| world.holders(*v).any(|x| x == id));
@@ -226,6 +237,13 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
                 }
             ),
         };
+        let rest = match database::host_text(p, id).filter(|_| p.now.model.databases) {
+            Some(text) if client.is_none() => {
+                let state = if state.is_empty() { String::new() } else { format!(" {}", say!(state)) };
+                format!("{text}{}{state}", if holds { " V" } else { "" })
+            }
+            _ => rest,
+        };
         let here = if i == p.selected {
             ">"
         } else if p.other == Some(i) {
@@ -235,7 +253,7 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
         };
         let style = match (state, letter) {
             ("ui-off" | "ui-frozen" | "ui-cut", _) => paint(look, Color::Red),
-            (_, "M") => paint(look, Color::Green),
+            (_, "M" | "P") => paint(look, Color::Green),
             _ => Style::new(),
         };
         lines.push(Line::styled(format!("{here}{} {letter} {rest}", pad(&h.name, 6)), style));
@@ -302,6 +320,7 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
             _ => {}
         }
     }
+    lines.extend(database::beliefs(p, HostId(p.selected as u16)).into_iter().map(Line::raw));
     lines.extend(panel_jobs::thinks(world, HostId(p.selected as u16), now));
     if lines.len() == 1 {
         lines.push(Line::raw(say!("ui-nothing")));
@@ -312,6 +331,10 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
         let text = if names.is_empty() { say!("ui-nobody") } else { names.join(&say!("and")) };
         let style = if names.len() > 1 { paint(look, Color::Red) } else { Style::new() };
         lines.push(Line::styled(say!("ui-on", vip = vip, who = text), style));
+    }
+    if p.now.model.databases {
+        lines.extend(database::truths(p, look).into_iter().map(Line::raw));
+        lines.extend(database::watchdog(p, HostId(p.selected as u16)).map(Line::raw));
     }
     lines.push(Line::raw(format!("{:?}{}", h.power, if h.freeze.is_some() { ", frozen" } else { "" })));
     for pid in &h.procs {
@@ -367,10 +390,9 @@ fn scrubber(p: &Player, width: usize) -> String {
     let marks = p.run.marks.iter().filter_map(|m| match m.kind {
         "fault" => Some((m.at, 'f')),
         "healed" => Some((m.at, 'h')),
-        "master" => Some((m.at, '*')),
+        "master" | "promoted" => Some((m.at, '*')),
         "violation" => Some((m.at, '!')),
         "job_requeued" | "ranks_lost" | "node_lost" => Some((m.at, '-')),
-        "leader_elected" => Some((m.at, '*')),
         _ => None,
     });
     for (at, c) in marks.chain(p.bookmarks.iter().map(|at| (*at, 'm'))) {

@@ -1,6 +1,6 @@
 //! `slurmctld`: the queue, and what becomes of jobs.
 //!
-//! The other parts of it are in [`super::sched`] (which jobs start), [`super::nodes`] (who answers) and [`super::ha`] (what is saved, and
+//! The other parts of it are in `sched` (which jobs start), `nodes` (who answers) and `ha` (what is saved, and
 //! the backup).
 
 use super::Cluster;

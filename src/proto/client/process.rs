@@ -37,6 +37,12 @@ pub enum Outcome {
     Closed,
     /// The database refused.
     Error(crate::proto::postgres::msg::SqlState),
+    /// The name of the service had no address.
+    NoAddress,
+    /// None of the servers had the role that was asked for (`target_session_attrs`).
+    NoServer,
+    /// The program had no free connection.
+    Busy,
 }
 
 /// A request and how it ended.

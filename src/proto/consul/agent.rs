@@ -1,6 +1,8 @@
 //! A client agent: it forwards what its host's programs ask over HTTP to a server, and tries the next one when that does not answer.
 
+use super::local::{END_TIMER, Local, Place, Wants};
 use super::msg::{Error, Msg, Reply, Request};
+use super::note::Note;
 use super::server::{HTTP_PORT, RPC_PORT};
 use crate::engine::Span;
 use crate::net::Plane;
@@ -8,9 +10,16 @@ use crate::net::addr::{Endpoint, Ip};
 use crate::node::process::{Action, ConnId, Ctx, Input, Signal, Tcp, TcpOptions, Timer};
 use std::sync::Arc;
 
+/// Whom an answer is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum For {
+    Conn(ConnId, u32),
+    /// The agent's own services and DNS interface.
+    Local(u32),
+}
 #[derive(Clone, Debug)]
 struct Call {
-    client: (ConnId, u32),
+    client: For,
     ask: Arc<Request>,
     server: ConnId,
     tries: usize,
@@ -23,52 +32,102 @@ pub struct Agent {
     /// The server that it asks at present.
     at: usize,
     calls: Vec<Option<Call>>,
+    local: Local,
+}
+
+/// The timer of a call.
+fn timer(slot: usize) -> Timer {
+    Timer(END_TIMER.saturating_add(slot as u16))
 }
 
 /// A server that has not taken the connection by then is left for the next one.
 const DIAL_TIMEOUT: Span = Span::secs(10);
 
 impl Agent {
-    /// An agent of these servers.
-    pub fn new(servers: Vec<Ip>) -> Self {
-        Agent { servers, at: 0, calls: Vec::new() }
+    /// An agent of these servers, at this place among all agents.
+    pub fn new(servers: Vec<Ip>, place: Place) -> Self {
+        Agent { servers, at: 0, calls: Vec::new(), local: Local::new(place) }
     }
     /// What an end leaves of it.
     pub fn reset(&mut self) {
-        *self = Agent::new(std::mem::take(&mut self.servers));
+        self.calls.clear();
+        self.local.reset();
+    }
+    /// Its gossip, services and DNS.
+    pub fn local(&self) -> &Local {
+        &self.local
     }
     /// Handles one input.
-    pub fn on<N>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+    pub fn on<N: From<Note>>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+        if let Some(wants) = self.local.on(&input, ctx) {
+            self.local.serf_mut().events.clear();
+            return self.wanted(wants, ctx);
+        }
         match input {
             Input::Start => {
+                self.local.start(ctx);
                 self.at = ctx.below(self.servers.len() as u64) as usize;
                 ctx.act(Action::Listen(HTTP_PORT, 4096));
             }
-            Input::Tcp(conn, Tcp::Data(Msg::Request(tag, ask))) => {
-                let slot = self.calls.iter().position(Option::is_none).unwrap_or(self.calls.len());
-                if slot == self.calls.len() {
-                    self.calls.push(None);
+            Input::Tcp(conn, Tcp::Data(Msg::Request(tag, ask))) => match self.local.asked(&ask, ctx) {
+                Some((reply, wants)) => {
+                    ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply)));
+                    self.wanted(wants, ctx);
                 }
-                let server = self.dial(slot, ctx);
-                self.calls[slot] = Some(Call { client: (conn, tag), ask, server, tries: 1 });
-            }
+                None => self.call(For::Conn(conn, tag), self.mine(ask), ctx),
+            },
             Input::Tcp(conn, news) => self.tcp(conn, news, ctx),
-            Input::Timer(Timer(slot)) => {
+            Input::Timer(Timer(t)) => {
+                let slot = t.wrapping_sub(END_TIMER);
                 if let Some(conn) = self.calls.get(slot as usize).and_then(|c| c.as_ref().map(|c| c.server)) {
                     ctx.act(Action::Close(conn));
                     self.next(slot as usize, ctx);
                 }
             }
-            Input::Signal(Signal::Term) => ctx.act(Action::Exit(0)),
+            // `leave_on_terminate` is true for clients.
+            Input::Signal(Signal::Term) => {
+                self.local.serf().leave(ctx);
+                ctx.act(Action::Exit(0));
+            }
             _ => {}
         }
     }
-    fn dial<N>(&self, slot: usize, ctx: &mut Ctx<'_, Msg, N>) -> ConnId {
-        ctx.set_timer(Timer(slot as u16), DIAL_TIMEOUT);
+    fn wanted<N: From<Note>>(&mut self, wants: Wants, ctx: &mut Ctx<'_, Msg, N>) {
+        for (tag, request) in wants {
+            self.call(For::Local(tag), Arc::new(request), ctx);
+        }
+    }
+    /// A session belongs to the agent's node.
+    fn mine(&self, ask: Arc<Request>) -> Arc<Request> {
+        match &*ask {
+            Request::SessionCreate(id, s) if s.node.is_none() && self.local.node().is_some() => {
+                let mut s = s.clone();
+                Arc::make_mut(&mut s).node = self.local.node();
+                Arc::new(Request::SessionCreate(*id, s))
+            }
+            _ => ask,
+        }
+    }
+    fn call<N: From<Note>>(&mut self, client: For, ask: Arc<Request>, ctx: &mut Ctx<'_, Msg, N>) {
+        let slot = self.calls.iter().position(Option::is_none).unwrap_or(self.calls.len());
+        if slot == self.calls.len() {
+            self.calls.push(None);
+        }
+        let server = self.dial(slot, ctx);
+        self.calls[slot] = Some(Call { client, ask, server, tries: 1 });
+    }
+    fn answer<N: From<Note>>(&mut self, to: For, reply: Reply, ctx: &mut Ctx<'_, Msg, N>) {
+        match to {
+            For::Conn(conn, tag) => ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply))),
+            For::Local(tag) => self.local.answered(tag, &reply, ctx),
+        }
+    }
+    fn dial<N: From<Note>>(&self, slot: usize, ctx: &mut Ctx<'_, Msg, N>) -> ConnId {
+        ctx.set_timer(timer(slot), DIAL_TIMEOUT);
         let ip = self.servers.get(self.at).copied().unwrap_or(Ip::NONE);
         ctx.connect(Endpoint::new(ip, RPC_PORT), Plane::dcs, TcpOptions::default())
     }
-    fn tcp<N>(&mut self, conn: ConnId, news: Tcp<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn tcp<N: From<Note>>(&mut self, conn: ConnId, news: Tcp<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
         let Some(slot) = self.calls.iter().position(|c| c.as_ref().is_some_and(|c| c.server == conn)) else {
             if news == Tcp::Closed {
                 ctx.act(Action::Close(conn));
@@ -78,14 +137,14 @@ impl Agent {
         };
         match news {
             Tcp::Connected => {
-                ctx.cancel_timer(Timer(slot as u16));
+                ctx.cancel_timer(timer(slot));
                 if let Some(c) = &self.calls[slot] {
-                    ctx.act(Action::TcpSend(conn, Msg::Request(c.client.1, c.ask.clone())));
+                    ctx.act(Action::TcpSend(conn, Msg::Request(slot as u32, c.ask.clone())));
                 }
             }
-            Tcp::Data(Msg::Reply(tag, reply)) => {
+            Tcp::Data(Msg::Reply(_, reply)) => {
                 if let Some(c) = self.calls[slot].take() {
-                    ctx.act(Action::TcpSend(c.client.0, Msg::Reply(tag, reply)));
+                    self.answer(c.client, reply, ctx);
                     ctx.act(Action::Close(conn));
                 }
             }
@@ -99,18 +158,18 @@ impl Agent {
         }
     }
     /// The client has gone: nobody waits for the server any more.
-    fn given_up<N>(&mut self, client: ConnId, ctx: &mut Ctx<'_, Msg, N>) {
+    fn given_up<N: From<Note>>(&mut self, client: ConnId, ctx: &mut Ctx<'_, Msg, N>) {
         for (slot, call) in self.calls.iter_mut().enumerate() {
-            if call.as_ref().is_some_and(|c| c.client.0 == client)
+            if call.as_ref().is_some_and(|c| matches!(c.client, For::Conn(conn, _) if conn == client))
                 && let Some(c) = call.take()
             {
-                ctx.cancel_timer(Timer(slot as u16));
+                ctx.cancel_timer(timer(slot));
                 ctx.act(Action::Close(c.server));
             }
         }
     }
     /// The server failed: the next one, each once.
-    fn next<N>(&mut self, slot: usize, ctx: &mut Ctx<'_, Msg, N>) {
+    fn next<N: From<Note>>(&mut self, slot: usize, ctx: &mut Ctx<'_, Msg, N>) {
         self.at = (self.at + 1) % self.servers.len().max(1);
         let tried = self.calls[slot].as_ref().map_or(0, |c| c.tries);
         if tried < self.servers.len() {
@@ -120,9 +179,8 @@ impl Agent {
                 c.tries += 1;
             }
         } else if let Some(c) = self.calls[slot].take() {
-            ctx.cancel_timer(Timer(slot as u16));
-            let reply = Reply::Failed(Error::NoServers);
-            ctx.act(Action::TcpSend(c.client.0, Msg::Reply(c.client.1, reply)));
+            ctx.cancel_timer(timer(slot));
+            self.answer(c.client, Reply::Failed(Error::NoServers), ctx);
         }
     }
 }

@@ -15,9 +15,29 @@ pub struct Consul {
     pub rpc_hold_timeout: Span,
     /// The raft library asks before it holds an election (since 1.7 of the library, 2024). Default true.
     pub pre_vote: bool,
+    /// `session_ttl_min`: the shortest session that the servers take. Default 10 s.
+    pub session_ttl_min: Span,
+    /// When a session that is not renewed ends. Not a knob of Consul's: it promises the TTL and takes twice as long. Default Exact.
+    pub session_expiry: Expiry,
+}
+/// When a session that is not renewed ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Expiry {
+    /// After twice its TTL, as Consul does it.
+    #[default]
+    Exact,
+    /// At any time between once and twice its TTL, which is all that is promised.
+    Contract,
 }
 impl Default for Consul {
     fn default() -> Self {
-        Consul { server: false, raft_multiplier: 5, rpc_hold_timeout: Span::secs(7), pre_vote: true }
+        Consul {
+            server: false,
+            raft_multiplier: 5,
+            rpc_hold_timeout: Span::secs(7),
+            pre_vote: true,
+            session_ttl_min: Span::secs(10),
+            session_expiry: Expiry::Exact,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A member as a process: Raft over its disk, the store, the leases that a leader counts down, and the requests of its clients.
 
-use super::msg::{Act, Command, Error, LeaseId, Msg, Reply, Request, Text};
+use super::msg::{Act, Command, Error, Kv, LeaseId, Msg, Reply, Request, Text};
+use super::note::{Basis, Note};
 use super::store::{Changes, Store};
 use crate::engine::{Span, Time};
 use crate::net::Plane;
@@ -32,9 +33,13 @@ pub struct Config {
 enum For {
     Client(ConnId, u32),
     Member(Member, u32),
+    /// An operator's command of the host: nobody waits.
+    Nobody,
 }
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Wait {
+    /// A command waits for a leader that takes it.
+    Propose(Act, Option<Text>),
     /// A command of this number is to be applied.
     Apply(u32, Option<Text>),
     /// The leader is to renew the lease; it was asked, if there was one.
@@ -42,7 +47,7 @@ enum Wait {
 }
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Pending {
-    client: (ConnId, u32),
+    client: For,
     wait: Wait,
     deadline: Time,
 }
@@ -55,7 +60,7 @@ pub struct Etcd {
     store: Store,
     applied: u32,
     /// The leader's clock of the leases; members that do not lead let them stand.
-    expires: Option<BTreeMap<LeaseId, Time>>,
+    expires: Option<BTreeMap<LeaseId, (Time, Basis)>>,
     /// Renewals of leases whose time is over: answered when they are gone.
     late: Vec<(For, LeaseId)>,
     pending: Vec<Pending>,
@@ -67,9 +72,13 @@ pub struct Etcd {
 const T_SCAN: Timer = Timer(Raft::<Command>::TIMERS);
 /// Requests without an answer.
 const T_PENDING: Timer = Timer(Raft::<Command>::TIMERS + 1);
+/// The ticks of the first election are advanced (`adjustTicks`).
+const T_ADVANCE: Timer = Timer(Raft::<Command>::TIMERS + 2);
+/// From the start until the connections to the peers are up (`server.go` looks every 50 ms).
+const PEERS_ACTIVE: Span = Span::ms(50);
 /// `lessor.runLoop`.
 const SCAN: Span = Span::ms(500);
-/// A member without a leader looks for one again.
+/// A renewal that the leader did not take is brought to it again.
 const RETRY: Span = Span::ms(50);
 
 impl Etcd {
@@ -103,6 +112,14 @@ impl Etcd {
     pub fn store(&self) -> &Store {
         &self.store
     }
+    /// Up to which index of the log: what is applied is what a majority holds.
+    pub fn applied(&self) -> u32 {
+        self.applied
+    }
+    /// Whether it believes to lead.
+    pub fn leads(&self) -> bool {
+        self.raft().role() == Role::Leader
+    }
     /// The shortest lease: one and a half election timeouts, in whole seconds.
     pub fn min_ttl(&self) -> u64 {
         (self.config.rules.election().0 * 3).div_ceil(2).div_ceil(Span::secs(1).0)
@@ -113,7 +130,7 @@ impl Etcd {
     }
 
     /// Handles one input.
-    pub fn on<N>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+    pub fn on<N: From<Note>>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
         match input {
             Input::Start => {
                 ctx.act(Action::Bind(PEER_PORT));
@@ -121,7 +138,9 @@ impl Etcd {
                 let phase = Span(ctx.below(SCAN.0));
                 ctx.set_timer(T_SCAN, phase);
                 self.drive(ctx, |r, io| r.start(io));
+                ctx.set_timer(T_ADVANCE, PEERS_ACTIVE);
             }
+            Input::Timer(T_ADVANCE) => self.drive(ctx, |r, _| r.advance_ticks()),
             Input::Timer(T_SCAN) => {
                 ctx.set_timer(T_SCAN, SCAN);
                 self.expire(ctx);
@@ -129,41 +148,88 @@ impl Etcd {
             Input::Timer(T_PENDING) => self.overdue(ctx),
             Input::Timer(Timer(t)) => self.drive(ctx, |r, io| r.timer(t, io)),
             Input::Synced { tag, ok } => self.synced(tag, ok, ctx),
+            Input::Call(Msg::Request(_, ask)) => self.request(For::Nobody, ask, ctx),
             Input::Packet { from, msg, .. } => {
                 if let Some(from) = self.config.members.iter().position(|ip| *ip == from.ip) {
                     self.peer(Member(from as u8), msg, ctx);
                 }
             }
-            Input::Tcp(conn, Tcp::Data(Msg::Request(tag, ask))) => self.request((conn, tag), ask, ctx),
+            Input::Tcp(conn, Tcp::Data(Msg::Request(tag, ask))) => {
+                self.request(For::Client(conn, tag), ask, ctx)
+            }
             Input::Tcp(conn, news @ (Tcp::Closed | Tcp::Reset | Tcp::TimedOut)) => {
                 if news == Tcp::Closed {
                     ctx.act(Action::Close(conn));
                 }
                 self.watchers.retain(|w| w.0 != conn);
-                self.pending.retain(|p| p.client.0 != conn);
+                self.pending.retain(|p| !matches!(p.client, For::Client(c, _) if c == conn));
             }
             Input::Signal(Signal::Term) => ctx.act(Action::Exit(0)),
             _ => {}
         }
     }
 
-    fn drive<N>(
+    fn drive<N: From<Note>>(
         &mut self,
         ctx: &mut Ctx<'_, Msg, N>,
         step: impl FnOnce(&mut Raft<Command>, &mut Io<'_, Command>),
     ) {
-        for o in self.member.drive(ctx, step) {
+        let before = (self.raft().leader(), self.raft().has_quorum());
+        let mut out = self.member.drive(ctx, step);
+        for o in out.drain(..) {
             self.carry_out(o, ctx);
         }
+        self.member.recycle(out);
+        let after = (self.raft().leader(), self.raft().has_quorum());
+        if before != after {
+            self.turned(before, after, ctx);
+        }
     }
-    fn synced<N>(&mut self, tag: u16, ok: bool, ctx: &mut Ctx<'_, Msg, N>) {
+    /// Whom it follows, or whether a quorum answers, has changed.
+    fn turned<N: From<Note>>(
+        &mut self,
+        before: (Option<Member>, bool),
+        after: (Option<Member>, bool),
+        ctx: &mut Ctx<'_, Msg, N>,
+    ) {
+        let members = self.config.members.len();
+        if before.1 != after.1 {
+            ctx.note(Note::Quorum { has: after.1, members, leader: after.0.map(|m| self.host(m)) }.into());
+        }
+        if let (Some(gone), None) = (before.0, after.0)
+            && gone != self.config.me
+            && self.raft().role() != Role::Follower
+        {
+            let heard = self.raft().last_contact();
+            ctx.note(Note::LeaderSilent { leader: self.host(gone), heard, now: ctx.now }.into());
+        }
+        if after.0.is_some() && before.0 != after.0 {
+            self.brought(ctx);
+        }
+    }
+    /// The address of a member: what notes call it by.
+    fn host(&self, m: Member) -> Ip {
+        self.config.members.get(m.0 as usize).copied().unwrap_or(Ip::NONE)
+    }
+    /// There is a leader again: it gets what has waited for one.
+    fn brought<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+        let waits = |p: &Pending| matches!(p.wait, Wait::Propose(..));
+        while let Some(i) = self.pending.iter().position(waits) {
+            let p = self.pending.remove(i);
+            if let Wait::Propose(act, read) = p.wait {
+                self.propose(p.client, act, read, p.deadline, ctx);
+            }
+        }
+    }
+    fn synced<N: From<Note>>(&mut self, tag: u16, ok: bool, ctx: &mut Ctx<'_, Msg, N>) {
         // A write-ahead log that cannot be written ends etcd.
-        let Some(ready) = self.member.synced(tag, ok) else { return ctx.act(Action::Exit(1)) };
-        for o in ready {
+        let Some(mut ready) = self.member.synced(tag, ok) else { return ctx.act(Action::Exit(1)) };
+        for o in ready.drain(..) {
             self.carry_out(o, ctx);
         }
+        self.member.recycle(ready);
     }
-    fn carry_out<N>(&mut self, out: Out<Command>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn carry_out<N: From<Note>>(&mut self, out: Out<Command>, ctx: &mut Ctx<'_, Msg, N>) {
         match out {
             Out::Send(to, m) => self.tell(to, Msg::Raft(m), ctx),
             Out::Timer(..) | Out::Cancel(_) => {}
@@ -171,74 +237,108 @@ impl Etcd {
             Out::Elected => {
                 // The time that was left is not known here: all of it again, and an election on top.
                 let more = self.config.rules.election();
-                let all = self.store.leases().map(|(id, ttl)| (id, ctx.now + Span::secs(ttl) + more));
-                self.expires = Some(all.collect());
+                let now = ctx.now;
+                let end = |ttl| (now + Span::secs(ttl) + more, Basis::Election(now, more));
+                self.expires = Some(self.store.leases().map(|(id, ttl)| (id, end(ttl))).collect());
+                let leases = self.expires.as_ref().map_or(0, BTreeMap::len);
+                ctx.note(Note::Elected { term: self.raft().term(), leases }.into());
             }
             Out::SteppedDown => {
+                let has_quorum = self.raft().has_quorum();
+                ctx.note(Note::SteppedDown { term: self.raft().term(), has_quorum }.into());
                 self.expires = None;
                 self.late.clear();
             }
         }
     }
-    fn tell<N>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, Msg, N>) {
+    fn tell<N: From<Note>>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, Msg, N>) {
         let Some(ip) = self.config.members.get(to.0 as usize) else { return };
         let from = Endpoint::new(Ip::NONE, PEER_PORT);
         let to = Endpoint::new(*ip, PEER_PORT);
         ctx.act(Action::Send { from, to, net: None, plane: Plane::dcs, msg });
     }
-    fn answer<N>(&self, to: For, reply: Reply, ctx: &mut Ctx<'_, Msg, N>) {
+    fn answer<N: From<Note>>(&self, to: For, reply: Reply, ctx: &mut Ctx<'_, Msg, N>) {
         match to {
             For::Client(conn, tag) => ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply))),
             For::Member(m, n) => {
                 let ttl = if let Reply::KeptAlive(ttl) = reply { Some(ttl) } else { None };
                 self.tell(m, Msg::Renewed(n, ttl), ctx);
             }
+            For::Nobody => {}
         }
     }
 
-    fn request<N>(&mut self, client: (ConnId, u32), ask: Request, ctx: &mut Ctx<'_, Msg, N>) {
-        let me = For::Client(client.0, client.1);
+    fn request<N: From<Note>>(&mut self, me: For, ask: Request, ctx: &mut Ctx<'_, Msg, N>) {
+        let deadline = ctx.now + self.request_timeout();
         let act = match ask {
             Request::Range { prefix, serializable: true } => {
                 let keys = Arc::new(self.store.range(&prefix));
                 let reply = Reply::Range(keys, self.store.revision(), self.raft().term());
                 return self.answer(me, reply, ctx);
             }
-            Request::Range { prefix, .. } => return self.propose(client, Act::Read, Some(prefix), ctx),
+            Request::Range { prefix, .. } => return self.propose(me, Act::Read, Some(prefix), deadline, ctx),
             Request::Txn(txn) => Act::Txn(txn),
             Request::LeaseGrant(id, ttl) => Act::Grant(id, ttl.max(self.min_ttl())),
             Request::LeaseRevoke(id) => Act::Revoke(id),
             Request::LeaseKeepAlive(id) => {
                 self.next = self.next.wrapping_add(1);
                 let wait = Wait::Renew(self.next, id, None);
-                self.wait(client, wait, ctx);
+                self.wait(me, wait, deadline, ctx);
                 return self.seek_renewals(ctx);
             }
-            Request::Watch(prefix) => {
-                self.watchers.push((client.0, client.1, prefix));
-                return self.answer(me, Reply::Done, ctx);
+            Request::Watch(prefix, from) => {
+                let For::Client(conn, tag) = me else { return };
+                self.answer(me, Reply::Done, ctx);
+                for (revision, changes) in from.into_iter().flat_map(|r| self.store.since(r)) {
+                    self.publish_to((conn, tag, &prefix), changes, *revision, ctx);
+                }
+                self.watchers.push((conn, tag, prefix));
+                return;
+            }
+            Request::MemberList => {
+                let reply = Reply::Members(self.config.members.len() as u8, self.raft().term());
+                return self.answer(me, reply, ctx);
             }
             Request::MoveLeader(to) => {
                 let leads = self.raft().role() == Role::Leader;
-                self.drive(ctx, |r, io| r.transfer(to, io));
+                match self.raft().leader() {
+                    // The operator's tool looks for the leader itself.
+                    Some(leader) if !leads && me == For::Nobody => {
+                        self.tell(leader, Msg::MoveLeader(to), ctx);
+                    }
+                    _ => self.move_leader(to, ctx),
+                }
                 let reply = if leads { Reply::Done } else { Reply::Failed(Error::NotLeader) };
                 return self.answer(me, reply, ctx);
             }
         };
-        self.propose(client, act, None, ctx);
+        self.propose(me, act, None, deadline, ctx);
     }
-    fn wait<N>(&mut self, client: (ConnId, u32), wait: Wait, ctx: &mut Ctx<'_, Msg, N>) {
-        self.pending.push(Pending { client, wait, deadline: ctx.now + self.request_timeout() });
+    fn move_leader<N: From<Note>>(&mut self, to: Member, ctx: &mut Ctx<'_, Msg, N>) {
+        if self.raft().role() == Role::Leader && to != self.config.me {
+            ctx.note(Note::Moves(self.host(to)).into());
+        }
+        self.drive(ctx, |r, io| r.transfer(to, io));
+    }
+    fn wait<N: From<Note>>(&mut self, client: For, wait: Wait, deadline: Time, ctx: &mut Ctx<'_, Msg, N>) {
+        self.pending.push(Pending { client, wait, deadline });
         self.arm(ctx);
     }
-    fn propose<N>(&mut self, client: (ConnId, u32), act: Act, read: Option<Text>, ctx: &mut Ctx<'_, Msg, N>) {
+    /// A proposal waits for a leader as long as its deadline allows.
+    fn propose<N: From<Note>>(
+        &mut self,
+        client: For,
+        act: Act,
+        read: Option<Text>,
+        deadline: Time,
+        ctx: &mut Ctx<'_, Msg, N>,
+    ) {
         let Some(leader) = self.raft().leader() else {
-            let reply = Reply::Failed(Error::ProposalDropped);
-            return self.answer(For::Client(client.0, client.1), reply, ctx);
+            return self.wait(client, Wait::Propose(act, read), deadline, ctx);
         };
         self.next = self.next.wrapping_add(1);
         let command = Command { origin: (self.config.me, self.next), act };
-        self.wait(client, Wait::Apply(self.next, read), ctx);
+        self.wait(client, Wait::Apply(self.next, read), deadline, ctx);
         if leader == self.config.me {
             self.drive(ctx, |r, io| {
                 r.propose(command, io);
@@ -248,7 +348,7 @@ impl Etcd {
         }
     }
 
-    fn peer<N>(&mut self, from: Member, msg: Msg, ctx: &mut Ctx<'_, Msg, N>) {
+    fn peer<N: From<Note>>(&mut self, from: Member, msg: Msg, ctx: &mut Ctx<'_, Msg, N>) {
         match msg {
             Msg::Raft(m) => self.drive(ctx, |r, io| r.message(from, m, io)),
             Msg::Propose(command) => self.drive(ctx, |r, io| {
@@ -262,24 +362,25 @@ impl Etcd {
             Msg::Renewed(n, ttl) => {
                 let asked = |p: &Pending| matches!(p.wait, Wait::Renew(k, ..) if k == n);
                 if let Some(i) = self.pending.iter().position(asked) {
-                    let (conn, tag) = self.pending.remove(i).client;
+                    let client = self.pending.remove(i).client;
                     let reply = ttl.map_or(Reply::Failed(Error::LeaseNotFound), Reply::KeptAlive);
-                    self.answer(For::Client(conn, tag), reply, ctx);
+                    self.answer(client, reply, ctx);
                 }
             }
+            Msg::MoveLeader(to) => self.move_leader(to, ctx),
             Msg::Request(..) | Msg::Reply(..) => {}
         }
     }
 
     /// The leader renews a lease.
-    fn renew<N>(&mut self, to: For, id: LeaseId, ctx: &mut Ctx<'_, Msg, N>) {
+    fn renew<N: From<Note>>(&mut self, to: For, id: LeaseId, ctx: &mut Ctx<'_, Msg, N>) {
         let Some(ttl) = self.store.lease(id).map(Span::secs) else {
             return self.answer(to, Reply::Failed(Error::LeaseNotFound), ctx);
         };
         let Some(expires) = &mut self.expires else { return };
         match expires.get_mut(&id) {
-            Some(at) if *at > ctx.now => {
-                *at = ctx.now + ttl;
+            Some((at, basis)) if *at > ctx.now => {
+                (*at, *basis) = (ctx.now + ttl, Basis::Renewal(ctx.now));
                 self.answer(to, Reply::KeptAlive(ttl), ctx);
             }
             // Its time is over, but it has not been revoked yet.
@@ -287,7 +388,7 @@ impl Etcd {
         }
     }
     /// Brings renewals to the leader that have not been brought to it yet.
-    fn seek_renewals<N>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn seek_renewals<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
         let leader = self.raft().leader();
         for i in 0..self.pending.len() {
             let Wait::Renew(n, id, asked) = &mut self.pending[i].wait else { continue };
@@ -298,8 +399,8 @@ impl Etcd {
             let (n, id) = (*n, *id);
             match leader {
                 Some(l) if l == self.config.me => {
-                    let (conn, tag) = self.pending[i].client;
-                    self.renew(For::Client(conn, tag), id, ctx);
+                    let client = self.pending[i].client;
+                    self.renew(client, id, ctx);
                 }
                 Some(l) => self.tell(l, Msg::Renew(n, id), ctx),
                 None => {}
@@ -310,10 +411,10 @@ impl Etcd {
         self.arm(ctx);
     }
     /// The leader's lessor: revokes what is over.
-    fn expire<N>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn expire<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
         let Some(expires) = &self.expires else { return };
         let over: Vec<LeaseId> =
-            expires.iter().filter(|(_, at)| **at <= ctx.now).map(|(id, _)| *id).collect();
+            expires.iter().filter(|(_, (at, _))| *at <= ctx.now).map(|(id, _)| *id).collect();
         let origin = (self.config.me, 0);
         for id in over {
             self.drive(ctx, |r, io| {
@@ -322,45 +423,71 @@ impl Etcd {
         }
     }
 
-    fn arm<N>(&self, ctx: &mut Ctx<'_, Msg, N>) {
-        let seeking = self.pending.iter().any(
-            |p| matches!(p.wait, Wait::Renew(_, _, asked) if asked.is_none() || asked != self.raft().leader()),
-        );
+    /// The next look at what waits: a renewal that the leader did not take soon, one without a leader after an election timeout
+    /// (`waitLeader`).
+    fn arm<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+        let leader = self.raft().leader();
+        let seeking = self
+            .pending
+            .iter()
+            .any(|p| matches!(p.wait, Wait::Renew(_, _, asked) if asked.is_none() || asked != leader));
         match self.pending.iter().map(|p| p.deadline).min() {
-            Some(_) if seeking => ctx.set_timer(T_PENDING, RETRY),
+            Some(at) if seeking => {
+                let again = if leader.is_some() { RETRY } else { self.config.rules.election() };
+                ctx.set_timer(T_PENDING, again.min(at.since(ctx.now)));
+            }
             Some(at) => ctx.set_timer(T_PENDING, at.since(ctx.now)),
             None => ctx.cancel_timer(T_PENDING),
         }
     }
-    fn overdue<N>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn overdue<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
         while let Some(i) = self.pending.iter().position(|p| p.deadline <= ctx.now) {
-            let (conn, tag) = self.pending.remove(i).client;
-            self.answer(For::Client(conn, tag), Reply::Failed(Error::TimedOut), ctx);
+            let p = self.pending.remove(i);
+            let error = match p.wait {
+                Wait::Propose(..) => Error::DeadlineExceeded,
+                _ => Error::TimedOut,
+            };
+            self.answer(p.client, Reply::Failed(error), ctx);
         }
         self.seek_renewals(ctx);
     }
 
-    fn apply<N>(&mut self, index: u32, ctx: &mut Ctx<'_, Msg, N>) {
+    fn apply<N: From<Note>>(&mut self, index: u32, ctx: &mut Ctx<'_, Msg, N>) {
         let mut changes: Changes = Vec::new();
         while self.applied < index {
             self.applied += 1;
             let Some(command) = self.raft().command(self.applied).cloned() else { continue };
             let result = self.store.apply(&command.act, &mut changes);
-            self.lessor(&command.act, result, ctx);
-            if !changes.is_empty() {
-                self.publish(&changes, ctx);
-                changes.clear();
+            if command.origin.1 == 0 {
+                self.expired(&command.act, &changes, ctx);
             }
+            self.lessor(&command.act, result, ctx);
             if command.origin.0 == self.config.me {
                 self.applied_own(command.origin.1, &command.act, result, ctx);
             }
+            if !changes.is_empty() {
+                let changes = Arc::new(std::mem::take(&mut changes));
+                self.store.remember(&changes);
+                self.publish(&changes, ctx);
+            }
         }
     }
-    fn lessor<N>(&mut self, act: &Act, result: Result<bool, Error>, ctx: &mut Ctx<'_, Msg, N>) {
+    /// A lease that the leader revoked because its time was over.
+    fn expired<N: From<Note>>(&self, act: &Act, changes: &Changes, ctx: &mut Ctx<'_, Msg, N>) {
+        let (Act::Revoke(id), Some(expires)) = (act, &self.expires) else { return };
+        if let Some((at, basis)) = expires.get(id)
+            && !changes.is_empty()
+        {
+            let keys = changes.iter().map(|c| c.0.clone()).collect();
+            let ttl = Span(at.since(basis.at()).0.saturating_sub(basis.more().0));
+            ctx.note(Note::Expired { keys, basis: *basis, ttl }.into());
+        }
+    }
+    fn lessor<N: From<Note>>(&mut self, act: &Act, result: Result<bool, Error>, ctx: &mut Ctx<'_, Msg, N>) {
         let Some(expires) = &mut self.expires else { return };
         match act {
             Act::Grant(id, ttl) if result.is_ok() => {
-                expires.insert(*id, ctx.now + Span::secs(*ttl));
+                expires.insert(*id, (ctx.now + Span::secs(*ttl), Basis::Grant(ctx.now)));
             }
             Act::Revoke(id) => {
                 expires.remove(id);
@@ -373,16 +500,30 @@ impl Etcd {
             _ => {}
         }
     }
-    fn publish<N>(&self, changes: &Changes, ctx: &mut Ctx<'_, Msg, N>) {
+    fn publish<N: From<Note>>(&self, changes: &Arc<Changes>, ctx: &mut Ctx<'_, Msg, N>) {
         for (conn, tag, prefix) in &self.watchers {
-            let seen: Changes = changes.iter().filter(|c| c.0.starts_with(&**prefix)).cloned().collect();
-            if !seen.is_empty() {
-                let reply = Reply::Changed(Arc::new(seen), self.store.revision());
-                self.answer(For::Client(*conn, *tag), reply, ctx);
-            }
+            self.publish_to((*conn, *tag, prefix), changes, self.store.revision(), ctx);
         }
     }
-    fn applied_own<N>(
+    /// Tells a watcher of a revision, as far as it watches what was changed.
+    fn publish_to<N: From<Note>>(
+        &self,
+        (conn, tag, prefix): (ConnId, u32, &Text),
+        changes: &Arc<Changes>,
+        revision: u64,
+        ctx: &mut Ctx<'_, Msg, N>,
+    ) {
+        let watched = |c: &(Text, Option<Kv>)| c.0.starts_with(&**prefix);
+        let seen = if changes.iter().all(watched) {
+            changes.clone()
+        } else {
+            Arc::new(changes.iter().filter(|c| watched(c)).cloned().collect())
+        };
+        if !seen.is_empty() {
+            self.answer(For::Client(conn, tag), Reply::Changed(seen, revision, self.raft().term()), ctx);
+        }
+    }
+    fn applied_own<N: From<Note>>(
         &mut self,
         number: u32,
         act: &Act,
@@ -399,10 +540,15 @@ impl Etcd {
                 Reply::Range(Arc::new(self.store.range(prefix)), revision, term)
             }
             (Act::Txn(_), Ok(holds), _) => Reply::Txn(holds, revision, term),
-            (Act::Grant(_, ttl), ..) => Reply::Granted(*ttl),
+            (Act::Grant(id, ttl), ..) => Reply::Granted(*id, *ttl, term),
             _ => Reply::Done,
         };
-        self.answer(For::Client(p.client.0, p.client.1), reply, ctx);
+        if p.client == For::Nobody
+            && let Act::Txn(txn) = act
+        {
+            ctx.note(Note::Operator(txn.clone()).into());
+        }
+        self.answer(p.client, reply, ctx);
         self.arm(ctx);
     }
 }

@@ -11,3 +11,9 @@ pub mod note;
 pub mod store;
 
 pub use member::{Config, Etcd};
+
+/// What the majority holds: the store of the member that has applied most, since what is applied is committed. `None` if none has applied
+/// anything (all of them have just been started).
+pub fn majority<'a>(members: impl Iterator<Item = &'a Etcd>) -> Option<&'a store::Store> {
+    members.max_by_key(|m| m.applied()).filter(|m| m.applied() > 0).map(Etcd::store)
+}

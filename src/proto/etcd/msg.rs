@@ -42,6 +42,8 @@ pub enum Op {
     Put(Text, Text, Option<LeaseId>),
     /// Delete a key.
     Delete(Text),
+    /// Another transaction; the outer one holds if this one does.
+    Txn(Arc<Txn>),
 }
 /// A transaction: if all of `compare` hold, `then`, otherwise `otherwise`; all in one revision.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -72,8 +74,10 @@ pub enum Request {
     LeaseKeepAlive(LeaseId),
     /// End it, and its keys with it.
     LeaseRevoke(LeaseId),
-    /// Tell changes of keys that begin so, as [`Reply::Changed`].
-    Watch(Text),
+    /// Tell changes of keys that begin so, as [`Reply::Changed`]; with a revision those from it on.
+    Watch(Text, Option<u64>),
+    /// Who is a member? Answered by the member as it knows them.
+    MemberList,
     /// Hand the leadership to this member.
     MoveLeader(raft::Member),
 }
@@ -82,7 +86,9 @@ pub enum Request {
 pub enum Error {
     /// "etcdserver: request timed out".
     TimedOut,
-    /// "raft proposal dropped": there is no leader.
+    /// "context deadline exceeded": no leader took the proposal in time.
+    DeadlineExceeded,
+    /// "raft proposal dropped": the leader was lost while it was proposed.
     ProposalDropped,
     /// "requested lease not found".
     LeaseNotFound,
@@ -96,16 +102,18 @@ pub enum Error {
 pub enum Reply {
     /// Keys, in order; the store's revision and the member's Raft term.
     Range(Arc<Vec<Kv>>, u64, u32),
-    /// Whether the conditions held; the revision and the term.
+    /// Whether the conditions (or those of the transaction in its place) held; the revision and the term.
     Txn(bool, u64, u32),
-    /// The lease's time in seconds: at least what the server allows.
-    Granted(u64),
+    /// The lease and its time in seconds, at least what the server allows; the term.
+    Granted(LeaseId, u64, u32),
+    /// So many members; the term.
+    Members(u8, u32),
     /// It lives for so long again.
     KeptAlive(Span),
     /// Done.
     Done,
-    /// What a revision changed: a key, and what it is now.
-    Changed(Arc<Vec<(Text, Option<Kv>)>>, u64),
+    /// What a revision changed: a key, and what it is now; the revision and the term.
+    Changed(Arc<Vec<(Text, Option<Kv>)>>, u64, u32),
     /// It failed.
     Failed(Error),
 }
@@ -142,6 +150,8 @@ pub enum Msg {
     Renew(u32, LeaseId),
     /// The leader's answer: the lease's time, or that there is none.
     Renewed(u32, Option<Span>),
+    /// To the leader: an operator wants the leadership to go to this member.
+    MoveLeader(raft::Member),
     /// A client asks, under its number for it.
     Request(u32, Request),
     /// The answer.

@@ -1,11 +1,15 @@
-//! The service as a state machine: it listens, and answers every request with the name of its host.
+//! HAProxy as a process. Without sections it is a plain service that listens, and answers every request with the name of its host; with
+//! them it is a [`Proxy`].
 
 use super::config::HAProxy;
+use super::proxy::Proxy;
+use super::setup::Setup;
 use crate::engine::Span;
 use crate::net::Plane;
 use crate::net::addr::Endpoint;
 use crate::node::process::{Action, ConnId, Input, Signal, Tcp, Timer};
 use crate::proto::{Cx, Msg};
+use std::sync::Arc;
 
 /// Whom a request came from.
 #[derive(Clone, Copy, Debug)]
@@ -20,16 +24,30 @@ pub struct Service {
     config: HAProxy,
     waiting: Vec<Option<(Peer, u32)>>,
     served: u64,
+    proxy: Option<Box<Proxy>>,
 }
 
 impl Service {
-    /// A service with this configuration.
+    /// A plain service with this configuration.
     pub fn new(config: HAProxy) -> Self {
-        Service { config, waiting: Vec::new(), served: 0 }
+        Service { config, waiting: Vec::new(), served: 0, proxy: None }
+    }
+    /// A proxy: its configuration, and what that means.
+    pub fn with(config: HAProxy, setup: Setup) -> Self {
+        let proxy = Some(Box::new(Proxy::new(Arc::new(setup))));
+        Service { proxy, ..Service::new(config) }
     }
     /// What it was before it was started.
     pub fn reset(&mut self) {
-        *self = Service::new(self.config.clone());
+        if let Some(p) = &mut self.proxy {
+            **p = Proxy::new(p.setup.clone());
+        } else {
+            *self = Service::new(self.config.clone());
+        }
+    }
+    /// The proxy, if it is one.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_deref()
     }
     /// Requests answered since the start.
     pub fn served(&self) -> u64 {
@@ -42,6 +60,9 @@ impl Service {
 
     /// Handles one input.
     pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
+        if let Some(p) = &mut self.proxy {
+            return p.on(input, ctx);
+        }
         match input {
             Input::Start if self.config.startup_time.min.is_zero() => self.open(ctx),
             Input::Start => ctx.set_timer(Timer(0), self.config.startup_time.min),

@@ -6,9 +6,26 @@ use std::sync::Arc;
 /// A position in the write-ahead log: bytes since the beginning of the history.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, serde::Serialize)]
 pub struct Lsn(pub u64);
+impl Lsn {
+    /// The position so many bytes further on.
+    #[must_use]
+    pub const fn plus(self, bytes: u64) -> Lsn {
+        Lsn(self.0.saturating_add(bytes))
+    }
+    /// The bytes from `earlier` to here; none if it is later.
+    pub const fn since(self, earlier: Lsn) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+impl std::fmt::Display for Lsn {
+    /// As PostgreSQL writes it: `0/5000028`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 & 0xFFFF_FFFF)
+    }
+}
 
-/// A history between two promotions. Unlike a timeline number it is unique in a run: two standbys that are promoted apart from each other
-/// may both begin timeline 2, but never the same branch.
+/// A stretch of WAL in which no position is used twice: it ends at a promotion, and at a crash that lost its tail. Unlike a timeline number
+/// it is unique in a run: two standbys that are promoted apart from each other may both begin timeline 2, but never the same branch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, serde::Serialize)]
 pub struct Branch(pub u32);
 
@@ -51,6 +68,16 @@ pub enum SqlState {
     RecoveryConflict,
     /// 57014 `query_canceled`.
     QueryCanceled,
+    /// 42704 `undefined_object`: no slot of this name.
+    UndefinedObject,
+    /// 42710 `duplicate_object`: a slot of this name exists.
+    DuplicateObject,
+    /// 55006 `object_in_use`: a walsender uses the slot.
+    ObjectInUse,
+    /// 53400 `configuration_limit_exceeded`: all slots are taken.
+    LimitExceeded,
+    /// 55000 `object_not_in_prerequisite_state`: recovery is in progress, or is not.
+    WrongState,
 }
 impl SqlState {
     /// The five characters.
@@ -64,6 +91,11 @@ impl SqlState {
             SqlState::DiskFull => "53100",
             SqlState::RecoveryConflict => "40001",
             SqlState::QueryCanceled => "57014",
+            SqlState::UndefinedObject => "42704",
+            SqlState::DuplicateObject => "42710",
+            SqlState::ObjectInUse => "55006",
+            SqlState::LimitExceeded => "53400",
+            SqlState::WrongState => "55000",
         }
     }
 }
@@ -79,8 +111,16 @@ pub enum Statement {
     IsInRecovery,
     /// `CHECKPOINT`.
     Checkpoint,
-    /// What Patroni asks once a cycle: positions, timeline, standbys (`pg_stat_replication`).
+    /// What Patroni asks once a cycle: positions, timeline, standbys (`pg_stat_replication`), slots.
     Status,
+    /// `pg_create_physical_replication_slot(name, true)`.
+    CreateSlot(Arc<str>),
+    /// `pg_drop_replication_slot(name)`.
+    DropSlot(Arc<str>),
+    /// `pg_replication_slot_advance(name, lsn)`.
+    AdvanceSlot(Box<(Arc<str>, Lsn)>),
+    /// `pg_promote(wait => false)`.
+    Promote,
 }
 
 /// What a statement gave.
@@ -122,9 +162,90 @@ pub enum Sql {
     Fatal(SqlState),
 }
 
-/// What travels between a primary and its standbys, and what `pg_rewind` and `pg_basebackup` ask.
+/// What travels between a server and its standbys, and what `pg_rewind` and `pg_basebackup` ask.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wal {
     /// `IDENTIFY_SYSTEM`.
     Identify,
+    /// The answer.
+    Identity(Arc<super::data::Identity>),
+    /// `START_REPLICATION`.
+    Start(Start),
+    /// Replication begins; the history that is going to be sent, and the sender's `max_connections`.
+    Started(super::history::History, u32),
+    /// It does not.
+    Refused(Refusal),
+    /// WAL.
+    Data(Data),
+    /// The sender has flushed so much; `true`: it wants a reply.
+    Keepalive(Lsn, bool),
+    /// The standby's positions: written, flushed, applied; `true`: it wants a reply.
+    Status(Lsn, Lsn, Lsn, bool),
+    /// The sender ends the stream: its timeline is over (`true`), or it is shutting down.
+    Done(bool),
+}
+
+/// What a standby asks to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// Its cluster.
+    pub system_id: u64,
+    /// Its `application_name`.
+    pub application_name: Arc<str>,
+    /// Its slot.
+    pub slot: Option<Arc<str>>,
+    /// Its timeline.
+    pub timeline: u32,
+    /// Where its WAL ends. (A server is told a position only; the branch is for the model, which sees at once what a standby finds out when
+    /// the first record does not fit.)
+    pub end: Place,
+}
+
+/// A piece of WAL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Data {
+    /// From here.
+    pub from: Lsn,
+    /// To here.
+    pub to: Lsn,
+    /// How far the sender has flushed.
+    pub end: Lsn,
+    /// The sender's wall clock when the last commit in it was made.
+    pub time: i64,
+    /// A commit in it waits until it has been written (`remote_write`).
+    pub write_feedback: bool,
+    /// A commit in it waits until it has been applied (`remote_apply`).
+    pub apply_feedback: bool,
+    /// The last checkpoint record in it.
+    pub checkpoint: Option<super::data::Checkpoint>,
+}
+
+/// Why a server does not send.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// "The database system is starting up".
+    StartingUp,
+    /// "The database system is shutting down".
+    ShuttingDown,
+    /// Another cluster.
+    OtherSystem,
+    /// The standby has left the history that the server has, here.
+    Diverged {
+        /// Whether the timeline numbers show it; if not, the WAL itself does.
+        by_number: bool,
+        /// Where they part.
+        at: Lsn,
+    },
+    /// The standby is ahead of what the server has flushed, which is this.
+    Ahead(Lsn),
+    /// What is needed has been recycled; the oldest that is left is this.
+    Removed(Lsn),
+    /// No slot of this name.
+    NoSlot,
+    /// Another walsender uses the slot.
+    SlotActive,
+    /// The slot lost its WAL (`max_slot_wal_keep_size`).
+    SlotInvalidated,
+    /// `max_wal_senders` are running.
+    TooMany,
 }

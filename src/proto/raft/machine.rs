@@ -73,6 +73,10 @@ pub struct Raft<C> {
     pub hard: Hard<C>,
     /// [`Raft::hard`] has changed since the owner last cleared this.
     pub dirty: bool,
+    /// Entries that were replaced since the owner last took this: the index of the first, from 0, and what stood there before.
+    pub cut: Option<(usize, Vec<Entry<C>>)>,
+    /// No quorum answers: it was a leader that lost it, or two elections in a row had none.
+    lost: bool,
     role: Role,
     leader: Option<Member>,
     commit: u32,
@@ -106,6 +110,8 @@ impl<C: Clone> Raft<C> {
             rules,
             me,
             dirty: false,
+            cut: None,
+            lost: false,
             role: Role::Follower,
             leader: None,
             commit: hard.commit.min(hard.log.len() as u32),
@@ -133,6 +139,10 @@ impl<C: Clone> Raft<C> {
     pub fn commit(&self) -> u32 {
         self.commit
     }
+    /// The index of its last entry.
+    pub fn last_index(&self) -> u32 {
+        self.hard.log.len() as u32
+    }
     /// The members, itself included.
     pub fn members(&self) -> impl Iterator<Item = Member> + use<C> {
         (0..self.peers.len() as u8).map(Member)
@@ -140,6 +150,14 @@ impl<C: Clone> Raft<C> {
     /// The command at an index, counted from 1.
     pub fn command(&self, index: u32) -> Option<&C> {
         self.hard.log.get((index as usize).checked_sub(1)?)?.command.as_ref()
+    }
+    /// When it last heard a leader, or voted.
+    pub fn last_contact(&self) -> Time {
+        self.last_contact
+    }
+    /// Whether a quorum answers it, as far as it knows: `false` once it was a leader that lost it, or an election ended without one.
+    pub fn has_quorum(&self) -> bool {
+        !self.lost
     }
     /// When a leader last heard from this member.
     pub fn contact(&self, member: Member) -> Time {
@@ -238,6 +256,12 @@ impl<C: Clone> Raft<C> {
             self.timeout = (ticks + (io.draw)(ticks)) as u32;
         }
     }
+    /// etcd's `initial-election-tick-advance`: a member that has just started need not wait out a whole election timeout for a leader that it
+    /// would hear at once; all but two ticks of it are passed over (all but one, if it is alone).
+    pub fn advance_ticks(&mut self) {
+        let left = if self.peers.len() > 1 { 2 } else { 1 };
+        self.elapsed += self.election_ticks().saturating_sub(left);
+    }
     fn election_ticks(&self) -> u32 {
         match self.rules.library {
             Library::Etcd { heartbeat, election, .. } => (election.0 / heartbeat.0.max(1)).max(1) as u32,
@@ -259,6 +283,7 @@ impl<C: Clone> Raft<C> {
             self.transferee = None;
             let heard = 1 + self.others().filter(|m| self.peers[m.0 as usize].active).count();
             if check_quorum && heard < quorum(self.peers.len()) {
+                self.lost = true;
                 self.follow(self.hard.term, None, io);
                 return;
             }
@@ -274,13 +299,18 @@ impl<C: Clone> Raft<C> {
         if self.role != Role::Leader {
             return;
         }
-        let ages = self.others().map(|m| io.now.since(self.peers[m.0 as usize].contact));
-        let fresh: Vec<Span> = ages.filter(|age| *age <= lease).collect();
-        if 1 + fresh.len() < quorum(self.peers.len()) {
+        let (mut fresh, mut oldest) = (1, Span::ZERO);
+        for m in self.others() {
+            let age = io.now.since(self.peers[m.0 as usize].contact);
+            if age <= lease {
+                (fresh, oldest) = (fresh + 1, oldest.max(age));
+            }
+        }
+        if fresh < quorum(self.peers.len()) {
+            self.lost = true;
             self.follow(self.hard.term, None, io);
             return;
         }
-        let oldest = fresh.iter().copied().max().unwrap_or(Span::ZERO);
         io.out.push(Out::Timer(T_LEASE, Span(lease.0.saturating_sub(oldest.0)).max(MIN_CHECK)));
     }
 
@@ -292,6 +322,7 @@ impl<C: Clone> Raft<C> {
             self.dirty = true;
         }
         self.leader = leader;
+        self.lost &= leader.is_none();
         self.transferee = None;
         self.reset_timeout(io);
         if let Library::Hashicorp { heartbeat, .. } = self.rules.library
@@ -324,6 +355,10 @@ impl<C: Clone> Raft<C> {
         );
     }
     fn stand(&mut self, ballot: Ballot, io: &mut Io<'_, C>) {
+        // The election before this one ended without answers of a quorum.
+        let answers = self.peers.iter().filter(|p| p.vote.is_some()).count();
+        let stood = matches!(self.role, Role::PreCandidate | Role::Candidate);
+        self.lost |= stood && answers < quorum(self.peers.len());
         let mut term = self.hard.term + 1;
         if ballot == Ballot::Pre {
             self.role = Role::PreCandidate;
@@ -369,6 +404,7 @@ impl<C: Clone> Raft<C> {
     fn lead(&mut self, io: &mut Io<'_, C>) {
         self.role = Role::Leader;
         self.leader = Some(self.me);
+        self.lost = false;
         self.elapsed = 0;
         let next = self.hard.log.len() as u32 + 1;
         for p in &mut self.peers {
@@ -531,13 +567,31 @@ impl<C: Clone> Raft<C> {
             if self.hard.log.get(at).is_some_and(|own| own.term == e.term) {
                 continue;
             }
-            self.hard.log.truncate(at);
-            self.hard.log.push(e.clone());
+            self.replace(at, std::iter::once(e.clone()));
             self.dirty = true;
         }
         (true, prev + entries.len() as u32)
     }
 
+    /// Puts entries at this place of the log, counted from 0, instead of what stands there and after it.
+    pub(super) fn replace(&mut self, at: usize, entries: impl Iterator<Item = Entry<C>>) {
+        if at < self.hard.log.len() {
+            let mut gone = self.hard.log.split_off(at);
+            // Of what an earlier replacement has put there only the part below it had been there before.
+            if let Some((from, mut before)) = self.cut.take() {
+                if at < from {
+                    gone.truncate(from - at);
+                    gone.append(&mut before);
+                    self.cut = Some((at, gone));
+                } else {
+                    self.cut = Some((from, before));
+                }
+            } else {
+                self.cut = Some((at, gone));
+            }
+        }
+        self.hard.log.extend(entries);
+    }
     fn appended(&mut self, from: Member, term: u32, ok: bool, matched: u32, io: &mut Io<'_, C>) {
         if term > self.hard.term {
             self.follow(term, None, io);

@@ -75,6 +75,15 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
             add_daemon(&mut world, &plan_of, id, name, runs, &nets, &mut vips);
         }
     }
+    // Addresses that Patroni's callbacks move.
+    for runs in stack.hosts.values().flat_map(|h| &h.runs) {
+        if let Runs::Patroni(p) = runs
+            && let Some(vip) = p.callbacks.vip
+            && !vips.contains(&vip.ip)
+        {
+            vips.push(vip.ip);
+        }
+    }
     let faults = plan(drill, &mut world.streams);
     Stage::new(world, faults, vips).start()
 }
@@ -151,12 +160,12 @@ fn add_daemon(
         Runs::Dns(config) => client::dns(world, plan, &site, config),
         Runs::Resolver(config) => client::resolver(world, plan, &site, config),
         Runs::Application(config) => client::application(world, plan, &site, config),
+        Runs::Lvs(config) => lvs::director(world, plan, &site, config, vips),
+        Runs::Server(config) => lvs::server(world, plan, &site, config),
         Runs::Slurmctld(config) => batch::slurmctld(world, plan, &site, config),
         Runs::Slurmd(config) => batch::slurmd(world, plan, &site, config),
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
-        Runs::Lvs(config) => lvs::director(world, plan, &site, config, vips),
-        Runs::Server(config) => lvs::server(world, plan, &site, config),
     }
 }
 

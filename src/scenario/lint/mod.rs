@@ -144,12 +144,12 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Dns(d) => client::dns(&mut l, stack, (&path, name), d),
                 Runs::Resolver(r) => client::resolver(&mut l, stack, (&path, name), r),
                 Runs::Application(a) => client::application(&mut l, stack, (&path, name), a),
+                Runs::Lvs(d) => lvs::director(&mut l, stack, &all, (&path, name), d),
+                Runs::Server(s) => lvs::server(&mut l, &all, (&path, name), s),
                 Runs::Slurmctld(c) => batch::slurmctld(&mut l, stack, (&path, name), c),
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
-                Runs::Lvs(d) => lvs::director(&mut l, stack, &all, (&path, name), d),
-                Runs::Server(s) => lvs::server(&mut l, &all, (&path, name), s),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -274,7 +274,7 @@ fn keepalived(
         Check::Answers(_) => None,
     });
     for (at, p) in k.track.iter().map(|p| (at("track"), p)).chain(scripts) {
-        if !here.contains(&p.as_str()) {
+        if !here.contains(&kind_of(p)) {
             let help = nearest(p, here.iter().copied()).map_or_else(
                 || format!("processes of {host}: {}", here.join(", ")),
                 |n| format!("did you mean `{n}`?"),
@@ -406,6 +406,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         l.error("faults", "more than 1000 faults", None);
     }
     let hosts: Vec<&str> = stack.hosts.keys().map(String::as_str).collect();
+    let runs = |is: &dyn Fn(&Runs) -> bool| stack.hosts.values().any(|h| h.runs.iter().any(is));
     let unknown = |l: &mut Lint<'_>, path: &str, h: &str| {
         if !hosts.contains(&h) {
             let help = nearest(h, hosts.iter().copied()).map_or_else(
@@ -432,7 +433,9 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
             }
             At::After(_, when, f) => {
                 let (When::Mark(_, h) | When::Advert(h)) = when;
-                unknown(&mut l, &format!("faults[{i}][1]"), h);
+                if !h.is_empty() || matches!(when, When::Advert(_)) {
+                    unknown(&mut l, &format!("faults[{i}][1]"), h);
+                }
                 (f, 2)
             }
         };
@@ -444,11 +447,35 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                     list.iter().for_each(|h| unknown(&mut l, &path, h))
                 }
                 Target::Standby(0) => l.error(&path, "standbys count from 1", None),
-                Target::MostAdvanced => {
-                    l.error(&path, "no database in this stack: nobody is `MostAdvanced`", None)
+                Target::MostAdvanced | Target::Databases | Target::Replicas | Target::SyncStandby
+                    if !runs(&|r| matches!(r, Runs::Postgres(_))) =>
+                {
+                    l.error(&path, format!("no database in this stack: nobody is `{t:?}`"), None)
+                }
+                Target::Stores if !runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_))) => {
+                    l.error(&path, "neither etcd nor Consul in this stack: nobody is `Stores`", None)
+                }
+                Target::Proxies if !runs(&|r| matches!(r, Runs::HAProxy(_))) => {
+                    l.error(&path, "no HAProxy in this stack: nobody is `Proxies`", None)
                 }
                 _ => {}
             }
+        }
+        let needs: Option<(&str, bool)> = match fault {
+            Fault::Switchover { .. }
+            | Fault::Failover { .. }
+            | Fault::PatroniPause
+            | Fault::PatroniResume
+            | Fault::Reinit { .. } => Some(("Patroni", runs(&|r| matches!(r, Runs::Patroni(_))))),
+            Fault::MoveLeader { .. } | Fault::DeleteLeaderKey => {
+                Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
+            }
+            Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::DnsRecord { .. } => Some(("DNS server", runs(&|r| matches!(r, Runs::Dns(_))))),
+            _ => None,
+        };
+        if let Some((what, false)) = needs {
+            l.error(&path, format!("this needs a stack with {what}"), None);
         }
         if let Fault::Stop { process, .. }
         | Fault::Start { process, .. }
@@ -458,7 +485,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Fault::Hang { process, .. } = fault
         {
             let names = processes(stack.hosts.values());
-            if !names.contains(&process.as_str()) {
+            if !names.contains(&kind_of(process)) {
                 let help = nearest(process, names.iter().copied()).map_or_else(
                     || format!("processes of this stack: {}", names.join(", ")),
                     |n| format!("did you mean `{n}`?"),
@@ -490,13 +517,22 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
     }
     for (i, e) in drill.expect.iter().enumerate() {
         batch::expect(&mut l, &format!("expect[{i}]"), e, drill.until, stack);
+        if let Expect::FirstMark { fault, .. } | Expect::NoMark { fault, .. } = e
+            && (*fault == 0 || *fault > drill.faults.len())
+        {
+            let message = format!("there is no fault {fault}: the drill has {}", drill.faults.len());
+            l.error(&format!("expect[{i}]"), message, Some("faults count from 1".to_owned()));
+        }
         let (Expect::Eventually { state, .. } | Expect::Always { state, .. }) = e else { continue };
-        let (Condition::Role(h, _)
+        if let Condition::Role(h, _)
         | Condition::HoldsVip(h)
         | Condition::NoVip(h)
+        | Condition::Streaming(h)
         | Condition::InPool(h, _)
-        | Condition::NotInPool(h, _)) = state;
-        unknown(&mut l, &format!("expect[{i}]"), h);
+        | Condition::NotInPool(h, _) = state
+        {
+            unknown(&mut l, &format!("expect[{i}]"), h);
+        }
         if let Condition::InPool(_, s) | Condition::NotInPool(_, s) = state {
             unknown(&mut l, &format!("expect[{i}]"), s);
         }
@@ -529,15 +565,26 @@ fn targets(f: &Fault) -> Vec<&Target> {
     }
     t
 }
+/// What a process is: a second daemon of a kind on one host is `client-2`.
+fn kind_of(process: &str) -> &str {
+    process.rsplit_once('-').filter(|(_, n)| n.parse::<u8>().is_ok()).map_or(process, |b| b.0)
+}
 fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str> {
     let mut names = Vec::new();
     for r in hosts.into_iter().flat_map(|h| &h.runs) {
         let of: &[&'static str] = match r {
             Runs::Keepalived(_) => &["keepalived", "keepalived/vrrp"],
-            Runs::HAProxy(_) => &["haproxy", "haproxy-2"],
             Runs::Patroni(_) => &["patroni", "patroni/ha"],
-            Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
+            Runs::Etcd(_) => &["etcd", "dcs"],
+            Runs::Consul(_) => &["consul", "dcs"],
+            Runs::HAProxy(_) => &["haproxy"],
+            Runs::Client(_) => &["client"],
+            Runs::Postgres(_) => &["postgres"],
+            Runs::Dns(_) => &["dns"],
+            Runs::Resolver(_) => &["resolver"],
+            Runs::Application(_) => &["application"],
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
+            Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());

@@ -1,0 +1,203 @@
+//! The book of writes and reads: what was committed where, what clients were told, and what the newest history has of it.
+//!
+//! A write is known by its place, a branch of history and a position in it, so that whether a database has it is a question to the
+//! database's history and not to a list of writes. The newest history is that of the server that was promoted last.
+
+use crate::engine::{Span, Time};
+use crate::node::log::What;
+use crate::node::process::HostId;
+use crate::proto::postgres::history::History;
+use crate::proto::postgres::msg::{Branch, Lsn, Place, WriteId};
+use crate::proto::{Note, app, postgres};
+use crate::sim::{LogEntry, World};
+
+/// What a client was told of a write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// Nothing yet.
+    Nothing,
+    /// That it is committed.
+    Committed(Time),
+    /// That it failed, or nothing at all before the client gave up.
+    NoSuccess,
+}
+
+/// A write that a server committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// Which.
+    pub write: WriteId,
+    /// Where in the history.
+    pub place: Place,
+    /// When.
+    pub at: Time,
+    /// On which host.
+    pub host: HostId,
+    /// What the client was told.
+    pub told: Told,
+}
+
+/// The book.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    records: Vec<Record>,
+    newest: Option<(HostId, u32, History)>,
+    /// The furthest place that a read saw, by branch: position and host.
+    seen: Vec<(Branch, Lsn, HostId)>,
+    /// A server that became writable without the key: it, and who had the key.
+    pub(crate) without_key: Option<(HostId, Option<String>)>,
+    /// The oldest state that a read saw: by how much it lagged behind what was committed.
+    pub stale: Span,
+    acked: u64,
+    lost: Option<(u64, Time, HostId)>,
+}
+
+/// How the book stands at the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Balance {
+    /// Writes that clients were told are committed.
+    pub acked: u64,
+    /// Those that the newest history does not have.
+    pub lost: u64,
+    /// Writes that the newest history has although their clients were told of no success.
+    pub phantom: u64,
+    /// Operations that the newest history has more than once.
+    pub duplicated: u64,
+    /// By how much the oldest read lagged.
+    pub stale_read: Span,
+}
+
+impl Ledger {
+    /// Takes in what an event told; whether anything that invariants look at has changed.
+    pub fn take(&mut self, e: &LogEntry, world: &World) -> bool {
+        let (What::Note(note), Some(host)) = (&e.what, e.host) else { return false };
+        match note {
+            Note::Postgres(postgres::note::Note::Committed { write, place }) => {
+                let record = Record { write: *write, place: *place, at: e.at, host, told: Told::Nothing };
+                self.records.push(record);
+                false
+            }
+            Note::Postgres(postgres::note::Note::Primary { .. }) => {
+                let control = &world.host(host).files.pg.control;
+                let older = self.newest.as_ref().is_some_and(|n| n.1 > control.timeline);
+                if !older {
+                    self.newest = Some((host, control.timeline, control.history.clone()));
+                    self.recount();
+                }
+                if crate::fault::roles::patroni(world, host).is_some() {
+                    let owner = crate::fault::roles::key_owner(world);
+                    if owner.as_deref() != Some(world.host(host).name.as_str()) {
+                        self.without_key = Some((host, owner));
+                    }
+                }
+                true
+            }
+            Note::App(app::note::Note::Acked { write, place }) => {
+                self.acked += 1;
+                let mut at = host;
+                if let Some(r) = self.records.iter_mut().rev().find(|r| r.write == *write) {
+                    r.told = Told::Committed(e.at);
+                    at = r.host;
+                }
+                if !self.holds(*place) {
+                    let (n, when, by) = self.lost.unwrap_or((0, e.at, at));
+                    self.lost = Some((n + 1, when, by));
+                    return true;
+                }
+                false
+            }
+            Note::App(app::note::Note::Unknown { write } | app::note::Note::Failed { write }) => {
+                if let Some(r) = self.records.iter_mut().rev().find(|r| r.write == *write) {
+                    r.told = Told::NoSuccess;
+                }
+                false
+            }
+            Note::App(app::note::Note::Seen { place, host }) => self.read(*place, *host, e.at),
+            Note::Postgres(n) => n.mark().is_some(),
+            Note::Patroni(n) => n.mark().is_some(),
+            _ => false,
+        }
+    }
+    /// Whether the newest history has a place. Before the first promotion there is one history only.
+    fn holds(&self, place: Place) -> bool {
+        self.newest.as_ref().is_none_or(|n| n.2.contains(place))
+    }
+    fn recount(&mut self) {
+        let mut lost: Option<(u64, Time, HostId)> = None;
+        for r in &self.records {
+            if let Told::Committed(at) = r.told
+                && !self.holds(r.place)
+            {
+                let (n, when, by) = lost.unwrap_or((0, at, r.host));
+                lost = Some((n + 1, when, by));
+            }
+        }
+        self.lost = lost;
+    }
+    fn read(&mut self, place: Place, host: HostId, now: Time) -> bool {
+        match self.seen.iter_mut().find(|s| s.0 == place.branch) {
+            Some(s) if s.1 < place.lsn => (s.1, s.2) = (place.lsn, host),
+            Some(_) => {}
+            None => self.seen.push((place.branch, place.lsn, host)),
+        }
+        // What the newest history had been told to be committed and this read did not see.
+        let unseen = self
+            .records
+            .iter()
+            .rev()
+            .take_while(|r| r.place.branch != place.branch || r.place.lsn > place.lsn)
+            .filter(|r| self.holds(r.place) && r.place.branch == place.branch && r.place.lsn > place.lsn)
+            .map(|r| r.at)
+            .min();
+        if let Some(at) = unseen {
+            self.stale = self.stale.max(now.since(at));
+        }
+        !self.holds(place)
+    }
+
+    /// The server promoted last, and its timeline.
+    pub fn newest(&self) -> Option<(HostId, u32)> {
+        self.newest.as_ref().map(|n| (n.0, n.1))
+    }
+    /// Acknowledged writes that the newest history does not have: how many, when the first was acknowledged, and by which host.
+    pub fn lost(&self) -> Option<(u64, Time, HostId)> {
+        self.lost
+    }
+    /// A host on which a read saw what the newest history does not have.
+    pub fn phantom_read(&self) -> Option<HostId> {
+        let saw = |b: Branch, upto: Lsn| {
+            self.records.iter().any(|r| r.place.branch == b && r.place.lsn <= upto && !self.holds(r.place))
+        };
+        self.seen.iter().find(|(b, lsn, _)| saw(*b, *lsn)).map(|s| s.2)
+    }
+    /// The first operation that the newest history has twice.
+    pub fn duplicate(&self) -> Option<u32> {
+        self.twice().next()
+    }
+    fn twice(&self) -> impl Iterator<Item = u32> + '_ {
+        self.records
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| r.write.attempt > 0 && self.holds(r.place))
+            .filter_map(|(i, r)| {
+                let same = |o: &&Record| {
+                    o.write.client == r.write.client
+                        && o.write.operation == r.write.operation
+                        && o.write.attempt < r.write.attempt
+                        && self.holds(o.place)
+                };
+                self.records[..i].iter().rev().find(same).map(|_| r.write.operation)
+            })
+    }
+    /// The book's balance.
+    pub fn balance(&self) -> Balance {
+        let phantom = |r: &&Record| r.told == Told::NoSuccess && self.holds(r.place);
+        Balance {
+            acked: self.acked,
+            lost: self.lost.map_or(0, |l| l.0),
+            phantom: self.records.iter().filter(phantom).count() as u64,
+            duplicated: self.twice().count() as u64,
+            stale_read: self.stale,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What an operator does: commands to Patroni, the DCS, a server, a DNS zone.
+
+use super::{resolve, roles};
+use crate::net::addr::Ip;
+use crate::node::process::{Pid, Signal};
+use crate::proto::http::{Http, Method};
+use crate::proto::patroni::rest::{Body, Reinitialize, Switchover};
+use crate::proto::raft::Member;
+use crate::proto::{Daemon, Msg, consul, dns, etcd};
+use crate::scenario::types::Fault;
+use crate::sim::{Sched, World};
+use std::sync::Arc;
+
+pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched) {
+    match fault {
+        Fault::Switchover { candidate } => {
+            let to = candidate.as_ref().and_then(|t| resolve(world, t, vips).first().copied());
+            let to = to.map(|h| world.host(h).name.as_str().into());
+            let leader = roles::primary(world).map(|h| world.host(h).name.as_str().into());
+            rest(
+                world,
+                Method::POST,
+                "/switchover",
+                Some(Body::Switchover(Switchover { leader, candidate: to, scheduled_at: None })),
+                s,
+            );
+        }
+        Fault::Failover { candidate } => {
+            let to = resolve(world, candidate, vips).first().map(|h| world.host(*h).name.as_str().into());
+            let body = Body::Switchover(Switchover { leader: None, candidate: to, scheduled_at: None });
+            rest(world, Method::POST, "/failover", Some(body), s);
+        }
+        Fault::PatroniPause => {
+            rest(world, Method::PATCH, "/config", Some(Body::Config("{\"pause\":true}".into())), s)
+        }
+        Fault::PatroniResume => {
+            rest(world, Method::PATCH, "/config", Some(Body::Config("{\"pause\":null}".into())), s)
+        }
+        Fault::Reinit { target } => {
+            for h in resolve(world, target, vips) {
+                if let Some((pid, _)) = roles::patroni(world, h) {
+                    let body = Body::Reinitialize(Reinitialize { force: true, from_leader: false });
+                    let ask = Http::Request(Method::POST, "/reinitialize".into(), Some(Arc::new(body)));
+                    world.call(pid, Msg::Http(ask), s);
+                }
+            }
+        }
+        Fault::MoveLeader { target } => move_leader(world, target, vips, s),
+        Fault::DeleteLeaderKey => delete_key(world, s),
+        Fault::Promote { target } => {
+            for h in resolve(world, target, vips) {
+                if let Some((pid, _)) = roles::postmaster(world, h) {
+                    world.hosts[h.0 as usize].files.pg.promote_signal = true;
+                    world.signal(pid, Signal::Usr1, s);
+                }
+            }
+        }
+        Fault::DnsRecord { name, to } => {
+            let addresses: Vec<Ip> = resolve(world, to, vips)
+                .into_iter()
+                .filter_map(|h| world.host(h).nics.first().map(|n| n.primary.ip))
+                .collect();
+            let servers: Vec<Pid> = (0..world.procs.len() as u16).map(Pid).collect();
+            for pid in servers {
+                if matches!(world.proc(pid).logic, Daemon::Dns(_)) {
+                    let update = dns::msg::Dns::Update(0, name.as_str().into(), addresses.clone().into());
+                    world.call(pid, Msg::Dns(Box::new(update)), s);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A request to the REST interface of a member that runs: the leader's, or any.
+fn rest(world: &mut World, method: Method, path: &str, body: Option<Body>, s: &mut Sched) {
+    let runs = |h| roles::patroni(world, h).map(|(pid, _)| pid).filter(|pid| super::runs(world, *pid));
+    let pid = roles::primary(world).and_then(runs).or_else(|| roles::hosts(world).find_map(runs));
+    if let Some(pid) = pid {
+        world.call(pid, Msg::Http(Http::Request(method, path.into(), body.map(Arc::new))), s);
+    }
+}
+
+fn move_leader(world: &mut World, target: &crate::scenario::types::Target, vips: &[Ip], s: &mut Sched) {
+    let stores: Vec<_> = roles::hosts(world).filter(|h| roles::is_store(world, *h)).collect();
+    let Some(to) = resolve(world, target, vips).into_iter().find_map(|h| stores.iter().position(|x| *x == h))
+    else {
+        return;
+    };
+    let Some(pid) = roles::store_leader(world).and_then(|h| roles::store(world, h)) else { return };
+    let to = Member(to as u8);
+    let msg = match &world.proc(pid).logic {
+        Daemon::Etcd(..) => {
+            Msg::Etcd(Box::new(etcd::msg::Msg::Request(0, etcd::msg::Request::MoveLeader(to))))
+        }
+        Daemon::ConsulServer(..) => {
+            let ask = consul::msg::Request::MoveLeader(to);
+            Msg::Consul(Box::new(consul::msg::Msg::Request(0, Arc::new(ask))))
+        }
+        _ => return,
+    };
+    world.call(pid, msg, s);
+}
+
+fn delete_key(world: &mut World, s: &mut Sched) {
+    let Some(pid) = roles::store_leader(world).and_then(|h| roles::store(world, h)) else { return };
+    let msg = match &world.proc(pid).logic {
+        Daemon::Etcd(e, _) => {
+            let Some(key) =
+                e.store().range("/").into_iter().map(|kv| kv.key).find(|k| k.ends_with("/leader"))
+            else {
+                return;
+            };
+            let txn = etcd::msg::Txn { then: vec![etcd::msg::Op::Delete(key)], ..Default::default() };
+            Msg::Etcd(Box::new(etcd::msg::Msg::Request(0, etcd::msg::Request::Txn(Arc::new(txn)))))
+        }
+        Daemon::ConsulServer(c, _) => {
+            let (keys, _) = c.state().keys("");
+            let Some(key) = keys.into_iter().map(|e| e.key).find(|k| k.ends_with("/leader")) else { return };
+            let ask = consul::msg::Request::Delete(key, None);
+            Msg::Consul(Box::new(consul::msg::Msg::Request(0, Arc::new(ask))))
+        }
+        _ => return,
+    };
+    world.call(pid, msg, s);
+}

@@ -1,0 +1,137 @@
+//! Who is what in a database stack, seen from outside: what the world is, not what a process believes.
+
+use crate::node::process::{HostId, Pid};
+use crate::node::world::Life;
+use crate::proto::postgres::Postmaster;
+use crate::proto::postgres::msg::{Lsn, Place};
+use crate::proto::{Daemon, patroni};
+use crate::sim::World;
+
+/// All hosts.
+pub fn hosts(world: &World) -> impl Iterator<Item = HostId> + '_ {
+    (0..world.hosts.len()).map(|i| HostId(i as u16))
+}
+/// The process of a host that is of a kind, if it has one.
+pub fn daemon<'a, T>(
+    world: &'a World,
+    host: HostId,
+    is: impl Fn(&'a Daemon) -> Option<T>,
+) -> Option<(Pid, T)> {
+    world.host(host).procs.iter().find_map(|p| is(&world.proc(*p).logic).map(|t| (*p, t)))
+}
+/// The database server of a host.
+pub fn postmaster(world: &World, host: HostId) -> Option<(Pid, &Postmaster)> {
+    daemon(world, host, |d| if let Daemon::Postgres(p) = d { Some(&**p) } else { None })
+}
+/// Whether a host has a database server, running or not.
+pub fn has_postgres(world: &World, host: HostId) -> bool {
+    postmaster(world, host).is_some()
+}
+/// The Patroni of a host.
+pub fn patroni(world: &World, host: HostId) -> Option<(Pid, &patroni::Agent)> {
+    daemon(world, host, |d| if let Daemon::Patroni(p) = d { Some(&**p) } else { None })
+}
+/// Whether a host's server accepts writes just now.
+pub fn writable(world: &World, host: HostId) -> bool {
+    super::awake(world, host)
+        && postmaster(world, host)
+            .is_some_and(|(pid, p)| world.proc(pid).life == Life::Running && p.writable())
+}
+/// The hosts whose servers accept writes.
+pub fn primaries(world: &World) -> impl Iterator<Item = HostId> + '_ {
+    hosts(world).filter(|h| writable(world, *h))
+}
+/// The primary: of two, the one on the newest timeline.
+pub fn primary(world: &World) -> Option<HostId> {
+    primaries(world).max_by_key(|h| (timeline(world, *h), std::cmp::Reverse(*h)))
+}
+/// The timeline of a host's data directory.
+pub fn timeline(world: &World, host: HostId) -> u32 {
+    world.host(host).files.pg.control.timeline
+}
+/// Whether a host's server runs in recovery and takes connections.
+pub fn is_replica(world: &World, host: HostId) -> bool {
+    super::awake(world, host)
+        && postmaster(world, host)
+            .is_some_and(|(pid, p)| world.proc(pid).life == Life::Running && p.in_recovery())
+}
+/// Whether a standby streams from a primary that accepts writes.
+pub fn streams(world: &World, host: HostId) -> bool {
+    is_replica(world, host)
+        && postmaster(world, host).is_some_and(|(_, p)| p.streaming())
+        && primaries(world).any(|p| p != host)
+}
+/// The place up to which a standby has received WAL.
+pub fn received(world: &World, host: HostId) -> Place {
+    postmaster(world, host).map_or_else(Place::default, |(_, p)| p.has_up_to(&world.host(host).files.pg))
+}
+/// The standby that has received most, the first by name among equals.
+pub fn most_advanced(world: &World) -> Option<HostId> {
+    let key = |h: &HostId| -> (u32, Lsn, std::cmp::Reverse<HostId>) {
+        (timeline(world, *h), received(world, *h).lsn, std::cmp::Reverse(*h))
+    };
+    hosts(world).filter(|h| is_replica(world, *h)).max_by_key(key)
+}
+/// The first standby that the primary waits for.
+pub fn sync_standby(world: &World) -> Option<HostId> {
+    let (_, p) = postmaster(world, primary(world)?)?;
+    let name = p.sync_standby()?;
+    hosts(world).find(|h| *world.host(*h).name == *name)
+}
+/// Whether a host runs a member of the DCS.
+pub fn is_store(world: &World, host: HostId) -> bool {
+    store(world, host).is_some()
+}
+/// The member of the DCS on a host.
+pub fn store(world: &World, host: HostId) -> Option<Pid> {
+    daemon(world, host, |d| matches!(d, Daemon::Etcd(..) | Daemon::ConsulServer(..)).then_some(()))
+        .map(|(pid, ())| pid)
+}
+/// Whether a member of the DCS leads, and its term.
+fn leads(world: &World, host: HostId) -> Option<u32> {
+    use crate::proto::raft::Role;
+    let pid = store(world, host)?;
+    if !super::runs(world, pid) {
+        return None;
+    }
+    match &world.proc(pid).logic {
+        Daemon::Etcd(e, _) => (e.raft().role() == Role::Leader).then(|| e.raft().term()),
+        Daemon::ConsulServer(c, _) => (c.raft().role() == Role::Leader).then(|| c.raft().term()),
+        _ => None,
+    }
+}
+/// The host whose member leads the DCS: of two, the one with the newer term.
+pub fn store_leader(world: &World) -> Option<HostId> {
+    hosts(world).filter_map(|h| leads(world, h).map(|t| (t, h))).max().map(|(_, h)| h)
+}
+/// The member that holds the leader key, as the members of the DCS that are furthest know it.
+pub fn key_owner(world: &World) -> Option<String> {
+    let furthest = hosts(world).filter_map(|h| store(world, h)).max_by_key(|pid| {
+        let applied = match &world.proc(*pid).logic {
+            Daemon::Etcd(e, _) => e.store().revision(),
+            Daemon::ConsulServer(c, _) => c.state().index(),
+            _ => 0,
+        };
+        (applied, std::cmp::Reverse(*pid))
+    })?;
+    match &world.proc(furthest).logic {
+        Daemon::Etcd(e, _) => e
+            .store()
+            .range("/")
+            .into_iter()
+            .find(|kv| kv.key.ends_with("/leader"))
+            .map(|kv| kv.value.to_string()),
+        Daemon::ConsulServer(c, _) => {
+            let (keys, _) = c.state().keys("");
+            keys.into_iter()
+                .find(|e| e.key.ends_with("/leader") && e.session.is_some())
+                .map(|e| e.value.to_string())
+        }
+        _ => None,
+    }
+}
+/// The host's Patroni, as far as it runs, believes that it holds the leader key.
+pub fn believes(world: &World, host: HostId, now: crate::engine::Time) -> bool {
+    patroni(world, host)
+        .is_some_and(|(pid, p)| super::runs(world, pid) && p.believes_leader(world.wall_clock(host, now)))
+}

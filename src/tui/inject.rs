@@ -1,0 +1,60 @@
+//! What can be injected on the selected host: faults that every host knows, and those of the daemons that run there.
+
+use super::model::Player;
+use crate::engine::{Span, SpanRange};
+use crate::node::world::Life;
+use crate::say;
+use crate::scenario::types::{Fault, FreezeClock, FreezeMode, Target};
+
+/// The keys of a menu, in order.
+pub const KEYS: &str = "123456789abcdefgh";
+
+/// The entries of the menu of the selected host: words and fault.
+pub fn menu(p: &Player) -> Vec<(String, Fault)> {
+    let world = &p.now.model.world;
+    let Some(h) = world.hosts.get(p.selected) else { return Vec::new() };
+    let target = || Target::Host(h.name.clone());
+    let said = |n: u8| say!(&format!("menu-{n}"));
+    let frozen = Fault::Freeze {
+        target: target(),
+        mode: FreezeMode::Lost,
+        clock: FreezeClock::Runs,
+        lasts: Some(SpanRange::exactly(Span::secs(5))),
+    };
+    let cut = Fault::Cut { target: target(), from: Target::Others(vec![h.name.clone()]), plane: None };
+    let mut list = vec![
+        (said(1), Fault::PowerOff { target: target() }),
+        (said(2), Fault::PowerOn { target: target() }),
+        (said(3), frozen),
+        (said(4), cut),
+        (said(5), Fault::Heal { target: None }),
+    ];
+    let vrrp = h.procs.iter().any(|p| world.proc(*p).name == "keepalived");
+    for proc in h.procs.iter().map(|p| world.proc(*p)).filter(|q| q.parent.is_none()) {
+        let (process, dead) = (proc.name.clone(), proc.life == Life::Dead);
+        let all = process == "keepalived";
+        if dead && process != "postgres" {
+            let words = say!("menu-start", process = process);
+            list.push((words, Fault::Start { target: target(), process }));
+        } else if !dead && !matches!(&*process, "client" | "resolver") {
+            let words = say!(if all { "menu-kill-all" } else { "menu-kill" }, process = process);
+            list.push((words, Fault::Kill { target: target(), process: process.clone(), all }));
+            if process == "patroni" {
+                let stopped = proc.life == Life::Stopped;
+                let words = say!(if stopped { "menu-resume" } else { "menu-stop" }, process = process);
+                let fault = if stopped {
+                    Fault::Resume { target: target(), process }
+                } else {
+                    Fault::Pause { target: target(), process }
+                };
+                list.push((words, fault));
+            }
+        }
+    }
+    if !vrrp && h.procs.iter().any(|p| world.proc(*p).name == "patroni") {
+        list.push((say!("menu-switchover"), Fault::Switchover { candidate: None }));
+    }
+    list.push((said(8), Fault::LinkDown { target: target(), network: None }));
+    list.truncate(KEYS.len());
+    list
+}
