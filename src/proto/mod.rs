@@ -7,6 +7,7 @@ pub mod dns;
 pub mod etcd;
 pub mod haproxy;
 pub mod http;
+pub mod pacemaker;
 pub mod patroni;
 pub mod postgres;
 pub mod raft;

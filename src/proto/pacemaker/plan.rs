@@ -1,0 +1,192 @@
+//! The scheduler's answer.
+
+use super::cib::Cib;
+use super::graph::Step;
+use super::model::{ActIx, Printed, Role, RscIx, Sched, Warning, act};
+use super::run::Ran;
+use super::summary::{Item, lines};
+use super::xml::XmlError;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Where resources are: by primitive, then by node, the roles there.
+pub type Places = BTreeMap<String, BTreeMap<String, Vec<Role>>>;
+
+/// An action, as a plan shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Planned {
+    /// Its key.
+    pub key: String,
+    /// The resource.
+    pub rsc: Option<String>,
+    /// What is done.
+    pub task: String,
+    /// Where.
+    pub node: Option<String>,
+    /// The interval, in milliseconds.
+    pub interval: u64,
+    /// No agent is called.
+    pub pseudo: bool,
+    /// Places in the list of the actions that it waits for. One that is not in the plan is never done: it waits for ever.
+    pub after: Vec<usize>,
+    /// It waits for something that cannot run.
+    pub stuck: bool,
+}
+
+/// A plan.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The run, with everything in it.
+    pub sched: Sched,
+    /// Where resources are now.
+    pub before: Places,
+    /// Where they are when the transition has gone well.
+    pub after: Places,
+    /// The summary.
+    pub summary: Vec<Item>,
+    /// The actions of the graph.
+    pub actions: Vec<Planned>,
+    /// What ran, in order, if everything went well.
+    pub ran: Vec<Ran>,
+    /// Whether all of the graph could run.
+    pub complete: bool,
+    /// The CIB after the transition.
+    pub next: Cib,
+}
+
+/// Decides what a cluster does next. `now` is in seconds since 1970.
+pub fn schedule(cib: &Rc<Cib>, now: i64) -> Result<Plan, XmlError> {
+    let mut s = Sched::new(cib.clone(), now)?;
+    s.find_unknown();
+    let before = s.where_now();
+    s.apply_health();
+    s.read_constraints();
+    s.apply_locations();
+    for r in s.top.clone() {
+        s.apply_stickiness(r);
+    }
+    for n in 0..s.nodes.len() {
+        for r in s.top.clone() {
+            s.apply_threshold(r, n);
+            s.apply_exclusive(r, n);
+        }
+    }
+    for r in s.top.clone() {
+        s.order_inside(r);
+    }
+    s.find_changes();
+    s.assign_all();
+    if s.options.probes {
+        s.plan_probes();
+    }
+    if s.options.stop_orphans {
+        s.clear_orphans();
+    }
+    for r in s.top.clone() {
+        s.make_actions(r);
+    }
+    s.plan_fencing();
+    s.apply_orders();
+    let graph = s.make_graph();
+    let summary = s.summarise();
+    let (ran, next, complete) = s.run(&graph);
+    let after = Sched::new(Rc::new(next.clone()), now)?.where_now();
+    let actions = s.planned(&graph);
+    Ok(Plan { sched: s, before, after, summary, actions, ran, complete, next })
+}
+
+impl Plan {
+    /// The lines of the summary.
+    pub fn lines(&self) -> Vec<String> {
+        lines(&self.summary)
+    }
+
+    /// The scores, in the order in which they are printed.
+    pub fn scores(&self) -> &[Printed] {
+        &self.sched.printed
+    }
+
+    /// Remarks on the CIB.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.sched.warnings
+    }
+}
+
+impl Sched {
+    fn read_constraints(&mut self) {
+        let cib = self.cib.clone();
+        let Some(list) = cib.root.find("constraints") else { return };
+        for e in &list.children {
+            if e.id().is_empty() {
+                self.warn(e, "a constraint without `id` is ignored");
+                continue;
+            }
+            let about = super::sets::About::default();
+            if e.child("lifetime").is_some_and(|l| !self.rules_pass(l, about)) {
+                continue;
+            }
+            match e.name.as_str() {
+                "rsc_location" => self.read_location(e),
+                "rsc_colocation" => self.read_colocation(e),
+                "rsc_order" => self.read_order(e),
+                "rsc_ticket" => self.read_ticket_constraint(e),
+                _ => {}
+            }
+        }
+    }
+
+    fn clear_orphans(&mut self) {
+        for r in self.top.clone() {
+            if !self.rscs[r].orphan {
+                continue;
+            }
+            for n in 0..self.nodes.len() {
+                if self.nodes[n].online && self.fail_count(n, r, true, None).0 != 0 {
+                    let clear = self.clear_fail_count(r, n);
+                    let stop = self.by_task(r, "stop");
+                    self.order(super::actions::by_action(clear), stop, super::model::ord::OPTIONAL);
+                }
+            }
+        }
+    }
+
+    /// Where everything is.
+    pub(super) fn where_now(&self) -> Places {
+        let mut places = Places::new();
+        for r in &self.top {
+            self.collect_now(*r, &mut places);
+        }
+        places
+    }
+
+    fn collect_now(&self, r: RscIx, places: &mut Places) {
+        let rsc = &self.rscs[r];
+        if rsc.kind != super::model::Kind::Primitive {
+            return rsc.children.iter().for_each(|c| self.collect_now(*c, places));
+        }
+        let place = places.entry(rsc.xml_id.clone()).or_default();
+        let promotable = self.rscs[self.outermost(r)].promotable;
+        let role = if rsc.role == Role::Started && promotable { Role::Unpromoted } else { rsc.role };
+        for n in &rsc.running_on {
+            place.entry(self.nodes[*n].name.clone()).or_default().push(role);
+        }
+    }
+
+    fn planned(&self, graph: &[Step]) -> Vec<Planned> {
+        let at: BTreeMap<ActIx, usize> = graph.iter().enumerate().map(|(k, s)| (s.action, k)).collect();
+        let show = |s: &Step| {
+            let a = &self.acts[s.action];
+            Planned {
+                key: a.key.clone(),
+                rsc: a.rsc.map(|r| self.rscs[r].id.clone()),
+                task: a.task.clone(),
+                node: a.node.map(|n| self.nodes[n].name.clone()),
+                interval: a.interval,
+                pseudo: a.is(act::PSEUDO),
+                after: s.after.iter().filter_map(|x| at.get(x).copied()).collect(),
+                stuck: s.after.iter().any(|x| !at.contains_key(x)),
+            }
+        };
+        graph.iter().map(show).collect()
+    }
+}
