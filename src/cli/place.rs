@@ -257,17 +257,17 @@ pub fn differences(cib: &str, outcome: &Value, at: i64) -> Vec<String> {
     };
     compare("start", &places(&plan.before), &outcome["start"]);
     compare("final", &places(&plan.after), &outcome["final"]);
-    let of_node = |k: &str, v: &str| (k.to_owned(), Value::String(v.to_owned()));
+    let field = |k: &str, v: &str| (k.to_owned(), Value::String(v.to_owned()));
     let (mut rows, mut node_rows) = (Vec::new(), Vec::new());
     for i in &plan.summary {
         let mut row = Map::new();
         let Some(rsc) = &i.rsc else {
             let fields = [("task", Some(&i.change)), ("node", i.from.as_ref()), ("reason", i.reason.as_ref())];
-            row.extend(fields.into_iter().filter_map(|(k, v)| v.map(|v| of_node(k, v))));
+            row.extend(fields.into_iter().filter_map(|(k, v)| v.map(|v| field(k, v))));
             node_rows.push(Value::Object(row));
             continue;
         };
-        row.extend([of_node("action", &i.change.to_lowercase()), of_node("resource", rsc)]);
+        row.extend([field("action", &i.change.to_lowercase()), field("resource", rsc)]);
         let same_host = i.from.is_some() && i.to.is_none() && matches!(i.change.as_str(), "Restart" | "Reload" | "Promote" | "Demote" | "Re-promote" | "Recover");
         let (from, to) = match (&i.from, &i.to, i.next_role) {
             (Some(_), None, _) if same_host && (i.change != "Recover" || i.next_role.is_some()) => ("source", "dest"),
@@ -276,12 +276,12 @@ pub fn differences(cib: &str, outcome: &Value, at: i64) -> Vec<String> {
             _ => ("source", "dest"),
         };
         let words = [(from, i.from.clone()), (to, i.to.clone())];
-        row.extend(words.into_iter().filter_map(|(k, v)| v.map(|v| of_node(k, &v))));
+        row.extend(words.into_iter().filter_map(|(k, v)| v.map(|v| field(k, &v))));
         let roles = [("role", i.role), ("next-role", i.next_role)];
-        row.extend(roles.into_iter().filter_map(|(k, v)| v.map(|v| of_node(k, v.word()))));
-        row.extend(i.reason.iter().map(|r| of_node("reason", r)));
+        row.extend(roles.into_iter().filter_map(|(k, v)| v.map(|v| field(k, v.word()))));
+        row.extend(i.reason.iter().map(|r| field("reason", r)));
         if i.blocked {
-            row.insert("blocked".into(), Value::Bool(true));
+            row.extend([field("blocked", "true")]);
         }
         rows.push(Value::Object(row));
     }

@@ -168,10 +168,8 @@ impl Sched {
     fn check_instance(&mut self, i: RscIx, n: NodeIx, limit: i32) {
         let slot = self.rscs[self.parent_of(i)].allowed.get(n);
         if self.available(n) && !self.rscs[i].orphan {
-            match slot {
-                Some(s) if s.score < 0 => return self.lower(i, n, s.score),
-                Some(s) if s.count < limit => return,
-                _ => {}
+            if slot.is_some_and(|s| s.score >= 0 && s.count < limit) {
+                return;
             }
         }
         self.lower(i, n, -INF);

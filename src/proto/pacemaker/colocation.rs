@@ -13,7 +13,7 @@ const UNUSABLE: i32 = -100 * INF;
 
 /// How wishes are merged.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Merge {
+pub(super) struct Merge {
     /// The merge is part of a chain: it is dropped if nothing is left.
     pub active: bool,
     /// Wishes do not make a good node bad.

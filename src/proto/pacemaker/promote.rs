@@ -1,7 +1,7 @@
 //! Promotable clones: promotion scores pull instances to nodes, and decide which of them are promoted.
 
 use super::colocation::Merge;
-use super::model::{Kind, NodeIx, QuorumPolicy, Role, RscIx, Sched, merge_sort};
+use super::model::{NodeIx, QuorumPolicy, Role, RscIx, Sched, merge_sort};
 use super::score::{INF, add};
 use super::story::Cause;
 
@@ -291,11 +291,5 @@ impl Sched {
         for i in self.rscs[c].children.clone() {
             self.rscs[i].priority = priority;
         }
-    }
-
-    /// Whether a resource is in a promotable clone and can have another role than started.
-    pub(super) fn has_roles(&self, r: RscIx) -> bool {
-        let top = self.outermost(r);
-        self.rscs[top].kind == Kind::Clone && self.rscs[top].promotable
     }
 }

@@ -2,7 +2,7 @@
 
 use super::actions::key;
 use super::history::split_key;
-use super::model::{ActIx, Action, Kind, NodeIx, Order, Role, RscIx, Sched, act, ord};
+use super::model::{ActIx, Kind, NodeIx, Order, Role, RscIx, Sched, act, ord};
 use super::sets::is_true;
 
 /// The first action has changed.
@@ -706,11 +706,5 @@ impl Sched {
                 }
             }
         }
-    }
-
-    /// Whether an action is one of those.
-    pub(super) fn is_task(&self, a: ActIx, tasks: &[&str]) -> bool {
-        let action: &Action = &self.acts[a];
-        tasks.contains(&action.task.as_str())
     }
 }

@@ -293,7 +293,7 @@ impl Sched {
             self.pairs(&self.rscs[p].xml, "meta_attributes", about, None, false, &mut inherited);
             at = self.rscs[p].parent;
         }
-        let mut add = |from: &BTreeMap<String, String>, meta: &mut BTreeMap<String, String>| {
+        let add = |from: &BTreeMap<String, String>, meta: &mut BTreeMap<String, String>| {
             for (k, v) in from {
                 meta.entry(k.clone()).or_insert_with(|| v.clone());
             }
