@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Arguments of `place`.
 #[derive(Args)]
@@ -48,8 +48,16 @@ impl PlaceArgs {
     }
 }
 
-/// Runs the command.
+/// Runs the command. Long chains of orderings are followed one inside the other, so the stack is large.
 pub(super) fn run(a: &PlaceArgs) -> ExitCode {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(256 << 20).spawn_scoped(scope, || answer(a));
+        let code = thread.ok().and_then(|t| t.join().ok());
+        code.unwrap_or_else(|| refuse("the scheduler could not run"))
+    })
+}
+
+fn answer(a: &PlaceArgs) -> ExitCode {
     if let Some(file) = &a.oracle {
         return oracle(file);
     }
@@ -59,7 +67,7 @@ pub(super) fn run(a: &PlaceArgs) -> ExitCode {
         Err(e) => return refuse(&format!("cannot read `{name}`: {e}")),
     };
     let cib = match Cib::read(&text) {
-        Ok(c) => Rc::new(c),
+        Ok(c) => Arc::new(c),
         Err(e) => return refuse(&format!("{name}: {e}")),
     };
     let at = match a.at.as_deref().map(|t| score::number(t).filter(|_| !t.contains('-')).or_else(|| time::date(t))) {
@@ -173,7 +181,7 @@ fn to_json(plan: &Plan) -> Value {
         .map(|a| {
             json!({
                 "key": a.key, "resource": a.rsc, "task": a.task, "node": a.node, "interval_ms": a.interval,
-                "pseudo": a.pseudo, "after": a.after, "stuck": a.stuck,
+                "pseudo": a.pseudo, "delay_s": a.delay, "after": a.after, "stuck": a.stuck,
             })
         })
         .collect();
@@ -246,7 +254,7 @@ fn to_text(plan: &Plan, only: Option<&str>) -> String {
 /// A difference between our answer and the oracle's.
 pub fn differences(cib: &str, outcome: &Value, at: i64) -> Vec<String> {
     let mut out = Vec::new();
-    let plan = match Cib::read(cib).and_then(|c| schedule(&Rc::new(c), at)) {
+    let plan = match Cib::read(cib).and_then(|c| schedule(&Arc::new(c), at)) {
         Ok(p) => p,
         Err(e) => return vec![e.to_string()],
     };
@@ -255,8 +263,8 @@ pub fn differences(cib: &str, outcome: &Value, at: i64) -> Vec<String> {
             out.push(format!("{what}: ours {ours}, theirs {theirs}"));
         }
     };
-    compare("start", &places(&plan.before), &outcome["start"]);
-    compare("final", &places(&plan.after), &outcome["final"]);
+    compare("start", &places(&plan.listed[0]), &outcome["start"]);
+    compare("final", &places(&plan.listed[1]), &outcome["final"]);
     let field = |k: &str, v: &str| (k.to_owned(), Value::String(v.to_owned()));
     let (mut rows, mut node_rows) = (Vec::new(), Vec::new());
     for i in &plan.summary {

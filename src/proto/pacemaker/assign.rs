@@ -1,8 +1,9 @@
 //! Placement: one resource after the other gets the node with the best score.
 
 use super::colocation::Merge;
-use super::model::{Kind, MultipleActive, NodeIx, QuorumPolicy, Role, RscIx, Sched, Strategy, act, merge_sort};
+use super::model::{Kind, MultipleActive, NodeIx, QuorumPolicy, Role, RscIx, Sched, Strategy, act};
 use super::score::{INF, Share};
+use super::sorting::merge_sort;
 use super::story::Cause;
 use std::cmp::Ordering;
 

@@ -3,6 +3,7 @@
 use super::actions::by_action;
 use super::model::{ActIx, Kind, NodeIx, RscIx, Sched, Side, Strategy, act, ord};
 use super::score::INF;
+use super::sorting::bucket_order;
 use super::story::Cause;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -127,7 +128,7 @@ impl Sched {
         for &x in &all {
             self.add_needs(x, &all, &mut needs);
         }
-        let nodes = self.bucket_order(r);
+        let nodes = self.table_order(r);
         let usable = |s: &Sched, n: NodeIx| s.available(n) && s.rscs[r].allowed.get(n).is_some_and(|x| x.score >= 0);
         let (mut any, mut freest): (bool, Option<NodeIx>) = (false, None);
         for &n in &nodes {
@@ -147,9 +148,11 @@ impl Sched {
         if any { None } else { freest }
     }
 
-    /// The order in which nodes with equal room are looked at.
-    fn bucket_order(&self, r: RscIx) -> Vec<NodeIx> {
-        self.rscs[r].allowed.nodes().collect()
+    /// The nodes that a resource may run on, in the order that decides between equals.
+    fn table_order(&self, r: RscIx) -> Vec<NodeIx> {
+        let nodes: Vec<NodeIx> = self.rscs[r].allowed.nodes().collect();
+        let ids: Vec<&str> = nodes.iter().map(|n| self.nodes[*n].id.as_str()).collect();
+        bucket_order(&ids).into_iter().filter_map(|k| nodes.get(k).copied()).collect()
     }
 
     fn load_stopped(&mut self, n: NodeIx) -> ActIx {

@@ -1,7 +1,7 @@
 //! The CIB: the configuration as a tree, and the status (what nodes and their executors reported) in a form that a run can change.
 
 use super::xml::{self, Element, XmlError};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// An operation in the history of a resource on a node.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -63,6 +63,8 @@ pub struct History {
     pub provider: Option<String>,
     /// The agent.
     pub agent: Option<String>,
+    /// Since when the resource waits for this node, which was shut down (`shutdown-lock`).
+    pub locked: Option<i64>,
     /// The operations, in the order of the document.
     pub ops: Vec<HistoryOp>,
 }
@@ -83,7 +85,7 @@ pub struct NodeState {
     /// How far it should have joined.
     pub expected: Option<String>,
     /// Its transient attributes, as `<transient_attributes>`.
-    pub attributes: Option<Rc<Element>>,
+    pub attributes: Option<Arc<Element>>,
     /// The histories.
     pub histories: Vec<History>,
 }
@@ -92,9 +94,18 @@ pub struct NodeState {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cib {
     /// The document, without what stands in `nodes`.
-    pub root: Rc<Element>,
+    pub root: Arc<Element>,
     /// The status of the nodes.
     pub nodes: Vec<NodeState>,
+    /// What is in it and not modelled.
+    pub unknown: Vec<super::model::Warning>,
+}
+
+/// References (`id-ref`) that a CIB may have: each is looked for in the whole document.
+pub const REFERENCES_MAX: usize = 1_000;
+
+fn references(e: &Element) -> usize {
+    usize::from(e.get("id-ref").is_some()) + e.children.iter().map(references).sum::<usize>()
 }
 
 impl Cib {
@@ -114,6 +125,10 @@ impl Cib {
         if root.child("configuration").is_none() {
             return Err(XmlError { line: root.line, text: "`<cib>` has no `<configuration>`".into() });
         }
+        if references(&root) > REFERENCES_MAX {
+            return Err(XmlError { line: root.line, text: format!("more than {REFERENCES_MAX} references (`id-ref`)") });
+        }
+        let unknown = super::known::unknown(&root);
         let mut nodes = Vec::new();
         for status in root.children.iter_mut().filter(|c| c.name == "status") {
             let (states, rest) = std::mem::take(&mut status.children).into_iter().partition(|c| c.name == "node_state");
@@ -121,7 +136,7 @@ impl Cib {
             let states: Vec<Element> = states;
             nodes.extend(states.iter().filter_map(state));
         }
-        Ok(Cib { root: Rc::new(root), nodes })
+        Ok(Cib { root: Arc::new(root), nodes, unknown })
     }
 }
 
@@ -135,7 +150,7 @@ fn state(e: &Element) -> Option<NodeState> {
         crmd: text("crmd"),
         join: text("join"),
         expected: text("expected"),
-        attributes: e.child("transient_attributes").map(|a| Rc::new(a.clone())),
+        attributes: e.child("transient_attributes").map(|a| Arc::new(a.clone())),
         histories: resources.map(|r| r.all("lrm_resource").filter_map(history).collect()).unwrap_or_default(),
     })
 }
@@ -147,6 +162,7 @@ fn history(e: &Element) -> Option<History> {
         class: text("class"),
         provider: text("provider"),
         agent: text("type"),
+        locked: e.get("shutdown-lock").and_then(super::score::number).filter(|t| *t != 0),
         ops: e.all("lrm_rsc_op").filter_map(operation).collect(),
     })
 }

@@ -2,9 +2,10 @@
 
 use super::colocation::Merge;
 use super::history::base_name;
-use super::model::{Kind, NodeIx, Role, RscIx, Sched, Table, merge_sort};
+use super::model::{Kind, NodeIx, Role, RscIx, Sched, Table};
 use super::score::{INF, Share, add, number};
 use super::sets::is_true;
+use super::sorting::merge_sort;
 use super::story::Cause;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

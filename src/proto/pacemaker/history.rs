@@ -1,8 +1,9 @@
 //! What the history of a resource on a node says: whether it is active, in which role, what failed, and what follows from that.
 
 use super::cib::HistoryOp;
-use super::model::{Discovery, MultipleActive, NodeIx, OpConfig, Role, RscIx, Sched, Slot, Table, act, merge_sort};
+use super::model::{Discovery, MultipleActive, NodeIx, OpConfig, Role, RscIx, Sched, Slot, Table, act};
 use super::score::{self, INF};
+use super::sorting::merge_sort;
 use super::story::Cause;
 use std::cmp::Ordering;
 
@@ -122,11 +123,19 @@ impl Sched {
         if history.ops.is_empty() && !self.options.shutdown_lock {
             return;
         }
-        let Some(r) = self.owner_of_history(n, &history.id).or_else(|| {
-            if history.ops.is_empty() { None } else { self.orphan_of(history) }
-        }) else {
-            return;
+        let owner = match self.owner_of_history(n, &history.id) {
+            None if !history.ops.is_empty() => self.orphan_of(history),
+            owner => owner,
         };
+        let Some(r) = owner else { return };
+        if let (true, Some(since)) = (self.options.shutdown_lock, history.locked) {
+            let limit = self.options.shutdown_lock_limit;
+            if limit > 0 && self.now > since.saturating_add(limit) {
+                self.forget_history(r, n);
+            } else {
+                self.rscs[r].locked_to = Some((n, since));
+            }
+        }
         let saved = self.rscs[r].role;
         self.rscs[r].role = Role::Unknown;
         let mut reading = Reading { last_failure: None, on_fail: OnFail::Ignore };
@@ -240,7 +249,7 @@ impl Sched {
                 xml.set(k, v);
             }
         }
-        let r = self.unpack(std::rc::Rc::new(xml), None, None).ok().flatten()?;
+        let r = self.unpack(std::sync::Arc::new(xml), None, None).ok().flatten()?;
         self.rscs[r].orphan = true;
         self.top.push(r);
         if self.options.stop_orphans {

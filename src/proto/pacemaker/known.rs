@@ -66,7 +66,21 @@ const KNOWN: &[(&str, &[&str], &[&str])] = &[
     ("tags", &["tag"], &[]),
     ("tag", &["obj_ref"], &["id"]),
     ("obj_ref", &[], &["id"]),
-    ("status", &["tickets"], &[]),
+    ("status", &["node_state", "tickets"], &[]),
+    ("node_state", &["transient_attributes", "lrm"], &["id", "uname", "in_ccm", "crmd", "join", "expected", "crm-debug-origin", "node_fenced", "maintenance"]),
+    ("transient_attributes", &["instance_attributes"], &["id"]),
+    ("lrm", &["lrm_resources"], &["id"]),
+    ("lrm_resources", &["lrm_resource"], &[]),
+    ("lrm_resource", &["lrm_rsc_op"], &["id", "class", "provider", "type", "shutdown-lock"]),
+    (
+        "lrm_rsc_op",
+        &[],
+        &[
+            "id", "operation_key", "operation", "crm-debug-origin", "crm_feature_set", "transition-key", "transition-magic", "exit-reason",
+            "on_node", "call-id", "rc-code", "op-status", "interval", "last-rc-change", "last-run", "exec-time", "queue-time", "op-digest",
+            "op-force-restart", "op-restart-digest", "op-secure-params", "op-secure-digest", "migrate_source", "migrate_target",
+        ],
+    ),
     ("tickets", &["ticket_state"], &[]),
     ("ticket_state", &[], &["id", "granted", "standby", "last-granted"]),
 ];
@@ -74,16 +88,32 @@ const KNOWN: &[(&str, &[&str], &[&str])] = &[
 /// Parts that have no bearing on placement.
 const ELSEWHERE: &[&str] = &["acls", "alerts"];
 
+/// Cluster options that are modelled, or have no bearing on placement.
+const OPTIONS: &[&str] = &[
+    "no-quorum-policy", "symmetric-cluster", "maintenance-mode", "start-failure-is-fatal", "enable-startup-probes", "shutdown-lock",
+    "shutdown-lock-limit", "stonith-enabled", "stonith-action", "concurrent-fencing", "startup-fencing", "priority-fencing-delay",
+    "stop-all-resources", "stop-orphan-resources", "stop-orphan-actions", "remove-after-stop", "node-health-strategy", "node-health-base",
+    "node-health-green", "node-health-yellow", "node-health-red", "placement-strategy", "have-watchdog", "cluster-name", "batch-limit",
+    "stonith-timeout", "stonith-max-attempts", "stonith-watchdog-timeout", "cluster-delay", "dc-deadtime", "cluster-recheck-interval",
+    "cluster-ipc-limit", "cluster-infrastructure", "dc-version", "load-threshold", "node-action-limit", "migration-limit",
+    "election-timeout", "shutdown-escalation", "join-integration-timeout", "join-finalization-timeout", "transition-delay",
+    "fence-reaction", "pe-error-series-max", "pe-warn-series-max", "pe-input-series-max", "last-lrm-refresh", "enable-acl",
+    "default-resource-stickiness", "default-action-timeout", "is-managed-default", "node-pending-timeout",
+];
+
+/// What is in a CIB and means nothing here, by line.
+pub(super) fn unknown(root: &Element) -> Vec<Warning> {
+    let mut out = Vec::new();
+    look(root, &mut out);
+    pairs(root, "", &mut out);
+    out.sort_by_key(|w| w.line);
+    out
+}
+
 impl Sched {
     /// Tells what is in the CIB and means nothing here.
     pub(super) fn find_unknown(&mut self) {
-        let cib = self.cib.clone();
-        let mut warnings = Vec::new();
-        look(&cib.root, &mut warnings);
-        self.warnings.extend(warnings);
-        for pair in unfencing(&cib.root) {
-            self.warn(pair, "unfencing is not modelled: it counts as fencing");
-        }
+        self.warnings.extend(self.cib.unknown.iter().cloned());
         self.warnings.sort_by_key(|w| w.line);
     }
 }
@@ -104,9 +134,22 @@ fn look(e: &Element, out: &mut Vec<Warning>) {
     }
 }
 
-fn unfencing(e: &Element) -> Vec<&Element> {
-    let own = e.name == "nvpair" && matches!(e.get("name"), Some("requires" | "provides")) && e.get("value") == Some("unfencing");
-    let mut out: Vec<&Element> = if own { vec![e] } else { Vec::new() };
-    e.children.iter().for_each(|c| out.extend(unfencing(c)));
-    out
+/// Options and values that mean something to Pacemaker and nothing here.
+fn pairs(e: &Element, holder: &str, out: &mut Vec<Warning>) {
+    let mut say = |text: String| out.push(Warning { line: e.line, element: e.name.clone(), text });
+    if let ("nvpair", Some(name)) = (e.name.as_str(), e.get("name")) {
+        let unfencing = matches!(name, "requires" | "provides") && e.get("value") == Some("unfencing");
+        let guest = holder == "meta_attributes" && (name.starts_with("remote-") || name.starts_with("container"));
+        if holder == "cluster_property_set" && !OPTIONS.contains(&name) {
+            say(format!("the cluster option `{name}` is not modelled"));
+        } else if unfencing {
+            say("unfencing is not modelled: it counts as fencing".into());
+        } else if guest {
+            say(format!("`{name}`: Pacemaker Remote and guest nodes are not modelled"));
+        }
+    }
+    if e.name == "primitive" && e.get("provider") == Some("pacemaker") && e.get("type") == Some("remote") {
+        say(format!("`{}`: Pacemaker Remote is not modelled, so it counts as any resource", e.id()));
+    }
+    e.children.iter().for_each(|c| pairs(c, &e.name, out));
 }

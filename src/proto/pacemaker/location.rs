@@ -230,6 +230,50 @@ impl Sched {
         }
     }
 
+    /// Resources of a node that shut down cleanly wait for it (`shutdown-lock`).
+    pub(super) fn apply_locks(&mut self) {
+        if self.options.shutdown_lock {
+            self.top.clone().into_iter().for_each(|r| self.apply_lock(r));
+        }
+    }
+
+    fn apply_lock(&mut self, r: RscIx) {
+        match self.rscs[r].kind {
+            Kind::Clone => return,
+            Kind::Group => return self.rscs[r].children.clone().into_iter().for_each(|m| self.apply_lock(m)),
+            Kind::Primitive if self.rscs[r].fence_device => return,
+            Kind::Primitive => {}
+        }
+        let running = self.rscs[r].running_on.clone();
+        let mut since = self.now;
+        match (self.rscs[r].locked_to, &running[..]) {
+            (Some((n, _)), [_, ..]) => {
+                self.forget_history(r, n);
+                self.rscs[r].locked_to = None;
+            }
+            (Some((_, at)), []) => since = at,
+            (None, [n]) if self.nodes[*n].shutdown && !self.nodes[*n].unclean => {
+                let said = self.nodes[*n].attributes.get("shutdown").and_then(|v| score::number(v)).filter(|t| *t != 0);
+                since = said.unwrap_or(self.now);
+                self.rscs[r].locked_to = Some((*n, since));
+            }
+            _ => {}
+        }
+        let Some((home, _)) = self.rscs[r].locked_to else { return };
+        if self.options.shutdown_lock_limit > 0 {
+            self.recheck_by(since.saturating_add(self.options.shutdown_lock_limit).saturating_add(1));
+        }
+        for n in (0..self.nodes.len()).filter(|n| *n != home) {
+            self.add_score(r, n, -INF, &Cause::ShutdownLock);
+        }
+    }
+
+    /// Plans that the history of a resource on a node is deleted.
+    pub(super) fn forget_history(&mut self, r: RscIx, n: NodeIx) {
+        let key = self.key_of(r, "lrm_delete");
+        self.action(Some(r), &key, "lrm_delete", Some(n), false);
+    }
+
     /// Stickiness: what runs on one node likes to stay.
     pub(super) fn apply_stickiness(&mut self, r: RscIx) {
         let children = self.rscs[r].children.clone();

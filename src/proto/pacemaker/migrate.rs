@@ -92,6 +92,11 @@ impl Sched {
         states.flat_map(|s| &s.histories).find(|h| h.id == *id)
     }
 
+    /// Whether a node knows the result of any operation of a resource.
+    fn knows_result(&self, r: RscIx, node: &str) -> bool {
+        self.history_on(r, node).is_some_and(|h| h.ops.iter().any(|o| o.rc != 193))
+    }
+
     /// A migration's operation on a node. With a result, only one that had it.
     fn migration_op(&self, r: RscIx, task: &str, node: &str, other: &str, rc: Option<i32>) -> Option<&HistoryOp> {
         let op = self.history_on(r, node)?.ops.iter().find(|o| {
@@ -146,7 +151,10 @@ impl Sched {
             return;
         }
         self.rscs[r].role = Role::Started;
-        let target = self.find_node(&target).filter(|t| self.nodes[*t].online && !target_moved);
+        let target_name = target;
+        let target = self.find_node(&target_name).filter(|t| self.nodes[*t].online);
+        let reachable = target.is_some();
+        let target = target.filter(|_| !target_moved);
         let source = self.find_node(&source).filter(|s| self.nodes[*s].online);
         match (from, target) {
             (Some(f), _) if f.rc == 0 && f.status == 0 => {
@@ -155,6 +163,8 @@ impl Sched {
             }
             (Some(f), Some(t)) if f.status != -1 => self.add_running(r, t, true),
             (Some(f), None) if f.status != -1 => self.migration_broke(r),
+            // On a target whose history was cleaned, a probe must tell first.
+            _ if reachable && !self.knows_result(r, &target_name) => {}
             (_, Some(t)) => {
                 self.add_running(r, t, false);
                 if source.is_some() {
@@ -180,8 +190,7 @@ impl Sched {
         let Some((source, target)) = Sched::ends(op).filter(|(s, _)| *s == self.nodes[n].name) else { return };
         self.rscs[r].role = Role::Started;
         let from = self.migration_op(r, "migrate_from", &target, &source, Some(0)).cloned();
-        let known = self.history_on(r, &target).is_some_and(|h| !h.ops.is_empty());
-        if known && !self.newer_state(r, &target, Some(op), from.as_ref()) {
+        if self.knows_result(r, &target) && !self.newer_state(r, &target, Some(op), from.as_ref()) {
             if let Some(t) = self.find_node(&target).filter(|t| self.nodes[*t].online) {
                 self.add_running(r, t, false);
             }
@@ -197,8 +206,7 @@ impl Sched {
         let Some((source, target)) = Sched::ends(op).filter(|(_, t)| *t == self.nodes[n].name) else { return };
         self.rscs[r].role = Role::Started;
         let to = self.migration_op(r, "migrate_to", &source, &target, Some(0)).cloned();
-        let known = self.history_on(r, &source).is_some_and(|h| !h.ops.is_empty());
-        if known && !self.newer_state(r, &source, to.as_ref(), Some(op)) {
+        if self.knows_result(r, &source) && !self.newer_state(r, &source, to.as_ref(), Some(op)) {
             if let Some(s) = self.find_node(&source).filter(|s| self.nodes[*s].online) {
                 self.add_running(r, s, true);
             }

@@ -1,10 +1,10 @@
 //! What a scheduling run works on: nodes, resources, constraints, actions, each in a list and named by its place there.
 
 use super::cib::Cib;
-use super::story::{Cause, Tale};
+use super::story::Tale;
 use super::xml::Element;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// A node's place in the list of nodes, which is sorted by name.
 pub type NodeIx = usize;
@@ -211,7 +211,7 @@ pub struct CloneData {
     /// Instances made so far.
     pub total: i32,
     /// What is cloned.
-    pub child: Option<Rc<Element>>,
+    pub child: Option<Arc<Element>>,
     /// Promotion scores have been added.
     pub promotion_added: bool,
     /// Instances have been sorted for promotion.
@@ -231,7 +231,7 @@ pub struct Rsc {
     /// The name under which its history was found.
     pub history_name: Option<String>,
     /// The configuration.
-    pub xml: Rc<Element>,
+    pub xml: Arc<Element>,
     /// The kind.
     pub kind: Kind,
     /// What it is in.
@@ -340,8 +340,8 @@ pub struct Rsc {
     pub migrating_from: Option<NodeIx>,
     /// A migration under way: to.
     pub migrating_to: Option<NodeIx>,
-    /// The node that a shutdown lock ties it to.
-    pub locked_to: Option<NodeIx>,
+    /// The node that a shutdown lock ties it to, and since when.
+    pub locked_to: Option<(NodeIx, i64)>,
 }
 
 /// What an action needs before it may run.
@@ -462,6 +462,8 @@ pub struct Action {
     pub expected: Option<i32>,
     /// How a node is fenced.
     pub fencing: Option<String>,
+    /// Fencing waits if the target is the more important side.
+    pub delayed: bool,
     /// What is cancelled.
     pub cancels: Option<String>,
     /// Part of a notification: (type, operation).
@@ -594,6 +596,8 @@ pub struct Options {
     pub fence_action: String,
     /// Several at a time.
     pub concurrent_fencing: bool,
+    /// `priority-fencing-delay`, in seconds.
+    pub fencing_delay: i64,
     /// Nodes never seen are fenced.
     pub startup_fencing: bool,
     /// Unknown states are probed.
@@ -653,15 +657,15 @@ impl std::fmt::Display for Warning {
 #[derive(Clone, Debug)]
 pub struct Sched {
     /// The CIB.
-    pub cib: Rc<Cib>,
+    pub cib: Arc<Cib>,
     /// Now, in seconds since 1970.
     pub now: i64,
     /// Options.
     pub options: Options,
     /// `rsc_defaults`, `op_defaults`.
-    pub rsc_defaults: Option<Rc<Element>>,
+    pub rsc_defaults: Option<Arc<Element>>,
     /// `op_defaults`.
-    pub op_defaults: Option<Rc<Element>>,
+    pub op_defaults: Option<Arc<Element>>,
     /// Nodes, by name.
     pub nodes: Vec<Node>,
     /// Resources.
@@ -692,240 +696,4 @@ pub struct Sched {
     pub recheck: Option<i64>,
     /// Expired recurring failures: (node, resource history, op id), which are scheduled anew.
     pub expired: Vec<(usize, usize, usize)>,
-}
-
-impl Sched {
-    /// Whether a node can run resources.
-    pub fn available(&self, n: NodeIx) -> bool {
-        let d = &self.nodes[n];
-        d.online && !d.shutdown && !d.unclean && !d.standby && !d.maintenance
-    }
-
-    /// Whether a table has a node that can run resources and may.
-    pub fn any_available(&self, table: &Table) -> bool {
-        table.slots().any(|(n, s)| s.score >= 0 && self.available(n))
-    }
-
-    /// The outermost resource around one.
-    pub fn outermost(&self, mut r: RscIx) -> RscIx {
-        while let Some(p) = self.rscs[r].parent {
-            r = p;
-        }
-        r
-    }
-
-    /// Whether `child` is somewhere in `parent`.
-    pub fn is_inside(&self, child: RscIx, parent: RscIx) -> bool {
-        let mut at = child;
-        while let Some(p) = self.rscs[at].parent {
-            if p == parent {
-                return true;
-            }
-            at = p;
-        }
-        false
-    }
-
-    /// Whether it is a clone without told-apart instances.
-    pub fn is_anonymous_clone(&self, r: RscIx) -> bool {
-        self.rscs[r].kind == Kind::Clone && !self.rscs[r].unique
-    }
-
-    /// The node where it is active, how many there are, and how many clean ones.
-    pub fn active_on(&self, r: RscIx) -> (Option<NodeIx>, usize, usize) {
-        let rsc = &self.rscs[r];
-        let well = |n: NodeIx| self.nodes[n].online && !self.nodes[n].unclean;
-        let clean = rsc.running_on.iter().filter(|n| well(**n)).count();
-        let mut active: Option<NodeIx> = None;
-        for &n in &rsc.running_on {
-            if let Some(source) = rsc.migrating_from {
-                if n == source {
-                    active = Some(n);
-                }
-            } else if !rsc.needs_fencing && well(n) && active.is_none_or(|a| !well(a)) {
-                active = Some(n);
-            }
-            active = active.or(Some(n));
-        }
-        (active, rsc.running_on.len(), clean)
-    }
-
-    /// The node where it is now.
-    pub fn current(&self, r: RscIx) -> Option<NodeIx> {
-        self.active_on(r).0
-    }
-
-    /// The nodes of it and of what is in it: where it goes, or where it runs.
-    pub fn places(&self, r: RscIx, now: bool) -> Vec<(NodeIx, i32)> {
-        let mut out = Vec::new();
-        self.collect_places(r, now, &mut out);
-        out
-    }
-
-    fn collect_places(&self, r: RscIx, now: bool, out: &mut Vec<(NodeIx, i32)>) {
-        let rsc = &self.rscs[r];
-        let mut put = |n: NodeIx, score: i32| {
-            if !out.iter().any(|(m, _)| *m == n) {
-                out.push((n, score));
-            }
-        };
-        if !rsc.children.is_empty() {
-            for &c in &rsc.children {
-                self.collect_places(c, now, out);
-            }
-        } else if now {
-            rsc.running_on.iter().for_each(|n| put(*n, self.nodes[*n].base));
-        } else if let Some((n, score)) = rsc.assigned {
-            put(n, score);
-        }
-    }
-
-    /// The only node of it, if there is only one; with the score that it had.
-    pub fn place(&self, r: RscIx, now: bool) -> Option<(NodeIx, i32)> {
-        match self.places(r, now).as_slice() {
-            [one] => Some(*one),
-            _ => None,
-        }
-    }
-
-    /// The role of it or the highest in it.
-    pub fn role_of(&self, r: RscIx, now: bool) -> Role {
-        let rsc = &self.rscs[r];
-        if rsc.kind == Kind::Primitive {
-            return if now { rsc.role } else { rsc.next_role };
-        }
-        rsc.children.iter().map(|c| self.role_of(*c, now)).max().unwrap_or_default()
-    }
-
-    /// Whether it is active: all of it, or any.
-    pub fn is_active(&self, r: RscIx, all: bool) -> bool {
-        let rsc = &self.rscs[r];
-        match rsc.kind {
-            Kind::Primitive => rsc
-                .running_on
-                .iter()
-                .any(|n| self.nodes[*n].unclean || self.nodes[*n].online || !rsc.managed),
-            Kind::Group => {
-                let n = rsc.children.iter().filter(|c| self.is_active(**c, all)).count();
-                n > 0 && (!all || n == rsc.children.len())
-            }
-            Kind::Clone if all => rsc.children.iter().all(|c| self.is_active(*c, true)),
-            Kind::Clone => rsc.children.iter().any(|c| self.is_active(*c, false)),
-        }
-    }
-
-    /// Whether a fact holds for it or anything in it.
-    pub fn any_in(&self, r: RscIx, fact: &impl Fn(&Rsc) -> bool) -> bool {
-        fact(&self.rscs[r]) || self.rscs[r].children.iter().any(|c| self.any_in(*c, fact))
-    }
-
-    /// Whether a node can be fenced.
-    pub fn can_fence(&self, node: NodeIx) -> bool {
-        let o = &self.options;
-        o.fencing
-            && o.fence_device
-            && (o.quorum || o.no_quorum == QuorumPolicy::Ignore || self.nodes[node].online)
-    }
-
-    /// A resource by name: its id, or the name of its history; in what is in it, too.
-    pub fn find_in(&self, r: RscIx, name: &str) -> Option<RscIx> {
-        let rsc = &self.rscs[r];
-        if rsc.id == name || rsc.history_name.as_deref() == Some(name) {
-            return Some(r);
-        }
-        rsc.children.iter().find_map(|c| self.find_in(*c, name))
-    }
-
-    /// A resource by name.
-    pub fn find_rsc(&self, name: &str) -> Option<RscIx> {
-        self.top.iter().find_map(|r| self.find_in(*r, name))
-    }
-
-    /// The resource that a constraint means.
-    pub fn constrained(&self, name: &str) -> Option<RscIx> {
-        let r = self.find_rsc(name)?;
-        Some(if self.rscs[r].id.eq_ignore_ascii_case(name) { r } else { self.outermost(r) })
-    }
-
-    /// A node by name.
-    pub fn find_node(&self, name: &str) -> Option<NodeIx> {
-        self.nodes.iter().position(|n| n.name.eq_ignore_ascii_case(name))
-    }
-
-    /// Adds to a score of a resource and of what is in it; a node that is not in the table is put there.
-    pub fn add_score(&mut self, r: RscIx, node: NodeIx, score: i32, cause: &Cause) {
-        for c in self.rscs[r].children.clone() {
-            self.add_score(c, node, score, cause);
-        }
-        let base = self.nodes[node].base;
-        let before = self.rscs[r].allowed.get(node);
-        let start = before.unwrap_or(Slot { score: base, ..Slot::default() });
-        let after = Slot { score: super::score::add(start.score, score), ..start };
-        self.rscs[r].allowed.0[node] = Some(after);
-        self.tell(r, node, before.map(|s| s.score), after.score, cause);
-    }
-
-    /// The same on every node.
-    pub fn add_score_everywhere(&mut self, r: RscIx, score: i32, cause: &Cause) {
-        for n in 0..self.nodes.len() {
-            self.add_score(r, n, score, cause);
-        }
-        if score <= -super::score::INF {
-            self.rscs[r].assigned = None;
-        }
-    }
-
-    /// Remembers why a score changed.
-    pub fn tell(&mut self, r: RscIx, node: NodeIx, before: Option<i32>, after: i32, cause: &Cause) {
-        if before != Some(after) {
-            self.tales.push(Tale { rsc: r, node, before, after, cause: cause.clone() });
-        }
-    }
-
-    /// Remembers why a table changed.
-    pub fn tell_table(&mut self, r: RscIx, before: &Table, cause: &Cause) {
-        for n in 0..self.nodes.len() {
-            if let Some(after) = self.rscs[r].allowed.get(n) {
-                self.tell(r, n, before.get(n).map(|s| s.score), after.score, cause);
-            }
-        }
-    }
-
-    /// Prints the scores of a resource, and of what is in it.
-    pub fn print_scores(&mut self, r: RscIx, by: &'static str) {
-        if self.rscs[r].orphan {
-            return;
-        }
-        let rows: Vec<Printed> = self.rscs[r]
-            .allowed
-            .slots()
-            .map(|(n, s)| Printed { by, rsc: self.rscs[r].id.clone(), node: Some(self.nodes[n].name.clone()), score: s.score })
-            .collect();
-        self.printed.extend(rows);
-        for c in self.rscs[r].children.clone() {
-            self.print_scores(c, by);
-        }
-    }
-
-    /// Remarks on the configuration.
-    pub fn warn(&mut self, e: &Element, text: impl Into<String>) {
-        self.warnings.push(Warning { line: e.line, element: e.name.clone(), text: text.into() });
-    }
-}
-
-/// A stable merge sort: any comparison is safe here, also one that contradicts itself, as that of instances may.
-pub fn merge_sort<T: Copy>(list: &mut [T], before: &mut impl FnMut(T, T) -> std::cmp::Ordering) {
-    if list.len() < 2 {
-        return;
-    }
-    let half = list.len().div_ceil(2);
-    merge_sort(&mut list[..half], before);
-    merge_sort(&mut list[half..], before);
-    let (left, right) = (list[..half].to_vec(), list[half..].to_vec());
-    let (mut l, mut r) = (0, 0);
-    for slot in list.iter_mut() {
-        let take_left = r >= right.len() || (l < left.len() && before(left[l], right[r]).is_le());
-        *slot = if take_left { left[l] } else { right[r] };
-        if take_left { l += 1 } else { r += 1 }
-    }
 }

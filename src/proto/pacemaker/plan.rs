@@ -7,7 +7,7 @@ use super::run::Ran;
 use super::summary::{Item, lines};
 use super::xml::XmlError;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where resources are: by primitive, then by node, the roles there.
 pub type Places = BTreeMap<String, BTreeMap<String, Vec<Role>>>;
@@ -27,6 +27,10 @@ pub struct Planned {
     pub interval: u64,
     /// No agent is called.
     pub pseudo: bool,
+    /// Seconds that a fencing waits (`priority-fencing-delay`).
+    pub delay: i64,
+    /// The exit code that is expected.
+    pub expected: i32,
     /// Places in the list of the actions that it waits for. One that is not in the plan is never done: it waits for ever.
     pub after: Vec<usize>,
     /// It waits for something that cannot run.
@@ -42,6 +46,8 @@ pub struct Plan {
     pub before: Places,
     /// Where they are when the transition has gone well.
     pub after: Places,
+    /// The same two as `crm_simulate` lists them: without collections whose only active members are unmanaged on nodes that are offline.
+    pub listed: [Places; 2],
     /// The summary.
     pub summary: Vec<Item>,
     /// The actions of the graph.
@@ -55,12 +61,13 @@ pub struct Plan {
 }
 
 /// Decides what a cluster does next. `now` is in seconds since 1970.
-pub fn schedule(cib: &Rc<Cib>, now: i64) -> Result<Plan, XmlError> {
+pub fn schedule(cib: &Arc<Cib>, now: i64) -> Result<Plan, XmlError> {
     let mut s = Sched::new(cib.clone(), now)?;
     s.find_unknown();
-    let before = s.where_now();
+    let (before, listed_before) = (s.where_now(true), s.where_now(false));
     s.apply_health();
     s.read_constraints();
+    s.apply_locks();
     s.apply_locations();
     for r in s.top.clone() {
         s.apply_stickiness(r);
@@ -90,9 +97,10 @@ pub fn schedule(cib: &Rc<Cib>, now: i64) -> Result<Plan, XmlError> {
     let graph = s.make_graph();
     let summary = s.summarise();
     let (ran, next, complete) = s.run(&graph);
-    let after = Sched::new(Rc::new(next.clone()), now)?.where_now();
+    let then = Sched::new(Arc::new(next.clone()), now)?;
+    let listed = [listed_before, then.where_now(false)];
     let actions = s.planned(&graph);
-    Ok(Plan { sched: s, before, after, summary, actions, ran, complete, next })
+    Ok(Plan { sched: s, before, after: then.where_now(true), listed, summary, actions, ran, complete, next })
 }
 
 impl Plan {
@@ -150,21 +158,25 @@ impl Sched {
         }
     }
 
-    /// Where everything is.
-    pub(super) fn where_now(&self) -> Places {
+    /// Where everything is (all of it, or what is listed).
+    fn where_now(&self, all: bool) -> Places {
         let mut places = Places::new();
         for r in &self.top {
-            self.collect_now(*r, &mut places);
+            self.collect_now(*r, all, true, &mut places);
         }
         places
     }
 
-    fn collect_now(&self, r: RscIx, places: &mut Places) {
+    fn collect_now(&self, r: RscIx, all: bool, shown: bool, places: &mut Places) {
         let rsc = &self.rscs[r];
+        let shown = shown && (all || !rsc.running_on.is_empty() || !self.is_active(r, false));
         if rsc.kind != super::model::Kind::Primitive {
-            return rsc.children.iter().for_each(|c| self.collect_now(*c, places));
+            return rsc.children.iter().for_each(|c| self.collect_now(*c, all, shown, places));
         }
         let place = places.entry(rsc.xml_id.clone()).or_default();
+        if !shown {
+            return;
+        }
         let promotable = self.rscs[self.outermost(r)].promotable;
         let role = if rsc.role == Role::Started && promotable { Role::Unpromoted } else { rsc.role };
         for n in &rsc.running_on {
@@ -183,6 +195,8 @@ impl Sched {
                 node: a.node.map(|n| self.nodes[n].name.clone()),
                 interval: a.interval,
                 pseudo: a.is(act::PSEUDO),
+                delay: self.fencing_delay(s.action),
+                expected: a.expected.unwrap_or(0),
                 after: s.after.iter().filter_map(|x| at.get(x).copied()).collect(),
                 stuck: s.after.iter().any(|x| !at.contains_key(x)),
             }

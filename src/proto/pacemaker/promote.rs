@@ -1,8 +1,9 @@
 //! Promotable clones: promotion scores pull instances to nodes, and decide which of them are promoted.
 
 use super::colocation::Merge;
-use super::model::{NodeIx, QuorumPolicy, Role, RscIx, Sched, merge_sort};
+use super::model::{NodeIx, QuorumPolicy, Role, RscIx, Sched};
 use super::score::{INF, add};
+use super::sorting::merge_sort;
 use super::story::Cause;
 
 impl Sched {

@@ -101,6 +101,7 @@ impl Sched {
                     class: text("class"),
                     provider: text("provider"),
                     agent: text("type"),
+                    locked: None,
                     ops: Vec::new(),
                 });
                 let last = state.histories.len() - 1;
@@ -138,6 +139,17 @@ impl Sched {
         match history.ops.iter_mut().find(|o| o.id == op.id) {
             Some(o) => *o = op,
             None => history.ops.push(op),
+        }
+        state.histories.iter_mut().for_each(fold_doubles);
+    }
+}
+
+/// The CIB matches what is written to it by id: of entries with one id, the first takes the facts of the last.
+fn fold_doubles(history: &mut History) {
+    for at in 0..history.ops.len() {
+        let op = history.ops[at].clone();
+        if let Some(first) = history.ops.iter_mut().find(|o| o.id == op.id) {
+            *first = op;
         }
     }
 }

@@ -95,18 +95,23 @@ impl Sched {
 
     /// Whether a rule passes.
     pub fn rule_passes(&self, rule: &Element, about: About<'_>) -> bool {
-        let Some(rule) = resolved(&self.cib.root, rule) else { return false };
+        self.rule_at(rule, about, 0)
+    }
+
+    /// The same for a rule inside others. A rule that refers to one around it never ends, so it does not pass.
+    fn rule_at(&self, rule: &Element, about: About<'_>, depth: usize) -> bool {
+        let Some(rule) = resolved(&self.cib.root, rule).filter(|_| depth < super::xml::DEPTH_MAX) else { return false };
         let any = rule.get("boolean-op").is_some_and(|b| b.eq_ignore_ascii_case("or"));
         if any {
-            rule.children.iter().any(|e| self.expression_passes(e, about))
+            rule.children.iter().any(|e| self.expression_passes(e, about, depth))
         } else {
-            rule.children.iter().all(|e| self.expression_passes(e, about))
+            rule.children.iter().all(|e| self.expression_passes(e, about, depth))
         }
     }
 
-    fn expression_passes(&self, e: &Element, about: About<'_>) -> bool {
+    fn expression_passes(&self, e: &Element, about: About<'_>, depth: usize) -> bool {
         match e.name.as_str() {
-            "rule" => self.rule_passes(e, about),
+            "rule" => self.rule_at(e, about, depth + 1),
             "date_expression" => time::passes(e, self.now),
             "rsc_expression" => about.agent.is_some_and(|[class, provider, agent]| {
                 e.get("class").is_none_or(|c| class == Some(c))

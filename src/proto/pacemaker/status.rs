@@ -104,7 +104,12 @@ impl Sched {
         } else if terminate && join == "down" && !member && !process {
             return false;
         } else if !member {
+            let known = self.nodes[n].unclean;
             self.fence_node(n, "peer is no longer part of the cluster");
+            if !known {
+                let fence = self.fence_action(n, true, None);
+                self.acts[fence].delayed = true;
+            }
         } else if !process {
             self.fence_node(n, "peer process is no longer available");
         } else if terminate {

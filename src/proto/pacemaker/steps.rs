@@ -384,6 +384,17 @@ impl Sched {
         }
     }
 
+    /// How long the fencing of a node waits, in seconds: the side with the higher priorities is given time to win, if this partition has
+    /// not more than half of the nodes.
+    pub(super) fn fencing_delay(&self, fence: ActIx) -> i64 {
+        let (Some(n), true) = (self.acts[fence].node, self.acts[fence].delayed) else { return 0 };
+        let online = self.nodes.iter().filter(|d| d.online).count();
+        let priorities = || self.nodes.iter().map(|d| d.priority);
+        let (top, lowest) = (priorities().max(), priorities().min());
+        let matters = !self.nodes[n].online && online <= self.nodes.len() / 2 && top != lowest;
+        if matters && Some(self.nodes[n].priority) == top { self.options.fencing_delay } else { 0 }
+    }
+
     fn plan_shutdown(&mut self, n: NodeIx) -> ActIx {
         let key = format!("do_shutdown-{}", self.nodes[n].name);
         let down = self.action(None, &key, "do_shutdown", Some(n), false);

@@ -10,12 +10,12 @@ use super::story::Cause;
 use super::time::interval;
 use super::xml::{Element, XmlError};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Nodes that a cluster may have.
 pub const NODES_MAX: usize = 1_000;
 /// Resources, instances counted one by one, that a cluster may have.
-pub const RESOURCES_MAX: usize = 20_000;
+pub const RESOURCES_MAX: usize = 5_000;
 
 /// Compares names as people do: numbers by value, letters without case.
 pub fn natural(a: &str, b: &str) -> std::cmp::Ordering {
@@ -53,13 +53,13 @@ fn quantities(text: BTreeMap<String, String>) -> BTreeMap<String, i32> {
 
 impl Sched {
     /// Starts a run: reads the configuration and the status.
-    pub fn new(cib: Rc<Cib>, now: i64) -> Result<Sched, XmlError> {
+    pub fn new(cib: Arc<Cib>, now: i64) -> Result<Sched, XmlError> {
         let mut s = Sched {
             cib: cib.clone(),
             now,
             options: Options::default(),
-            rsc_defaults: cib.root.find("rsc_defaults").map(|e| Rc::new(e.clone())),
-            op_defaults: cib.root.find("op_defaults").map(|e| Rc::new(e.clone())),
+            rsc_defaults: cib.root.find("rsc_defaults").map(|e| Arc::new(e.clone())),
+            op_defaults: cib.root.find("op_defaults").map(|e| Arc::new(e.clone())),
             nodes: Vec::new(),
             rscs: Vec::new(),
             top: Vec::new(),
@@ -125,6 +125,9 @@ impl Sched {
                 _ => "reboot".into(),
             },
             concurrent_fencing: on("concurrent-fencing", true),
+            fencing_delay: set
+                .get("priority-fencing-delay")
+                .map_or(0, |v| i64::try_from(interval(v) / 1_000).unwrap_or(i64::MAX)),
             startup_fencing: fencing && on("startup-fencing", true),
             probes: on("enable-startup-probes", true),
             stop_all: on("stop-all-resources", false),
@@ -208,10 +211,10 @@ impl Sched {
                 self.warn(e, "a resource without `id` is ignored");
                 continue;
             }
-            if e.name == "template" {
+            if !matches!(e.name.as_str(), "primitive" | "group" | "clone" | "master") {
                 continue;
             }
-            match self.unpack(Rc::new(e.clone()), None, None)? {
+            match self.unpack(Arc::new(e.clone()), None, None)? {
                 Some(r) => self.top.push(r),
                 None => self.warn(e, format!("`{}` is not valid, so it is ignored", e.id())),
             }
@@ -242,7 +245,7 @@ impl Sched {
     }
 
     /// The configuration of a resource together with its template's.
-    fn with_template(&mut self, e: &Rc<Element>) -> Option<Rc<Element>> {
+    fn with_template(&mut self, e: &Arc<Element>) -> Option<Arc<Element>> {
         let Some(name) = e.get("template") else { return Some(e.clone()) };
         let cib = self.cib.clone();
         let template = cib.root.find("resources")?.all("template").find(|t| t.id() == name);
@@ -276,7 +279,7 @@ impl Sched {
         if !known.contains(&e.id().to_owned()) {
             known.push(e.id().to_owned());
         }
-        Some(Rc::new(merged))
+        Some(Arc::new(merged))
     }
 
     fn meta_of(&self, xml: &Element, parent: Option<RscIx>) -> BTreeMap<String, String> {
@@ -340,7 +343,7 @@ impl Sched {
     /// Makes a resource from its configuration.
     pub(super) fn unpack(
         &mut self,
-        xml: Rc<Element>,
+        xml: Arc<Element>,
         parent: Option<RscIx>,
         instance: Option<i32>,
     ) -> Result<Option<RscIx>, XmlError> {
@@ -351,10 +354,7 @@ impl Sched {
             "primitive" => Kind::Primitive,
             "group" => Kind::Group,
             "clone" | "master" => Kind::Clone,
-            _ => {
-                self.warn(&xml, format!("`{}`: this kind of resource is not modelled", xml.id()));
-                return Ok(None);
-            }
+            _ => return Ok(None),
         };
         let Some(xml) = self.with_template(&xml) else { return Ok(None) };
         let r = self.rscs.len();
@@ -555,7 +555,7 @@ impl Sched {
     fn unpack_members(&mut self, r: RscIx, instance: Option<i32>) -> Result<bool, XmlError> {
         let xml = self.rscs[r].xml.clone();
         for e in xml.all("primitive") {
-            if let Some(m) = self.unpack(Rc::new(e.clone()), Some(r), instance)? {
+            if let Some(m) = self.unpack(Arc::new(e.clone()), Some(r), instance)? {
                 self.rscs[r].children.push(m);
             }
         }
@@ -579,7 +579,7 @@ impl Sched {
             promoted_max: if rsc.promotable { count(["promoted-max", "master-max"], 1) } else { 0 },
             promoted_node_max: if rsc.promotable { count(["promoted-node-max", "master-node-max"], 1) } else { 0 },
             ordered: is_true(meta.get("ordered").map(String::as_str)),
-            child: xml.children.iter().find(|c| c.name == "primitive" || c.name == "group").map(|c| Rc::new(c.clone())),
+            child: xml.children.iter().find(|c| c.name == "primitive" || c.name == "group").map(|c| Arc::new(c.clone())),
             ..CloneData::default()
         };
         if !rsc.unique {
