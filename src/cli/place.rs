@@ -130,11 +130,9 @@ fn scores(printed: &[Printed]) -> BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, i
     out
 }
 
-fn places(places: &crate::proto::pacemaker::plan::Places) -> Value {
-    let one = |roles: &Vec<crate::proto::pacemaker::model::Role>| {
-        Value::String(roles.iter().map(|r| r.word()).collect::<Vec<_>>().join("+"))
-    };
-    let of = |nodes: &BTreeMap<String, _>| nodes.iter().map(|(n, r)| (n.clone(), one(r))).collect::<Map<_, _>>();
+fn places<T>(places: &BTreeMap<String, BTreeMap<String, Vec<T>>>, word: fn(&T) -> &'static str) -> Value {
+    let one = |words: &Vec<T>| Value::String(words.iter().map(word).collect::<Vec<_>>().join("+"));
+    let of = |nodes: &BTreeMap<String, _>| nodes.iter().map(|(n, w)| (n.clone(), one(w))).collect::<Map<_, _>>();
     places.iter().map(|(r, nodes)| (r.clone(), Value::Object(of(nodes)))).collect::<Map<_, _>>().into()
 }
 
@@ -193,8 +191,8 @@ fn to_json(plan: &Plan) -> Value {
     let warnings: Vec<Value> =
         plan.warnings().iter().map(|w| json!({"line": w.line, "element": w.element, "text": w.text})).collect();
     json!({
-        "summary": plan.lines(), "nodes": nodes, "resources": resources, "start": places(&plan.before),
-        "final": places(&plan.after), "scores": scores(plan.scores()), "stories": stories, "actions": actions,
+        "summary": plan.lines(), "nodes": nodes, "resources": resources, "start": places(&plan.before, |r| r.word()),
+        "final": places(&plan.after, |r| r.word()), "scores": scores(plan.scores()), "stories": stories, "actions": actions,
         "executed": executed, "complete": plan.complete, "warnings": warnings,
     })
 }
@@ -263,8 +261,8 @@ pub fn differences(cib: &str, outcome: &Value, at: i64) -> Vec<String> {
             out.push(format!("{what}: ours {ours}, theirs {theirs}"));
         }
     };
-    compare("start", &places(&plan.listed[0]), &outcome["start"]);
-    compare("final", &places(&plan.listed[1]), &outcome["final"]);
+    compare("start", &places(&plan.listed[0], |w| w), &outcome["start"]);
+    compare("final", &places(&plan.listed[1], |w| w), &outcome["final"]);
     let field = |k: &str, v: &str| (k.to_owned(), Value::String(v.to_owned()));
     let (mut rows, mut node_rows) = (Vec::new(), Vec::new());
     for i in &plan.summary {

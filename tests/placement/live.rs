@@ -59,13 +59,21 @@ pub fn ask(program: &str, cib: &str) -> Option<Value> {
             _ => {}
         }
     }
+    let asked = parse(cib).ok()?;
     Some(json!({
-        "start": places(root.child("cluster_status")?), "final": places(root.child("revised_cluster_status")?),
+        "start": places(&asked, root.child("cluster_status")?), "final": places(&asked, root.child("revised_cluster_status")?),
         "actions": actions, "node_actions": node_actions, "scores": scores, "executed": executed,
     }))
 }
 
-fn places(status: &Element) -> Value {
+/// What the program does not list is nowhere.
+fn places(cib: &Element, status: &Element) -> Value {
+    fn names(e: &Element, out: &mut Map<String, Value>) {
+        if e.name == "primitive" {
+            out.insert(e.id().to_owned(), json!({}));
+        }
+        e.children.iter().for_each(|c| names(c, out));
+    }
     fn walk(e: &Element, out: &mut Map<String, Value>) {
         if e.name == "resource" {
             let id = e.get("id").unwrap();
@@ -84,6 +92,9 @@ fn places(status: &Element) -> Value {
         e.children.iter().for_each(|c| walk(c, out));
     }
     let mut out = Map::new();
+    if let Some(r) = cib.find("resources") {
+        names(r, &mut out);
+    }
     if let Some(r) = status.child("resources") {
         walk(r, &mut out);
     }

@@ -209,7 +209,7 @@ impl Sched {
         let rows: Vec<Printed> = self.rscs[r]
             .allowed
             .slots()
-            .map(|(n, s)| Printed { by, rsc: self.rscs[r].id.clone(), node: Some(self.nodes[n].name.clone()), score: s.score })
+            .map(|(n, s)| Printed { by, rsc: self.rscs[r].id.clone(), node: Some(self.nodes[n].name.clone()), score: s.score.clamp(-super::score::INF, super::score::INF) })
             .collect();
         self.printed.extend(rows);
         for c in self.rscs[r].children.clone() {

@@ -2,7 +2,7 @@
 
 use super::cib::Cib;
 use super::graph::Step;
-use super::model::{ActIx, Printed, Role, RscIx, Sched, Warning, act};
+use super::model::{ActIx, Kind, Printed, Role, Rsc, RscIx, Sched, Warning, act};
 use super::run::Ran;
 use super::summary::{Item, lines};
 use super::xml::XmlError;
@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 /// Where resources are: by primitive, then by node, the roles there.
 pub type Places = BTreeMap<String, BTreeMap<String, Vec<Role>>>;
+
+/// Where `crm_simulate` lists resources: by primitive, then by node, words.
+pub type Listing = BTreeMap<String, BTreeMap<String, Vec<&'static str>>>;
 
 /// An action, as a plan shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,8 +49,9 @@ pub struct Plan {
     pub before: Places,
     /// Where they are when the transition has gone well.
     pub after: Places,
-    /// The same two as `crm_simulate` lists them: without collections whose only active members are unmanaged on nodes that are offline.
-    pub listed: [Places; 2],
+    /// The same two as `crm_simulate` lists them: with words for what is under way, and without collections whose only active members are
+    /// unmanaged on nodes that are offline.
+    pub listed: [Listing; 2],
     /// The summary.
     pub summary: Vec<Item>,
     /// The actions of the graph.
@@ -64,7 +68,7 @@ pub struct Plan {
 pub fn schedule(cib: &Arc<Cib>, now: i64) -> Result<Plan, XmlError> {
     let mut s = Sched::new(cib.clone(), now)?;
     s.find_unknown();
-    let (before, listed_before) = (s.where_now(true), s.where_now(false));
+    let (before, listed_before) = (s.where_now(), s.listing());
     s.apply_health();
     s.read_constraints();
     s.apply_locks();
@@ -98,9 +102,9 @@ pub fn schedule(cib: &Arc<Cib>, now: i64) -> Result<Plan, XmlError> {
     let summary = s.summarise();
     let (ran, next, complete) = s.run(&graph);
     let then = Sched::new(Arc::new(next.clone()), now)?;
-    let listed = [listed_before, then.where_now(false)];
+    let listed = [listed_before, then.listing()];
     let actions = s.planned(&graph);
-    Ok(Plan { sched: s, before, after: then.where_now(true), listed, summary, actions, ran, complete, next })
+    Ok(Plan { sched: s, before, after: then.where_now(), listed, summary, actions, ran, complete, next })
 }
 
 impl Plan {
@@ -158,29 +162,48 @@ impl Sched {
         }
     }
 
-    /// Where everything is (all of it, or what is listed).
-    fn where_now(&self, all: bool) -> Places {
+    /// Where everything is.
+    fn where_now(&self) -> Places {
         let mut places = Places::new();
-        for r in &self.top {
-            self.collect_now(*r, all, true, &mut places);
+        for rsc in self.rscs.iter().filter(|r| r.kind == Kind::Primitive) {
+            let place = places.entry(rsc.xml_id.clone()).or_default();
+            for n in &rsc.running_on {
+                place.entry(self.nodes[*n].name.clone()).or_default().push(self.shown_role(rsc));
+            }
         }
         places
     }
 
-    fn collect_now(&self, r: RscIx, all: bool, shown: bool, places: &mut Places) {
+    fn shown_role(&self, rsc: &Rsc) -> Role {
+        let promotable = rsc.parent.is_some_and(|p| self.rscs[self.outermost(p)].promotable);
+        if rsc.role == Role::Started && promotable { Role::Unpromoted } else { rsc.role }
+    }
+
+    fn listing(&self) -> Listing {
+        let mut listing = Listing::new();
+        for r in self.top.iter().filter(|r| !self.rscs[**r].orphan || self.is_active(**r, true)) {
+            self.list(*r, true, &mut listing);
+        }
+        listing
+    }
+
+    fn list(&self, r: RscIx, shown: bool, listing: &mut Listing) {
         let rsc = &self.rscs[r];
-        let shown = shown && (all || !rsc.running_on.is_empty() || !self.is_active(r, false));
-        if rsc.kind != super::model::Kind::Primitive {
-            return rsc.children.iter().for_each(|c| self.collect_now(*c, all, shown, places));
+        let shown = shown && (!rsc.running_on.is_empty() || !self.is_active(r, false));
+        if rsc.kind != Kind::Primitive {
+            return rsc.children.iter().for_each(|c| self.list(*c, shown, listing));
         }
-        let place = places.entry(rsc.xml_id.clone()).or_default();
-        if !shown {
-            return;
-        }
-        let promotable = self.rscs[self.outermost(r)].promotable;
-        let role = if rsc.role == Role::Started && promotable { Role::Unpromoted } else { rsc.role };
-        for n in &rsc.running_on {
-            place.entry(self.nodes[*n].name.clone()).or_default().push(role);
+        let place = listing.entry(rsc.xml_id.clone()).or_default();
+        let word = match rsc.pending.as_ref().map(|(task, _)| task.as_str()) {
+            Some("start") => "Starting",
+            Some("stop") => "Stopping",
+            Some("migrate_to" | "migrate_from") => "Migrating",
+            Some("promote") => "Promoting",
+            Some("demote") => "Demoting",
+            _ => self.shown_role(rsc).word(),
+        };
+        for n in rsc.running_on.iter().filter(|_| shown) {
+            place.entry(self.nodes[*n].name.clone()).or_default().push(word);
         }
     }
 

@@ -214,7 +214,7 @@ impl Sched {
             by: "promotion",
             rsc: self.rscs[i].id.clone(),
             node: place.map(|(n, _)| self.nodes[n].name.clone()),
-            score: self.rscs[i].sort_index,
+            score: self.rscs[i].sort_index.clamp(-INF, INF),
         };
         self.printed.push(printed);
         let may = *promoted < self.rscs[c].clone.promoted_max || !self.rscs[c].managed;
