@@ -97,11 +97,10 @@ impl Sched {
         }
     }
 
-    /// The order of nodes for a resource, the best first.
-    fn better(&self, r: Option<RscIx>, a: (NodeIx, i32), b: (NodeIx, i32), active: Option<NodeIx>) -> Ordering {
+    /// The order of nodes with scores, the best first.
+    fn better(&self, a: (NodeIx, i32), b: (NodeIx, i32), active: Option<NodeIx>) -> Ordering {
         let worth = |(n, score): (NodeIx, i32)| if self.available(n) { score } else { -INF };
         let order = worth(b).cmp(&worth(a));
-        let _ = r;
         if order.is_ne() {
             return order;
         }
@@ -122,8 +121,9 @@ impl Sched {
 
     /// The nodes of a table, the best first.
     pub(super) fn ranked(&self, r: RscIx, active: Option<NodeIx>) -> Vec<(NodeIx, i32)> {
-        let mut nodes: Vec<(NodeIx, i32)> = self.rscs[r].allowed.slots().map(|(n, s)| (n, s.score)).collect();
-        merge_sort(&mut nodes, &mut |a, b| self.better(Some(r), a, b, active));
+        let score = |n: NodeIx| self.rscs[r].allowed.get(n).map_or(0, |s| s.score);
+        let mut nodes: Vec<(NodeIx, i32)> = self.table_order(r).into_iter().rev().map(|n| (n, score(n))).collect();
+        merge_sort(&mut nodes, &mut |a, b| self.better(a, b, active));
         nodes
     }
 
@@ -257,7 +257,7 @@ impl Sched {
     /// The finer order in which resources are placed when capacity counts.
     fn sort_resources(&mut self) {
         let mut nodes: Vec<(NodeIx, i32)> = self.nodes.iter().enumerate().map(|(n, d)| (n, d.base)).collect();
-        merge_sort(&mut nodes, &mut |a, b| self.better(None, a, b, None));
+        merge_sort(&mut nodes, &mut |a, b| self.better(a, b, None));
         let top = self.top.clone();
         let mut wishes = vec![None; self.rscs.len()];
         for &r in &top {

@@ -149,7 +149,7 @@ impl Sched {
     }
 
     /// The nodes that a resource may run on, in the order that decides between equals.
-    fn table_order(&self, r: RscIx) -> Vec<NodeIx> {
+    pub(super) fn table_order(&self, r: RscIx) -> Vec<NodeIx> {
         let nodes: Vec<NodeIx> = self.rscs[r].allowed.nodes().collect();
         let ids: Vec<&str> = nodes.iter().map(|n| self.nodes[*n].id.as_str()).collect();
         bucket_order(&ids).into_iter().filter_map(|k| nodes.get(k).copied()).collect()

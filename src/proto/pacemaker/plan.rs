@@ -49,7 +49,7 @@ pub struct Plan {
     pub before: Places,
     /// Where they are when the transition has gone well.
     pub after: Places,
-    /// The same two as `crm_simulate` lists them: with words for what is under way, and without collections whose only active members are
+    /// The same two as `crm_simulate` lists them: the first with words for what is under way, and both without collections whose only active members are
     /// unmanaged on nodes that are offline.
     pub listed: [Listing; 2],
     /// The summary.
@@ -68,7 +68,7 @@ pub struct Plan {
 pub fn schedule(cib: &Arc<Cib>, now: i64) -> Result<Plan, XmlError> {
     let mut s = Sched::new(cib.clone(), now)?;
     s.find_unknown();
-    let (before, listed_before) = (s.where_now(), s.listing());
+    let (before, listed_before) = (s.where_now(), s.listing(true));
     s.apply_health();
     s.read_constraints();
     s.apply_locks();
@@ -102,7 +102,7 @@ pub fn schedule(cib: &Arc<Cib>, now: i64) -> Result<Plan, XmlError> {
     let summary = s.summarise();
     let (ran, next, complete) = s.run(&graph);
     let then = Sched::new(Arc::new(next.clone()), now)?;
-    let listed = [listed_before, then.listing()];
+    let listed = [listed_before, then.listing(false)];
     let actions = s.planned(&graph);
     Ok(Plan { sched: s, before, after: then.where_now(), listed, summary, actions, ran, complete, next })
 }
@@ -179,22 +179,22 @@ impl Sched {
         if rsc.role == Role::Started && promotable { Role::Unpromoted } else { rsc.role }
     }
 
-    fn listing(&self) -> Listing {
+    fn listing(&self, under_way: bool) -> Listing {
         let mut listing = Listing::new();
         for r in self.top.iter().filter(|r| !self.rscs[**r].orphan || self.is_active(**r, true)) {
-            self.list(*r, true, &mut listing);
+            self.list(*r, (true, under_way), &mut listing);
         }
         listing
     }
 
-    fn list(&self, r: RscIx, shown: bool, listing: &mut Listing) {
+    fn list(&self, r: RscIx, (shown, under_way): (bool, bool), listing: &mut Listing) {
         let rsc = &self.rscs[r];
         let shown = shown && (!rsc.running_on.is_empty() || !self.is_active(r, false));
         if rsc.kind != Kind::Primitive {
-            return rsc.children.iter().for_each(|c| self.list(*c, shown, listing));
+            return rsc.children.iter().for_each(|c| self.list(*c, (shown, under_way), listing));
         }
         let place = listing.entry(rsc.xml_id.clone()).or_default();
-        let word = match rsc.pending.as_ref().map(|(task, _)| task.as_str()) {
+        let word = match rsc.pending.as_ref().filter(|_| under_way).map(|(task, _)| task.as_str()) {
             Some("start") => "Starting",
             Some("stop") => "Stopping",
             Some("migrate_to" | "migrate_from") => "Migrating",

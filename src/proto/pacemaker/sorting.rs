@@ -1,11 +1,12 @@
 //! The two orders that decide ties: that of a stable sort, and that of the table in which the original keeps nodes by id.
 
-/// A stable merge sort: any comparison is safe here, also one that contradicts itself, as that of instances may.
+/// A stable merge sort: any comparison is safe here, also one that contradicts itself, as those of instances and of capacities may. What such
+/// a one gives depends on the halves, so they are those of the original.
 pub fn merge_sort<T: Copy>(list: &mut [T], before: &mut impl FnMut(T, T) -> std::cmp::Ordering) {
     if list.len() < 2 {
         return;
     }
-    let half = list.len().div_ceil(2);
+    let half = list.len() / 2;
     merge_sort(&mut list[..half], before);
     merge_sort(&mut list[half..], before);
     let (left, right) = (list[..half].to_vec(), list[half..].to_vec());
@@ -29,8 +30,8 @@ pub fn bucket_order(keys: &[&str]) -> Vec<usize> {
 }
 
 fn letters_hash(key: &str) -> u32 {
-    let one = |h: u32, b: u8| h.wrapping_mul(33).wrapping_add_signed(i32::from(b.cast_signed()));
-    key.bytes().fold(5381_u32, one).max(2)
+    let one = |h: u32, b: u8| h.wrapping_mul(31).wrapping_add_signed(i32::from(b.cast_signed()));
+    key.bytes().fold(0_u32, one).max(2)
 }
 
 struct Buckets {
@@ -89,15 +90,27 @@ impl Buckets {
 
 #[cfg(test)]
 mod tests {
+    /// As the original's library has them.
     #[test]
-    fn small_numbers_come_in_their_own_order() {
-        let order = super::bucket_order(&["1", "2", "3", "4", "5"]);
-        let mut all = order.clone();
-        all.sort_unstable();
-        assert_eq!(all, [0, 1, 2, 3, 4]);
-        let many: Vec<String> = (1..=200).map(|n| n.to_string()).collect();
-        let mut all = super::bucket_order(&many.iter().map(String::as_str).collect::<Vec<_>>());
-        all.sort_unstable();
-        assert_eq!(all, (0..200).collect::<Vec<_>>());
+    fn buckets_come_in_the_original_s_order() {
+        let walk = |keys: &[String]| {
+            let refs: Vec<&str> = keys.iter().map(String::as_str).collect();
+            super::bucket_order(&refs).into_iter().map(|k| keys[k].clone()).collect::<Vec<_>>().join(" ")
+        };
+        let numbers = |n: u32| (1..=n).map(|k| k.to_string()).collect::<Vec<_>>();
+        assert_eq!(walk(&numbers(7)), "1 3 5 7 2 4 6");
+        assert_eq!(walk(&numbers(20)), "10 20 3 13 16 6 9 19 1 11 4 14 7 17 2 12 15 5 8 18");
+        let letters: Vec<String> = ('a'..='t').map(|c| format!("node-{c}")).collect();
+        let order = walk(&letters).replace("node-", "").replace(' ', "");
+        assert_eq!(order, "nqctfiloardgjmpbsehk");
+    }
+
+    #[test]
+    fn a_stable_sort_keeps_equals_in_order() {
+        let mut list: Vec<(u8, usize)> = [3, 1, 2, 1, 3, 2, 1].into_iter().zip(0..).collect();
+        let mut wanted = list.clone();
+        wanted.sort_by_key(|x| x.0);
+        super::merge_sort(&mut list, &mut |a, b| a.0.cmp(&b.0));
+        assert_eq!(list, wanted);
     }
 }

@@ -61,8 +61,9 @@ impl Sched {
         } else if self.multiple_needs_stop(r, all, clean) {
             needs_stop = true;
         }
-        if let (true, Some(n)) = (self.rscs[r].start_pending, next) {
-            let start = self.start_action(r, n, true);
+        if self.rscs[r].start_pending {
+            let key = self.key_of(r, "start");
+            let start = self.action(Some(r), &key, "start", next, true);
             self.acts[start].flags |= act::SHOWN;
         }
         if moving {
