@@ -30,7 +30,7 @@ pub(super) struct PlaceArgs {
     /// Only the story of this resource
     #[arg(long, value_name = "RESOURCE")]
     rsc: Option<String>,
-    /// Compare with answers of the real scheduler: lines of JSON with `id`, `outcome`, and `cib` (or a file `.cib.jsonl.gz` beside it)
+    /// Compare with answers of the real scheduler: lines of JSON with `id`, `outcome`, `cib` (or a file `.cib.jsonl.gz` beside it) and perhaps `at`, seconds since 1970
     #[arg(long, value_name = "FILE", conflicts_with = "cib")]
     oracle: Option<String>,
 }
@@ -353,7 +353,7 @@ fn oracle(file: &str) -> ExitCode {
         let Some(cib) = case["cib"].as_str().or_else(|| by_id.get(id).copied()) else {
             return refuse(&format!("{file}: there is no CIB for `{id}`"));
         };
-        let wrong = differences(cib, &case["outcome"], ORACLE_TIME);
+        let wrong = differences(cib, &case["outcome"], case["at"].as_i64().unwrap_or(ORACLE_TIME));
         if wrong.is_empty() {
             agree += 1;
         }
