@@ -1,6 +1,7 @@
 //! Floor 12: the command line, one file a command.
 
 mod list;
+pub mod place;
 mod play;
 mod run;
 mod test;
@@ -55,6 +56,8 @@ enum Command {
     Test(test::TestArgs),
     /// Compare simulated with measured failovers, or with theory
     Validate(validate::ValidateArgs),
+    /// Show where Pacemaker would put every resource of a CIB, and why
+    Place(place::PlaceArgs),
     /// Check scenario files
     Lint(list::LintArgs),
     /// List drills and stacks
@@ -131,7 +134,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // What machines read does not change with the locale.
     let machines = matches!(&cli.command, Some(Command::Test(_) | Command::Validate(_)))
-        || matches!(&cli.command, Some(Command::Run(a)) if a.machines());
+        || matches!(&cli.command, Some(Command::Run(a)) if a.machines())
+        || matches!(&cli.command, Some(Command::Place(a)) if a.machines());
     let locale = || sys_locale::get_locale().and_then(|l| Lang::of(&l));
     crate::lang::choose(if machines { Lang::En } else { cli.lang.or_else(locale).unwrap_or(Lang::En) });
     match cli.command {
@@ -140,6 +144,7 @@ pub fn main() -> ExitCode {
         Some(Command::Why(a)) => why::run(&a),
         Some(Command::Test(a)) => test::run(&a),
         Some(Command::Validate(a)) => validate::run(&a),
+        Some(Command::Place(a)) => place::run(&a),
         Some(Command::Lint(a)) => list::lint(&a),
         Some(Command::List) => list::list(),
         None => play::gallery(cli.ascii),

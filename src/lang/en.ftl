@@ -794,3 +794,31 @@ panel-unanswered = {" "}unanswered {$n}
 batch-completing = it is COMPLETING still: {$on} has not said that nothing of it is left
 batch-and = {$a}; {$b}
 panel-director = {$host}, {$vip}: weight; active, inactive, chosen
+# Pacemaker: why a score is what it is.
+pcm-symmetric = allowed everywhere (symmetric-cluster)
+pcm-location = location constraint {$id}
+pcm-stickiness = it runs here: stickiness
+pcm-failures = {$count} failures here reach migration-threshold {$threshold}
+pcm-not-managed = it runs here and is not managed: it stays
+pcm-stop-failed = a stop failed here
+pcm-orphan = it is no longer in the configuration
+pcm-on-fail-migrate = it failed here, and on-fail=migrate
+pcm-on-fail-stop = it failed, and on-fail=stop
+pcm-hard-error = its agent cannot work here
+pcm-fatal-error = its configuration is wrong, says its agent: nowhere
+pcm-probe-failed = its agent could not even be probed here
+pcm-multiple-active = it was found running twice, and multiple-active=stop_only
+pcm-target-role = it is to be stopped (target-role, or nothing left to run)
+pcm-clone-max = all clone-max instances have a place
+pcm-capacity = too little room here for it and what must be with it
+pcm-ticket = ticket {$ticket} is not granted, or in standby
+pcm-health = the health of the node
+pcm-exclusive = resource-discovery=exclusive, and not here
+pcm-shutdown-lock = locked to the node that was shut down
+pcm-with = colocation {$id} with {$other}, score {$score}
+pcm-wish = wish of {$other}, which depends on it by colocation {$id}, score {$score}
+pcm-taken-back = colocation {$id} would leave no node: taken back
+pcm-no-instance = no instance here: the node is not available, not allowed, or full
+pcm-retried = the instance could not stay where it was: as before that try
+pcm-promotion-score = promotion score of the agent
+pcm-promotion-index = promotion index of the instance here

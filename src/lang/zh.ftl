@@ -843,3 +843,31 @@ drill-kinds-high-performance = 第三类：许多节点共同计算一个作业�
 batch-completing = 它仍处于 COMPLETING：{$on} 尚未报告已清理干净
 batch-and = {$a}；{$b}
 panel-director = {$host}，{$vip}：权重；活动、非活动、选中
+# Pacemaker：分数的由来。
+pcm-symmetric = 默认各处都可以（symmetric-cluster）
+pcm-location = 位置约束 {$id}
+pcm-stickiness = 正在此处运行：粘性
+pcm-failures = 此处失败 {$count} 次，达到 migration-threshold {$threshold}
+pcm-not-managed = 正在此处运行且不受管理：留在原处
+pcm-stop-failed = 在此处停止失败
+pcm-orphan = 已不在配置中
+pcm-on-fail-migrate = 在此处失败，且 on-fail=migrate
+pcm-on-fail-stop = 失败，且 on-fail=stop
+pcm-hard-error = 其代理在此处无法工作
+pcm-fatal-error = 代理报告配置有误：任何地方都不能运行
+pcm-probe-failed = 在此处连探测都无法进行
+pcm-multiple-active = 发现同时在多处运行，且 multiple-active=stop_only
+pcm-target-role = 应当停止（target-role，或没有可运行的部分）
+pcm-clone-max = clone-max 个实例都已有位置
+pcm-capacity = 此处容量不足以容纳它和必须与它在一起的资源
+pcm-ticket = 票据 {$ticket} 未授予或处于待机
+pcm-health = 节点健康状况
+pcm-exclusive = resource-discovery=exclusive，且不在此处
+pcm-shutdown-lock = 锁定在已关闭的节点上
+pcm-with = 同位约束 {$id}，与 {$other}，分数 {$score}
+pcm-wish = {$other} 的意愿（它通过同位约束 {$id} 依赖于此），分数 {$score}
+pcm-taken-back = 同位约束 {$id} 会使所有节点都不可用：撤回
+pcm-no-instance = 此处不能有实例：节点不可用、不允许或已满
+pcm-retried = 实例无法留在原处：恢复到尝试之前
+pcm-promotion-score = 代理给出的提升分数
+pcm-promotion-index = 此处实例的提升序值

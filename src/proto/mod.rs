@@ -9,6 +9,7 @@ pub mod etcd;
 pub mod haproxy;
 pub mod http;
 pub mod lvs;
+pub mod pacemaker;
 pub mod patroni;
 pub mod postgres;
 pub mod raft;
