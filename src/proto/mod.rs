@@ -4,6 +4,7 @@ pub mod app;
 pub mod batch;
 pub mod client;
 pub mod consul;
+pub mod corosync;
 pub mod dns;
 pub mod etcd;
 pub mod haproxy;
@@ -62,6 +63,8 @@ pub enum Msg {
     Ipvs(lvs::msg::Sync),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// Corosync and a client of it on the same host.
+    Corosync(Box<corosync::api::Api>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -84,6 +87,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Corosync(_) => ("libcpg", 0),
     }
 }
 
