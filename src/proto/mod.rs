@@ -65,6 +65,10 @@ pub enum Msg {
     Batch(Box<batch::msg::Message>),
     /// Corosync and a client of it on the same host.
     Corosync(Box<corosync::api::Api>),
+    /// Between Corosyncs: the ring, and knet's pings. Many, and small enough to lie here.
+    Totem(corosync::msg::Totem),
+    /// A quorum device and its server.
+    Qnet(Box<corosync::qdevice::Qnet>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -88,6 +92,8 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
         Msg::Corosync(_) => ("libcpg", 0),
+        Msg::Totem(m) => corosync::msg::label(m),
+        Msg::Qnet(_) => ("qnetd", 0),
     }
 }
 
@@ -116,6 +122,8 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// Corosync.
+    Corosync(Box<corosync::note::Note>),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -132,6 +140,7 @@ impl Note {
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Corosync(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -148,6 +157,7 @@ impl Note {
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Corosync(n) => n.text(),
         }
     }
 }
@@ -211,6 +221,12 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// Corosync.
+    Corosync(Box<corosync::Corosync>),
+    /// `corosync-qdevice`.
+    Qdevice(Box<corosync::qdevice::Qdevice>),
+    /// `corosync-qnetd`.
+    Qnetd(Box<corosync::qnetd::Qnetd>),
 }
 
 impl Process for Daemon {
@@ -274,6 +290,9 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Corosync(p) => p.on(input, ctx),
+            Daemon::Qdevice(p) => p.on(input, ctx),
+            Daemon::Qnetd(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -298,6 +317,9 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Corosync(p) => p.reset(end),
+            Daemon::Qdevice(p) => p.reset(),
+            Daemon::Qnetd(p) => p.reset(),
         }
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {

@@ -16,7 +16,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 13] = [
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -29,12 +29,14 @@ const FILES: [(&str, &str); 12] = [
     (include_str!("../proto/app/config.rs"), "libpq, pgJDBC and HikariCP documentation"),
     (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
+    (include_str!("../proto/corosync/config.rs"), "corosync.conf(5), votequorum(5), corosync-qdevice(8)"),
 ];
 
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" => {
+        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
+        | "Corosync" | "Qnetd" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -51,6 +53,7 @@ fn prefix(container: &str) -> Option<String> {
         "HttpGet" => "lvs.virtual_server[].real_server[].check[].HTTP_GET.".to_owned(),
         "Misc" => "lvs.virtual_server[].real_server[].check[].MISC_CHECK.".to_owned(),
         "TrackInterface" => "keepalived.track_interface[].".to_owned(),
+        "Device" => "corosync.device.".to_owned(),
         "Network" => "networks.NAME.".to_owned(),
         "Host" => "hosts.NAME.".to_owned(),
         "Sysctl" => "hosts.NAME.sysctl.".to_owned(),

@@ -2,6 +2,7 @@
 
 mod batch;
 mod client;
+pub(super) mod cluster;
 mod database;
 mod dcs;
 mod lvs;
@@ -166,6 +167,8 @@ fn add_daemon(
         Runs::Slurmd(config) => batch::slurmd(world, plan, &site, config),
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
+        Runs::Corosync(config) => cluster::corosync(world, plan, &site, config),
+        Runs::Qnetd(config) => cluster::qnetd(world, plan, &site, config),
     }
 }
 

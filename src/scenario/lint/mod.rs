@@ -2,6 +2,7 @@
 
 mod batch;
 mod client;
+mod cluster;
 mod database;
 mod dcs;
 mod lvs;
@@ -12,6 +13,7 @@ use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
 use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
+use crate::proto::corosync::api::NodeId;
 use crate::proto::vrrp::config::{Check, InitialState, Keepalived};
 
 /// The most hosts of a stack.
@@ -150,6 +152,8 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Corosync(c) => cluster::corosync(&mut l, stack, (&path, name), c),
+                Runs::Qnetd(q) => cluster::qnetd(&mut l, stack, (&path, name), q),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -585,6 +589,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Application(_) => &["application"],
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
+            Runs::Corosync(c) if c.device.is_some() => &["corosync", "corosync-qdevice"],
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
