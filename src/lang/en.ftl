@@ -887,3 +887,5 @@ check-two-partitions = {$a} and {$b} are quorate in different memberships
 cond-quorate = {$host} is quorate
 cond-not-quorate = {$host} is not quorate
 cond-members = {$host} is in a membership of {$count}
+ui-quorum = quorum
+ui-no-quorum = no quorum

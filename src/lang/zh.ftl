@@ -936,3 +936,5 @@ check-two-partitions = {$a} 与 {$b} 在不同的成员关系中都有法定票�
 cond-quorate = {$host} 有法定票数
 cond-not-quorate = {$host} 没有法定票数
 cond-members = {$host} 所在的成员关系有 {$count} 个成员
+ui-quorum = 有法定票数
+ui-no-quorum = 无法定票数
