@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use std::process::Command;
 
 /// The program, if it is there in the version that is modelled.
-pub fn program() -> Option<String> {
+pub(crate) fn program() -> Option<String> {
     ["crm_simulate", "/usr/sbin/crm_simulate"].into_iter().map(str::to_owned).find(|p| {
         let out = Command::new(p).arg("--version").output();
         out.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("Pacemaker 2.1.5"))
@@ -14,7 +14,7 @@ pub fn program() -> Option<String> {
 }
 
 /// The answer to a CIB, in the form of the stored cases; none if the program broke off.
-pub fn ask(program: &str, cib: &str) -> Option<Value> {
+pub(crate) fn ask(program: &str, cib: &str) -> Option<Value> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cib.xml");
     std::fs::write(&file, cib).unwrap();

@@ -31,11 +31,10 @@ impl Sched {
     }
 
     fn assign_primitive(&mut self, r: RscIx, prefer: Option<NodeIx>) -> Option<NodeIx> {
-        if let Some(p) = self.rscs[r].parent {
-            if !self.rscs[p].placing {
+        if let Some(p) = self.rscs[r].parent
+            && !self.rscs[p].placing {
                 self.assign(p, prefer);
             }
-        }
         if !self.rscs[r].provisional {
             return self.rscs[r].assigned.map(|(n, _)| n);
         }
@@ -89,12 +88,11 @@ impl Sched {
         self.apply_colocation(r, constraint.primary, c, true);
         let other = self.rscs[constraint.primary].id.clone();
         self.tell_table(r, &before, &Cause::With { id: constraint.id.clone(), other, score: constraint.score });
-        if let Some(saved) = saved {
-            if !self.any_available(&self.rscs[r].allowed) {
+        if let Some(saved) = saved
+            && !self.any_available(&self.rscs[r].allowed) {
                 let before = std::mem::replace(&mut self.rscs[r].allowed, saved);
                 self.tell_table(r, &before, &Cause::TakenBack(constraint.id));
             }
-        }
     }
 
     /// The order of nodes with scores, the best first.
@@ -156,12 +154,11 @@ impl Sched {
         let slot = node.and_then(|n| self.rscs[r].allowed.get(n));
         let score = slot.map_or(0, |s| s.score);
         let mut node = node;
-        if let (Some(n), false) = (node, force) {
-            if score < 0 || !self.available(n) {
+        if let (Some(n), false) = (node, force)
+            && (score < 0 || !self.available(n)) {
                 self.rscs[r].next_role = Role::Stopped;
                 node = None;
             }
-        }
         self.unassign(r);
         self.rscs[r].provisional = false;
         let Some(n) = node else {

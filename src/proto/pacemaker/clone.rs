@@ -117,7 +117,7 @@ impl Sched {
         }
         for x in self.rscs[c].with_others.clone() {
             let score = self.colocations[x].score;
-            if all || score < 0 || score >= INF {
+            if all || !(0..INF).contains(&score) {
                 self.add_with_others(i, x);
             }
         }
@@ -126,11 +126,10 @@ impl Sched {
                 self.add_others_with(i, x);
             }
         }
-        if let Some(p) = prefer {
-            if self.rscs[i].allowed.get(p).is_none_or(|s| s.score < 0) {
+        if let Some(p) = prefer
+            && self.rscs[i].allowed.get(p).is_none_or(|s| s.score < 0) {
                 return false;
             }
-        }
         let before = self.tables_in(i);
         for n in self.rscs[i].allowed.nodes().collect::<Vec<_>>() {
             self.check_instance(i, n, limit);
@@ -140,14 +139,13 @@ impl Sched {
         }
         let backup = self.rscs[i].allowed.copy();
         let mut chosen = self.assign(i, prefer);
-        if let (Some(n), Some(p)) = (chosen, prefer) {
-            if n != p {
+        if let (Some(n), Some(p)) = (chosen, prefer)
+            && n != p {
                 let before = std::mem::replace(&mut self.rscs[i].allowed, backup);
                 self.tell_table(i, &before, &Cause::Retried);
                 self.unassign(i);
                 chosen = None;
             }
-        }
         if let Some(n) = chosen {
             let parent = self.parent_of(i);
             if let Some(slot) = self.rscs[parent].allowed.slot(n) {
@@ -168,11 +166,10 @@ impl Sched {
     /// Takes a node from an instance if it cannot run there.
     fn check_instance(&mut self, i: RscIx, n: NodeIx, limit: i32) {
         let slot = self.rscs[self.parent_of(i)].allowed.get(n);
-        if self.available(n) && !self.rscs[i].orphan {
-            if slot.is_some_and(|s| s.score >= 0 && s.count < limit) {
+        if self.available(n) && !self.rscs[i].orphan
+            && slot.is_some_and(|s| s.score >= 0 && s.count < limit) {
                 return;
             }
-        }
         self.lower(i, n, -INF);
     }
 

@@ -49,11 +49,10 @@ impl Sched {
         if !action.is(act::RUNNABLE) || (action.is(act::OPTIONAL) && !action.is(act::SHOWN)) {
             return false;
         }
-        if let Some(r) = action.rsc {
-            if !self.rscs[r].managed && action.task != "monitor" && action.interval == 0 {
+        if let Some(r) = action.rsc
+            && !self.rscs[r].managed && action.task != "monitor" && action.interval == 0 {
                 return false;
             }
-        }
         if action.is(act::PSEUDO) || matches!(action.task.as_str(), "stonith" | "do_shutdown") {
             return true;
         }

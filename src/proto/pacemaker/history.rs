@@ -56,11 +56,10 @@ pub fn activity(ops: &[&HistoryOp]) -> (i64, i64) {
         match op.task.to_ascii_lowercase().as_str() {
             "stop" if op.status == 0 => stop = at,
             "start" | "migrate_from" => start = at,
-            "monitor" if by_monitor <= stop => {
-                if op.rc == 0 || op.rc == 8 {
+            "monitor" if by_monitor <= stop
+                && (op.rc == 0 || op.rc == 8) => {
                     by_monitor = at;
                 }
-            }
             "promote" | "demote" => by_role = at,
             _ => {}
         }
@@ -231,11 +230,10 @@ impl Sched {
     }
 
     fn pending_places(&self, r: RscIx, places: &mut Vec<NodeIx>) {
-        if let Some((_, at)) = &self.rscs[r].pending {
-            if !places.contains(at) {
+        if let Some((_, at)) = &self.rscs[r].pending
+            && !places.contains(at) {
                 places.push(*at);
             }
-        }
         for &c in &self.rscs[r].children {
             self.pending_places(c, places);
         }

@@ -320,11 +320,10 @@ impl Sched {
             self.apply_exclusive(c, n);
         }
         let before = self.rscs[r].allowed.get(n);
-        if let Some(slot) = self.rscs[r].allowed.slot(n) {
-            if slot.discovery != Discovery::Exclusive {
+        if let Some(slot) = self.rscs[r].allowed.slot(n)
+            && slot.discovery != Discovery::Exclusive {
                 slot.score = -INF;
                 self.tell(r, n, before.map(|s| s.score), -INF, &Cause::Exclusive);
             }
-        }
     }
 }

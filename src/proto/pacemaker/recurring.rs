@@ -183,11 +183,10 @@ impl Sched {
         }
         let mut top = self.outermost(r);
         let slot = rsc.allowed.get(n);
-        if rsc.exclusive_discovery || self.rscs[top].exclusive_discovery {
-            if slot.is_none_or(|s| s.discovery != Discovery::Exclusive) {
+        if (rsc.exclusive_discovery || self.rscs[top].exclusive_discovery)
+            && slot.is_none_or(|s| s.discovery != Discovery::Exclusive) {
                 return false;
             }
-        }
         if slot.is_some_and(|s| s.discovery == Discovery::Never) {
             return false;
         }

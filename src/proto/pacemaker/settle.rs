@@ -259,14 +259,12 @@ impl Sched {
                 }
             };
             let (first_node, then_node) = (group_place(self, first), group_place(self, then));
-            if link.kind & ord::SAME_NODE != 0 {
-                if let (Some(m), Some(n)) = (first_node, then_node) {
-                    if m != n {
+            if link.kind & ord::SAME_NODE != 0
+                && let (Some(m), Some(n)) = (first_node, then_node)
+                    && m != n {
                         self.acts[then].before[at].kind = ord::NONE;
                         continue;
                     }
-                }
-            }
             changed &= !FIRST;
             let (fr, tr) = (self.acts[first].rsc, self.acts[then].rsc);
             if fr.is_some() && link.kind & ord::THEN_CANCELS_FIRST != 0 && !self.acts[then].is(act::OPTIONAL) {
@@ -275,11 +273,10 @@ impl Sched {
                     self.rscs[r].reload = false;
                 }
             }
-            if let (Some(f), Some(t)) = (fr, tr) {
-                if f != t && !self.is_inside(t, f) {
+            if let (Some(f), Some(t)) = (fr, tr)
+                && f != t && !self.is_inside(t, f) {
                     first = self.end_of(first);
                 }
-            }
             if first == link.other {
                 let first_flags = self.flags_for_order(first, then_node);
                 let then_flags = self.flags_for_order(then, first_node);

@@ -41,13 +41,12 @@ impl Sched {
             }
         }
         let (mut needs_stop, mut needs_promote, mut migrates, mut moving) = (false, false, false, false);
-        if let (Some(now), Some(then)) = (current, next) {
-            if now != then && self.rscs[r].next_role >= Role::Started {
+        if let (Some(now), Some(then)) = (current, next)
+            && now != then && self.rscs[r].next_role >= Role::Started {
                 moving = true;
                 needs_stop = true;
                 migrates = self.can_migrate(r, now);
             }
-        }
         let (from, to) = (self.rscs[r].migrating_from, self.rscs[r].migrating_to);
         let goes_on = from.is_some() && to.is_some() && migrates && all == 2 && current == from && next == to;
         if goes_on {

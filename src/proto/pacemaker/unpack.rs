@@ -196,11 +196,10 @@ impl Sched {
             put("#cluster-name", c);
         }
         self.pairs(holder, "instance_attributes", About::default(), None, overwrite, &mut node.attributes);
-        if !node.attributes.contains_key("#site-name") {
-            if let Some(site) = node.attributes.get("site-name").or(cluster).cloned() {
+        if !node.attributes.contains_key("#site-name")
+            && let Some(site) = node.attributes.get("site-name").or(cluster).cloned() {
                 node.attributes.insert("#site-name".into(), site);
             }
-        }
     }
 
     fn read_resources(&mut self) -> Result<(), XmlError> {
@@ -260,8 +259,8 @@ impl Sched {
         let base = merged.children.iter().position(|c| c.name == "operations");
         merged.children.extend(e.children.iter().cloned());
         let own = merged.children.iter().rposition(|c| c.name == "operations");
-        if let (Some(base), Some(own)) = (base, own) {
-            if base != own {
+        if let (Some(base), Some(own)) = (base, own)
+            && base != own {
                 let role = |o: &Element| match o.get("role").and_then(Role::of) {
                     Some(Role::Promoted) => "Promoted",
                     Some(Role::Stopped) => "Stopped",
@@ -274,7 +273,6 @@ impl Sched {
                 merged.children[own].children.extend(more);
                 merged.children.remove(base);
             }
-        }
         let known = self.tags.entry(name.to_owned()).or_default();
         if !known.contains(&e.id().to_owned()) {
             known.push(e.id().to_owned());
