@@ -13,7 +13,11 @@ impl Sched {
         if self.options.strategy != Strategy::Default {
             self.sort_resources();
         }
-        for r in self.top.clone() {
+        let (connections, others): (Vec<_>, Vec<_>) = self.top.iter().partition(|r| self.rscs[**r].connection);
+        for r in connections {
+            self.assign(r, self.rscs[r].migrating_to);
+        }
+        for r in others {
             self.assign(r, None);
         }
     }
@@ -25,6 +29,10 @@ impl Sched {
             Kind::Group => self.assign_group(r, prefer),
             Kind::Clone => {
                 self.assign_clone(r, prefer);
+                None
+            }
+            Kind::Bundle => {
+                self.assign_bundle(r, prefer);
                 None
             }
         }
@@ -75,6 +83,9 @@ impl Sched {
             self.choose(r, prefer);
         }
         self.rscs[r].placing = false;
+        if self.rscs[r].connection {
+            self.connection_assigned(r);
+        }
         self.rscs[r].assigned.map(|(n, _)| n)
     }
 
@@ -155,7 +166,7 @@ impl Sched {
         let score = slot.map_or(0, |s| s.score);
         let mut node = node;
         if let (Some(n), false) = (node, force)
-            && (score < 0 || !self.available(n)) {
+            && (score < 0 || (!self.available(n) && self.guest_of(n).is_none())) {
                 self.rscs[r].next_role = Role::Stopped;
                 node = None;
             }

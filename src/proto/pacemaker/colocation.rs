@@ -309,7 +309,8 @@ impl Sched {
                     members.into_iter().for_each(|m| self.apply_colocation(dependent, m, c, false));
                 }
             }
-            (Kind::Clone, true) => {}
+            (Kind::Clone | Kind::Bundle, true) => {}
+            (Kind::Bundle, false) => self.apply_with_bundle(dependent, primary, c),
             (Kind::Clone, false) => self.apply_with_clone(dependent, primary, c),
         }
     }

@@ -26,7 +26,10 @@ impl Sched {
         graph
     }
 
-    fn add_resource(&mut self, r: RscIx, graph: &mut Vec<Step>) {
+    pub(super) fn add_resource(&mut self, r: RscIx, graph: &mut Vec<Step>) {
+        if self.rscs[r].kind == Kind::Bundle {
+            return self.bundle_to_graph(r, graph);
+        }
         if self.rscs[r].kind == Kind::Clone {
             for a in self.rscs[r].actions.clone().into_iter().rev() {
                 self.flags_of(a, None);
@@ -57,7 +60,8 @@ impl Sched {
             return true;
         }
         let Some(n) = action.node else { return false };
-        action.is(act::BY_DC) || (self.nodes[n].online && !self.nodes[n].unclean)
+        let guest = self.guest_of(n).is_some() && !self.nodes[n].reset;
+        action.is(act::BY_DC) || guest || (self.nodes[n].online && !self.nodes[n].unclean)
     }
 
     /// Sorts what is before an action, oldest first, and joins double links.

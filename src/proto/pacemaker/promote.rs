@@ -199,7 +199,7 @@ impl Sched {
             if self.role_of(r, true) != Role::Promoted {
                 return None;
             }
-        } else if rsc.priority < 0 || !self.available(n) {
+        } else if rsc.priority < 0 || !self.available(n) || self.guest_of(n).is_some_and(|g| self.place(g, false).is_none()) {
             return None;
         }
         let clone = self.outermost(r);

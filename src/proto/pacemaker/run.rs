@@ -101,6 +101,7 @@ impl Sched {
                     class: text("class"),
                     provider: text("provider"),
                     agent: text("type"),
+                    container: None,
                     locked: None,
                     ops: Vec::new(),
                 });
@@ -163,6 +164,7 @@ fn fenced(cib: &mut Cib, id: &str, node: &str) {
         crmd: Some("offline".into()),
         join: Some("down".into()),
         expected: Some("down".into()),
+        fenced: None,
         attributes: None,
         histories: Vec::new(),
     };
