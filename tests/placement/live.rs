@@ -15,12 +15,19 @@ pub(crate) fn program() -> Option<String> {
 
 /// The answer to a CIB, in the form of the stored cases; none if the program broke off.
 pub(crate) fn ask(program: &str, cib: &str) -> Option<Value> {
+    ask_and_save(program, cib).map(|(outcome, _)| outcome)
+}
+
+/// The same, and the CIB after the transition.
+pub(crate) fn ask_and_save(program: &str, cib: &str) -> Option<(Value, String)> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cib.xml");
     std::fs::write(&file, cib).unwrap();
     let out = Command::new(program)
         .args(["-S", "-s", "--output-as=xml", "-t", "2026-01-01T12:00:00Z", "-x"])
         .arg(&file)
+        .arg("-O")
+        .arg(dir.path().join("next.xml"))
         .output()
         .unwrap();
     let root = parse(&String::from_utf8_lossy(&out.stdout)).ok()?;
@@ -60,10 +67,12 @@ pub(crate) fn ask(program: &str, cib: &str) -> Option<Value> {
         }
     }
     let asked = parse(cib).ok()?;
-    Some(json!({
+    let outcome = json!({
         "start": places(&asked, root.child("cluster_status")?), "final": places(&asked, root.child("revised_cluster_status")?),
         "actions": actions, "node_actions": node_actions, "scores": scores, "executed": executed,
-    }))
+    });
+    let next = std::fs::read_to_string(dir.path().join("next.xml")).ok()?;
+    Some((outcome, next))
 }
 
 /// What the program does not list is nowhere.

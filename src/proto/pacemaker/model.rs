@@ -152,6 +152,8 @@ pub struct Node {
     pub remote: bool,
     /// The resource that is the connection to it.
     pub connection: Option<RscIx>,
+    /// Its attributes have been read, so that its name and id are among them.
+    pub named: bool,
     /// It belongs to no cluster and runs nothing (`type="ping"`).
     pub ping: bool,
     /// Nothing has been seen of it.

@@ -259,10 +259,7 @@ impl Sched {
             }
             if constraint.score < INF {
                 for m in 0..self.nodes.len() {
-                    let alike = match &constraint.attribute {
-                        None => m == n,
-                        Some(a) => self.same_value(m, n, Some(a)),
-                    };
+                    let alike = self.same_value(m, n, constraint.attribute.as_deref());
                     if let (true, Some(slot)) = (alike, self.rscs[dependent].allowed.slot(m)) {
                         slot.score = add(slot.score, constraint.score);
                     }

@@ -140,7 +140,8 @@ impl Sched {
             return Ok(());
         }
         let (id, name) = (name.to_owned(), name.to_owned());
-        self.add_node(Node { id, name, remote: true, absent, ..Node::default() }, line)
+        let attributes = [("#kind".to_owned(), "remote".to_owned())].into();
+        self.add_node(Node { id, name, remote: true, absent, attributes, ..Node::default() }, line)
     }
 
     /// Makes the nodes that resources stand for. Gives the connections that are implied.
@@ -167,13 +168,6 @@ impl Sched {
             let is = |a: &Option<String>, v: &str| a.as_deref().is_some_and(|x| x.eq_ignore_ascii_case(v));
             if is(&h.class, "ocf") && is(&h.provider, "pacemaker") && is(&h.agent, "remote") {
                 self.new_remote_node(&h.id, true, list.line)?;
-            }
-        }
-        for n in 0..self.nodes.len() {
-            let mut node = self.nodes[n].clone();
-            if node.remote && node.attributes.is_empty() {
-                self.read_node_attributes(&mut node, &Element::default(), false);
-                self.nodes[n] = node;
             }
         }
         Ok(implied)
@@ -285,13 +279,12 @@ impl Sched {
             self.nodes[n].unclean = false;
             self.nodes[n].unseen = false;
         }
-        if let Some(transient) = &state.attributes {
-            let mut node = self.nodes[n].clone();
-            let kind = node.attributes.get("#kind").cloned();
-            self.read_node_attributes(&mut node, transient, true);
-            node.attributes.extend(kind.map(|k| ("#kind".to_owned(), k)));
-            self.nodes[n] = node;
-        }
+        let mut node = self.nodes[n].clone();
+        let kind = node.attributes.get("#kind").cloned();
+        let nothing = Element::default();
+        self.read_node_attributes(&mut node, state.attributes.as_deref().unwrap_or(&nothing), true);
+        node.attributes.extend(kind.map(|k| ("#kind".to_owned(), k)));
+        self.nodes[n] = node;
         let d = &self.nodes[n];
         let says = |k: &str| is_true(d.attributes.get(k).map(String::as_str));
         let unmanaged = d.connection.is_some_and(|c| !self.rscs[c].managed);
@@ -649,7 +642,7 @@ impl Sched {
     }
 
     fn recurs(&self, a: ActIx) -> bool {
-        self.acts[a].interval > 0 && self.acts[a].task != "cancel"
+        self.acts[a].interval > 0
     }
 
     fn order_in_guest(&mut self, a: ActIx, _r: RscIx, n: NodeIx, c: RscIx, guest: RscIx) {

@@ -195,6 +195,7 @@ impl Sched {
 
     /// Reads the attributes of a node from `holder`.
     pub(super) fn read_node_attributes(&self, node: &mut Node, holder: &Element, overwrite: bool) {
+        node.named = true;
         let mut put = |k: &str, v: &str| drop(node.attributes.insert(k.to_owned(), v.to_owned()));
         put("#uname", &node.name);
         put("#id", &node.id);
@@ -510,7 +511,7 @@ impl Sched {
 
     fn requires(&mut self, rsc: &mut Rsc, value: Option<&str>) {
         let o = &self.options;
-        let default = if rsc.fence_device {
+        let default = if rsc.fence_device || (rsc.kind == Kind::Primitive && rsc.connection) {
             "quorum"
         } else if o.fencing {
             "fencing"
