@@ -4,8 +4,8 @@
 //! and what made it, and the status after the transition. It follows Pacemaker 2.1.5; the rules are those of the manual "Pacemaker Explained"
 //! as that version carries them out, with its own oddities, and are checked against cases answered by the program itself.
 //!
-//! **Not modelled:** Pacemaker Remote and guest nodes, bundles, unfencing, resource patterns, single instances in constraints. What is in a CIB
-//! and is not modelled is told as a warning with its line.
+//! **Not modelled:** unfencing, resource patterns (`rsc-pattern`), single instances in constraints (`rsc-instance`), configurations of schemas
+//! before 3.0 that only an upgrade makes readable. What is in a CIB and is not modelled is told as a warning with its line.
 
 pub mod actions;
 mod assign;
