@@ -307,7 +307,7 @@ mod tests {
             stacks: vec![Played { name: "s".to_owned(), hosts: 3 }],
             set: Vec::new(),
             design: "grid".to_owned(),
-            vary: ["patroni.ttl", "a.b"]
+            vary: ["a.b", "patroni.ttl"]
                 .map(|p| Varied { path: p.to_owned(), values: "1,2".to_owned() })
                 .to_vec(),
             seeds: (0, 10),
