@@ -1,7 +1,6 @@
 //! A run of which nobody reads the story: the same events, marks and verdict, without their words.
 
 use crate::lang::quietly;
-use crate::node::log::Level;
 use crate::scenario::types::{Drill, Expect, Stack};
 use crate::trace::run::Run;
 
@@ -15,6 +14,6 @@ fn reads_words(drill: &Drill) -> bool {
 
 /// Plays a drill to its end. Texts of marks and of the verdict are empty unless an expectation reads them.
 pub fn run(stack: &Stack, drill: &Drill, seed: u64) -> Run {
-    let play = || crate::trace::run::run(stack, drill, seed, Level::Story, false);
+    let play = || crate::trace::run::brief(stack, drill, seed);
     if reads_words(drill) { play() } else { quietly(play) }
 }

@@ -114,15 +114,7 @@ impl<P: Process> World<P> {
     }
 
     /// One copy of a frame on its way from host to host.
-    fn wire(
-        &mut self,
-        from: HostId,
-        to: HostId,
-        mac: Mac,
-        net: NetId,
-        frame: Frame<P::Msg>,
-        s: &mut Sch<P>,
-    ) {
+    fn wire(&mut self, from: HostId, to: HostId, mac: Mac, net: NetId, frame: Frame<P::Msg>, s: &mut Sch<P>) {
         let (latency, loss, duplicate) = {
             let n = &self.nets[net.0 as usize];
             (n.latency, n.loss, n.duplicate)
@@ -295,7 +287,9 @@ impl<P: Process> World<P> {
     }
 
     fn arrive(&mut self, mac: Mac, sent: Time, frame: Frame<P::Msg>, s: &mut Sch<P>) {
-        let Some((host, net)) = self.receive(frame.from, mac, sent, |w| w.frame_label(&frame), s) else { return };
+        let Some((host, net)) = self.receive(frame.from, mac, sent, |w| w.frame_label(&frame), s) else {
+            return;
+        };
         let Frame { from: sender_port, to: frame_to, plane, mut payload } = frame;
         if P::hooked(&self.hosts[host.0 as usize].files) {
             match self.hook(host, plane, payload, s) {

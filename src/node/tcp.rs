@@ -93,6 +93,8 @@ pub struct Table<M> {
     free: Vec<u32>,
     by_id: Index,
     by_peer: Index,
+    /// The place that was asked for last: a segment asks for the same connection many times.
+    last: u32,
     /// Queues of closed connections, kept for their room.
     spare: Vec<Unacked<M>>,
     /// Listening ports: process and length of the accept queue.
@@ -109,6 +111,7 @@ impl<M> Default for Table<M> {
             free: Vec::new(),
             by_id: Index::default(),
             by_peer: Index::default(),
+            last: 0,
             spare: Vec::new(),
             listeners: BTreeMap::new(),
             unaccepted: BTreeMap::new(),
@@ -126,17 +129,31 @@ impl<M> Table<M> {
     }
     /// A connection by number.
     pub fn get(&self, id: ConnId) -> Option<&Conn<M>> {
-        let place = self.by_id.get(u64::from(id.0))?;
+        let place = self.place(id)?;
         self.places[place as usize].as_ref().map(|c| &c.1)
     }
     /// The same, to be changed.
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn<M>> {
-        let place = self.by_id.get(u64::from(id.0))?;
+        let place = self.place(id)?;
+        self.last = place;
         self.places[place as usize].as_mut().map(|c| &mut c.1)
     }
+    #[inline]
+    fn place(&self, id: ConnId) -> Option<u32> {
+        if let Some(Some((here, _))) = self.places.get(self.last as usize)
+            && *here == id
+        {
+            return Some(self.last);
+        }
+        self.by_id.get(u64::from(id.0))
+    }
     /// The connection of an own port with another end.
-    pub fn peer(&self, port: u16, remote: Endpoint) -> Option<ConnId> {
-        self.by_peer.get(peer_key(port, remote)).map(ConnId)
+    pub fn peer(&mut self, port: u16, remote: Endpoint) -> Option<ConnId> {
+        let id = self.by_peer.get(peer_key(port, remote)).map(ConnId)?;
+        if let Some(place) = self.place(id) {
+            self.last = place;
+        }
+        Some(id)
     }
     /// A queue for [`Conn::unacked`].
     pub fn queue(&mut self) -> Unacked<M> {
@@ -150,6 +167,7 @@ impl<M> Table<M> {
             self.places.len() as u32 - 1
         });
         self.places[place as usize] = Some((id, conn));
+        self.last = place;
         if let Some(old) = self.by_id.set(u64::from(id.0), place) {
             self.places[old as usize] = None;
             self.free.push(old);
@@ -214,7 +232,7 @@ impl Index {
     }
     /// Sets a key's number and returns the one that it had.
     fn set(&mut self, key: u64, value: u32) -> Option<u32> {
-        if self.used * 2 >= self.slots.len() {
+        if self.used * 4 >= self.slots.len() {
             let more = vec![(0, EMPTY); (self.slots.len() * 2).max(16)];
             let old = std::mem::replace(&mut self.slots, more);
             for (key, value) in old.into_iter().filter(|s| s.1 != EMPTY) {
