@@ -822,3 +822,10 @@ pcm-no-instance = no instance here: the node is not available, not allowed, or f
 pcm-retried = the instance could not stay where it was: as before that try
 pcm-promotion-score = promotion score of the agent
 pcm-promotion-index = promotion index of the instance here
+# Drills for any architecture; keepalived's notify scripts.
+target-primary-site = the primary's site
+target-arbiters = the arbiters
+vrrp-promotes = notify_master: pg_ctl promote
+vrrp-promotes-why = the address is here, and the server is a standby; nobody else was asked
+vrrp-promotes-not = notify_master: pg_ctl promote has nothing to do
+vrrp-promotes-not-why = the server is not in standby mode
