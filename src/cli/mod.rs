@@ -3,6 +3,7 @@
 mod list;
 pub mod place;
 mod play;
+mod results;
 mod run;
 mod test;
 mod theory;
@@ -58,6 +59,14 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Show where Pacemaker would put every resource of a CIB, and why
     Place(place::PlaceArgs),
+    /// Show where two settings are safe, unsafe or unavailable
+    Map(results::MapArgs),
+    /// Quantiles and histograms of a figure, and which setting moves it most
+    Stats(results::StatsArgs),
+    /// Availability over years, out of the outages that a drill measured
+    Nines(results::NinesArgs),
+    /// Make one HTML page of results
+    Report(results::ReportArgs),
     /// Check scenario files
     Lint(list::LintArgs),
     /// List drills and stacks
@@ -145,6 +154,10 @@ pub fn main() -> ExitCode {
         Some(Command::Test(a)) => test::run(&a),
         Some(Command::Validate(a)) => validate::run(&a),
         Some(Command::Place(a)) => place::run(&a),
+        Some(Command::Map(a)) => results::map(&a, cli.ascii),
+        Some(Command::Stats(a)) => results::stats(&a, cli.ascii),
+        Some(Command::Nines(a)) => results::nines(&a),
+        Some(Command::Report(a)) => results::report(&a),
         Some(Command::Lint(a)) => list::lint(&a),
         Some(Command::List) => list::list(),
         None => play::gallery(cli.ascii),

@@ -151,7 +151,8 @@ fn add_daemon(
     match runs {
         Runs::Keepalived(config) => {
             let has = |r: &Runs| matches!(r, Runs::Postgres(_));
-            let postgres = plan.stack.hosts[host].runs.iter().any(has).then(|| database::postgres_pid(plan, host));
+            let postgres =
+                plan.stack.hosts[host].runs.iter().any(has).then(|| database::postgres_pid(plan, host));
             keepalived(world, &site, config, postgres, vips);
         }
         Runs::HAProxy(config) => proxy::haproxy(world, plan, &site, config),
@@ -197,7 +198,12 @@ fn keepalived(
             vips.push(vip.ip);
         }
     }
-    world.add_proc(id, &format!("{name}/vrrp"), Some(parent), Daemon::Vrrp(Box::new(vrrp), Vec::new(), postgres));
+    world.add_proc(
+        id,
+        &format!("{name}/vrrp"),
+        Some(parent),
+        Daemon::Vrrp(Box::new(vrrp), Vec::new(), postgres),
+    );
 }
 
 /// The faults of a drill with their times; a range is drawn from once, by the number of the fault.
