@@ -1,10 +1,12 @@
 //! Floor 12: the command line, one file a command.
 
+mod compare;
 mod list;
 pub mod place;
 mod play;
 mod results;
 mod run;
+mod sweep;
 mod test;
 mod theory;
 pub use test::golden;
@@ -67,6 +69,10 @@ enum Command {
     Nines(results::NinesArgs),
     /// Make one HTML page of results
     Report(results::ReportArgs),
+    /// Play the same faults on several stacks and compare them
+    Compare(compare::CompareArgs),
+    /// Play a drill with many seeds and settings, a row for each run
+    Sweep(sweep::SweepArgs),
     /// Check scenario files
     Lint(list::LintArgs),
     /// List drills and stacks
@@ -144,7 +150,9 @@ pub fn main() -> ExitCode {
     // What machines read does not change with the locale.
     let machines = matches!(&cli.command, Some(Command::Test(_) | Command::Validate(_)))
         || matches!(&cli.command, Some(Command::Run(a)) if a.machines())
-        || matches!(&cli.command, Some(Command::Place(a)) if a.machines());
+        || matches!(&cli.command, Some(Command::Place(a)) if a.machines())
+        || matches!(&cli.command, Some(Command::Compare(a)) if a.machines())
+        || matches!(&cli.command, Some(Command::Sweep(a)) if a.machines());
     let locale = || sys_locale::get_locale().and_then(|l| Lang::of(&l));
     crate::lang::choose(if machines { Lang::En } else { cli.lang.or_else(locale).unwrap_or(Lang::En) });
     match cli.command {
@@ -158,6 +166,8 @@ pub fn main() -> ExitCode {
         Some(Command::Stats(a)) => results::stats(&a, cli.ascii),
         Some(Command::Nines(a)) => results::nines(&a),
         Some(Command::Report(a)) => results::report(&a),
+        Some(Command::Compare(a)) => compare::run(&a),
+        Some(Command::Sweep(a)) => sweep::run(&a),
         Some(Command::Lint(a)) => list::lint(&a),
         Some(Command::List) => list::list(),
         None => play::gallery(cli.ascii),

@@ -148,7 +148,7 @@ impl Results {
     }
     fn row(&self, text: &str) -> Result<Row, String> {
         let columns = match &self.form {
-            Form::Jsonl => return Row::from_json(text),
+            Form::Jsonl => return Row::from_json(text).map(|row| self.in_order(row)),
             Form::Csv(columns) => columns,
         };
         let cells = split(text).filter(|c| c.len() == columns.len()).ok_or("bad CSV")?;
@@ -157,7 +157,12 @@ impl Results {
             row.set(name, cell).ok_or_else(|| format!("bad `{name}`: {cell}"))?;
         }
         row.settle(columns.iter().map(String::as_str));
-        Ok(row)
+        Ok(self.in_order(row))
+    }
+    /// The settings in the order of the header.
+    fn in_order(&self, mut row: Row) -> Row {
+        row.knobs.sort_by_key(|k| self.header.vary.iter().position(|v| v.path == k.0));
+        row
     }
 }
 

@@ -574,19 +574,23 @@ impl<P: Process> World<P> {
                 (false, false) => ("ARP who-has", 0),
             },
             Payload::Datagram(_, _, m) => (self.label)(m),
-            Payload::Tcp(_, _, seg) => match seg {
-                Segment::Syn => ("SYN", 0),
-                Segment::SynAck => ("SYN-ACK", 0),
-                Segment::Ack(_) => ("ACK", 0),
-                Segment::Data(_, Some(m)) => (self.label)(m),
-                Segment::Data(_, None) => ("FIN", 0),
-                Segment::Rst => ("RST", 0),
-                Segment::Probe => ("keepalive probe", 0),
-                Segment::Unreachable(_) => ("ICMP unreachable", 0),
-            },
+            Payload::Tcp(_, _, seg) => return self.segment_label(frame.plane, seg),
             Payload::Tunnel(..) => ("IP in IP", 0),
         };
         Label { plane: frame.plane, word, number }
+    }
+    pub(crate) fn segment_label(&self, plane: Plane, segment: &Segment<P::Msg>) -> Label {
+        let (word, number) = match segment {
+            Segment::Syn => ("SYN", 0),
+            Segment::SynAck => ("SYN-ACK", 0),
+            Segment::Ack(_) => ("ACK", 0),
+            Segment::Data(_, Some(m)) => (self.label)(m),
+            Segment::Data(_, None) => ("FIN", 0),
+            Segment::Rst => ("RST", 0),
+            Segment::Probe => ("keepalive probe", 0),
+            Segment::Unreachable(_) => ("ICMP unreachable", 0),
+        };
+        Label { plane, word, number }
     }
     pub(crate) fn lost(&mut self, s: &Sch<P>, from: HostId, to: HostId, label: Label, why: LostBy) {
         self.tell(s, Some(from), None, What::Lost(to, label, why));

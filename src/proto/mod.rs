@@ -301,6 +301,9 @@ impl Process for Daemon {
             Daemon::Nfs(p) => p.reset(),
         }
     }
+    fn hooked(files: &Files) -> bool {
+        files.ipvs.hooked()
+    }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
         let mut told = Vec::new();
         let verdict = files.ipvs.forward(packet, now, &mut told);

@@ -1,6 +1,7 @@
 //! Floor 9: what a run looks like on paper, one file a format.
 
 pub mod charts;
+pub mod compare;
 pub mod diagram;
 pub mod html;
 pub mod json;

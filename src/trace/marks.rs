@@ -82,7 +82,7 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
 
 /// In a stack of databases everything talks to everything: hosts by their names, not by their addresses.
 fn named(mut text: String, world: &World) -> String {
-    if !world.procs.iter().any(|p| matches!(p.logic, Daemon::Postgres(_))) {
+    if text.is_empty() || !world.procs.iter().any(|p| matches!(p.logic, Daemon::Postgres(_))) {
         return text;
     }
     for h in &world.hosts {
