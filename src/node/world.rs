@@ -159,6 +159,8 @@ pub struct Nic {
 pub struct Host<M, F = ()> {
     /// Its name.
     pub name: String,
+    /// The site that it stands in, if it was said.
+    pub site: Option<String>,
     /// Power.
     pub power: Power,
     /// Counts power cycles, so that events of an earlier life are known.
@@ -428,6 +430,7 @@ impl<P: Process> World<P> {
         let reachable_phase = Span(self.streams.below(s_phase, super::kernel::REACHABLE_PERIOD.0));
         self.hosts.push(Host {
             name: name.to_owned(),
+            site: None,
             power: Power::Off,
             life: 0,
             freeze: None,

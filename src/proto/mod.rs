@@ -18,7 +18,7 @@ pub mod vrrp;
 use crate::engine::Time;
 use crate::node::disk::End;
 use crate::node::forward::{Packet, Verdict};
-use crate::node::process::{Action, Ctx, HostId, Input, Process, Tcp};
+use crate::node::process::{Action, Ctx, HostId, Input, Pid, Process, Tcp};
 
 /// What a process of a world sees and asks.
 pub type Cx<'a> = Ctx<'a, Msg, Note, Files>;
@@ -169,8 +169,8 @@ type Scratch<M, N> = Vec<Action<M, N>>;
 pub enum Daemon {
     /// keepalived's parent.
     Keepalived(vrrp::process::Parent, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
-    /// keepalived's VRRP child.
-    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
+    /// keepalived's VRRP child, and the database server of its host, which notify scripts act on.
+    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>, Option<Pid>),
     /// The service, or HAProxy.
     HAProxy(haproxy::process::Service),
     /// A client.
@@ -251,7 +251,12 @@ impl Process for Daemon {
         );
         match self {
             Daemon::Keepalived(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
-            Daemon::Vrrp(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
+            Daemon::Vrrp(p, out, postgres) => {
+                adapt(input, ctx, out, advert, |i, c| p.on(i, c));
+                if let Some(script) = p.notifies() {
+                    vrrp::notify::run(script, *postgres, ctx);
+                }
+            }
             Daemon::HAProxy(p) => p.on(input, ctx),
             Daemon::Client(p) => p.on(input, ctx),
             Daemon::Etcd(p, out) => adapt(input, ctx, out, etcd, |i, c| p.on(i, c)),
@@ -275,7 +280,7 @@ impl Process for Daemon {
     fn reset(&mut self, end: End, files: &mut Files) {
         match self {
             Daemon::Keepalived(p, _) => p.reset(),
-            Daemon::Vrrp(p, _) => p.reset(),
+            Daemon::Vrrp(p, ..) => p.reset(),
             Daemon::HAProxy(p) => p.reset(),
             Daemon::Client(p) => p.reset(),
             Daemon::Etcd(p, _) => p.reset(end),

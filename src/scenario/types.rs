@@ -69,6 +69,8 @@ pub struct Host {
     pub addresses: BTreeMap<String, Cidr>,
     /// The networks that the host is connected to. Default: all.
     pub networks: Option<Vec<String>>,
+    /// The site (room, rack, availability zone) that the host stands in; a site can be lost as a whole. Default: a site of its own.
+    pub site: Option<String>,
     /// Power-on to the start of the daemons. Default 30 s.
     pub boot_time: Option<SpanRange>,
     /// From the SIGTERM of a reboot to the end of the kernel (systemd stopping its units). Default 2s.
@@ -296,6 +298,10 @@ pub enum Target {
     Leader,
     /// The standby that has received most. (Needs a database stack.)
     MostAdvanced,
+    /// All hosts of the site of the `Primary`; its host alone where no site is named.
+    PrimarySite,
+    /// The hosts that run what has a vote and no data: members of the DCS. Nobody, in a stack without. Their daemon is the process `arbiter`.
+    Arbiters,
 }
 
 /// Something that goes wrong, or is put right. In a file, `target` may be left out as a name: `PowerOff(VipHolder)`.

@@ -53,7 +53,7 @@ pub(super) fn postgres(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, conf
 }
 
 /// The process number of the PostgreSQL of a host. Processes are numbered in the order of hosts and daemons, a keepalived counting twice.
-fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
+pub(super) fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
     let mut n = 0;
     for (name, h) in &plan.stack.hosts {
         for r in &h.runs {
