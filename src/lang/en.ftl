@@ -822,3 +822,30 @@ pcm-no-instance = no instance here: the node is not available, not allowed, or f
 pcm-retried = the instance could not stay where it was: as before that try
 pcm-promotion-score = promotion score of the agent
 pcm-promotion-index = promotion index of the instance here
+
+# pgpool-II: parent, pool, routing, replication
+mark-queue-full = SYN dropped: the accept queue of port {$port} is full
+mark-queue-full-why = {$n} clients wait in it; the client's kernel tries again after 1, 3, 7, 15 s
+pgpool-ready = pgpool takes clients on port {$port}
+pgpool-ready-why = {$mode}, {$children} children: one session each at a time
+pgpool-primary = pgpool knows its primary: node {$node}
+pgpool-primary-why = find_primary_node, after {$took}: the first node that is not in recovery
+pgpool-no-primary = pgpool has no primary
+pgpool-no-primary-why = none was found in search_primary_node_timeout = {$after}
+pgpool-stopping = pgpool is being stopped
+pgpool-stopping-why = smart: it waits for its sessions to end
+pgpool-watchdog-died = pgpool shuts down
+pgpool-watchdog-died-why = its watchdog process ended
+pgpool-degenerate = degenerate request for node {$nodes}
+pgpool-detached = node {$nodes} is detached
+pgpool-detached-why = {$cause}; {$cut} sessions cut
+pgpool-cause-health = the health check failed
+pgpool-cause-health-timeout = the health check ran out of time
+pgpool-cause-connect = a child could not connect for its client (failover_on_backend_error)
+pgpool-cause-error = a child's connection broke while a statement ran (failover_on_backend_error)
+pgpool-cause-shutdown = the server said 57P01 or 57P02 (failover_on_backend_shutdown)
+pgpool-cause-kind = its answer is of another kind (replication_stop_on_mismatch)
+pgpool-cause-tuples = it changed another number of rows (failover_if_affected_tuples_mismatch)
+pgpool-cause-false = the others do not follow it (detach_false_primary)
+pgpool-cause-admin = an administrator wants it
+pgpool-cause-watchdog = the watchdog's decision

@@ -871,3 +871,30 @@ pcm-no-instance = 此处不能有实例：节点不可用、不允许或已满
 pcm-retried = 实例无法留在原处：恢复到尝试之前
 pcm-promotion-score = 代理给出的提升分数
 pcm-promotion-index = 此处实例的提升序值
+
+# pgpool-II：父进程、连接池、路由、复制
+mark-queue-full = SYN 被丢弃：端口 {$port} 的接受队列已满
+mark-queue-full-why = 队列中有 {$n} 个客户端；客户端内核将在 1、3、7、15 秒后重试
+pgpool-ready = pgpool 在端口 {$port} 接受客户端
+pgpool-ready-why = {$mode}，{$children} 个子进程：各自同一时间只服务一个会话
+pgpool-primary = pgpool 已知主库：节点 {$node}
+pgpool-primary-why = find_primary_node，历时 {$took}：第一个不在恢复中的节点
+pgpool-no-primary = pgpool 没有主库
+pgpool-no-primary-why = 在 search_primary_node_timeout = {$after} 内没有找到
+pgpool-stopping = pgpool 正在停止
+pgpool-stopping-why = smart：等待会话结束
+pgpool-watchdog-died = pgpool 关闭
+pgpool-watchdog-died-why = 其看门狗进程已结束
+pgpool-degenerate = 请求摘除节点 {$nodes}
+pgpool-detached = 节点 {$nodes} 已摘除
+pgpool-detached-why = {$cause}；切断 {$cut} 个会话
+pgpool-cause-health = 健康检查失败
+pgpool-cause-health-timeout = 健康检查超时
+pgpool-cause-connect = 子进程无法为客户端建立连接（failover_on_backend_error）
+pgpool-cause-error = 语句执行期间子进程的连接断开（failover_on_backend_error）
+pgpool-cause-shutdown = 服务器发来 57P01 或 57P02（failover_on_backend_shutdown）
+pgpool-cause-kind = 其应答种类与其他节点不同（replication_stop_on_mismatch）
+pgpool-cause-tuples = 其影响的行数与其他节点不同（failover_if_affected_tuples_mismatch）
+pgpool-cause-false = 其他节点不跟随它（detach_false_primary）
+pgpool-cause-admin = 管理员的要求
+pgpool-cause-watchdog = 看门狗的决定

@@ -11,6 +11,7 @@ pub mod http;
 pub mod lvs;
 pub mod pacemaker;
 pub mod patroni;
+pub mod pgpool;
 pub mod postgres;
 pub mod raft;
 pub mod vrrp;
@@ -62,6 +63,8 @@ pub enum Msg {
     Ipvs(lvs::msg::Sync),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// Inside a pgpool, and between pgpools.
+    Pgpool(Box<pgpool::msg::Msg>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -84,6 +87,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Pgpool(m) => pgpool::msg::label(m),
     }
 }
 
@@ -112,6 +116,8 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// pgpool-II.
+    Pgpool(Box<pgpool::note::Note>),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -128,6 +134,7 @@ impl Note {
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Pgpool(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -144,6 +151,7 @@ impl Note {
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Pgpool(n) => n.text(),
         }
     }
 }
@@ -157,6 +165,8 @@ pub struct Files {
     pub ipvs: lvs::table::Ipvs,
     /// A batch cluster's node.
     pub batch: batch::NodeFiles,
+    /// The shared memory of a pgpool, and its status file.
+    pub pgpool: pgpool::Shared,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -207,6 +217,8 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// A process of a pgpool.
+    Pgpool(Box<pgpool::Proc>),
 }
 
 impl Process for Daemon {
@@ -270,6 +282,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Pgpool(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -294,6 +307,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Pgpool(p) => p.reset(end, &mut files.pgpool),
         }
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
@@ -367,6 +381,10 @@ fn adapt<M, N>(
         Action::Note(n) => Action::Note(note(n)),
         Action::Bind(p) => Action::Bind(p),
         Action::Listen(p, n) => Action::Listen(p, n),
+        Action::ListenShared(p, n, k) => Action::ListenShared(p, n, k),
+        Action::Accept(p) => Action::Accept(p),
+        Action::NotAccept(p) => Action::NotAccept(p),
+        Action::Tell(p, m) => Action::Tell(p, wrap(m)),
         Action::Connect(c, e, p, o) => Action::Connect(c, e, p, o),
         Action::Close(c) => Action::Close(c),
         Action::Shutdown(c) => Action::Shutdown(c),

@@ -15,6 +15,7 @@ use crate::proto::etcd::config::Etcd;
 use crate::proto::haproxy::config::HAProxy;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
+use crate::proto::pgpool::Pgpool;
 use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
@@ -186,6 +187,8 @@ pub enum Runs {
     Sbatch(Sbatch),
     /// The file server of a batch cluster.
     Nfs(Nfs),
+    /// pgpool-II.
+    Pgpool(Pgpool),
 }
 impl Runs {
     /// The name of the process.
@@ -207,6 +210,7 @@ impl Runs {
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
+            Runs::Pgpool(_) => "pgpool",
         }
     }
 }

@@ -61,6 +61,9 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
             },
         ),
         What::ArpFailed(ip) => ("arp_failed", say!("mark-arp-failed", ip = ip), say!("mark-arp-failed-why")),
+        What::QueueFull(port, n) => {
+            ("queue_full", say!("mark-queue-full", port = port), say!("mark-queue-full-why", n = n))
+        }
         What::Violation(name, detail) => ("violation", format!("{name}: {detail}"), String::new()),
         What::ViolationOver(name) => ("violation_over", say!("mark-over", name = name), String::new()),
         _ => return None,

@@ -100,6 +100,32 @@ impl SqlState {
     }
 }
 
+/// Who begins a session, and with which database.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Login {
+    /// The user.
+    pub user: Arc<str>,
+    /// The database.
+    pub database: Arc<str>,
+    /// The protocol's major version.
+    pub protocol: u8,
+    /// `application_name`.
+    pub application: Arc<str>,
+    /// The user is a superuser.
+    pub superuser: bool,
+}
+impl Default for Login {
+    fn default() -> Self {
+        Login {
+            user: "app".into(),
+            database: "app".into(),
+            protocol: 3,
+            application: "".into(),
+            superuser: false,
+        }
+    }
+}
+
 /// A statement, each a transaction of its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Statement {

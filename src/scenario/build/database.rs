@@ -60,12 +60,12 @@ fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
             if name == host && matches!(r, Runs::Postgres(_)) {
                 return Pid(n);
             }
-            let two = match r {
-                Runs::Keepalived(_) | Runs::Slurmd(_) => true,
-                Runs::Lvs(l) => l.sync_daemon,
-                _ => false,
+            n += match r {
+                Runs::Keepalived(_) | Runs::Slurmd(_) => 2,
+                Runs::Lvs(l) if l.sync_daemon => 2,
+                Runs::Pgpool(p) => super::pgpool::processes(plan, name, p).len() as u16,
+                _ => 1,
             };
-            n += if two { 2 } else { 1 };
         }
     }
     Pid(n)

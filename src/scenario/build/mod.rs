@@ -5,6 +5,7 @@ mod client;
 mod database;
 mod dcs;
 mod lvs;
+mod pgpool;
 mod proxy;
 
 use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
@@ -166,6 +167,7 @@ fn add_daemon(
         Runs::Slurmd(config) => batch::slurmd(world, plan, &site, config),
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
+        Runs::Pgpool(config) => pgpool::pgpool(world, plan, &site, config, vips),
     }
 }
 

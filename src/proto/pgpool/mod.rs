@@ -1,0 +1,222 @@
+//! pgpool-II: a proxy of many processes between clients and PostgreSQL servers. It pools connections, routes statements, replicates
+//! them in some modes, notices servers that are gone, and has a watchdog of its own.
+//!
+//! Sources: pgpool-II's manual (4.7) and sources, as the files name them; what 4.3.5 did on a real cluster (`scenarios/validation/pgpool`).
+//! Units are those of the knobs ([`config`]). Where versions differ, `version` says which is meant.
+//!
+//! **Every process of a pgpool is a process of the world**, so that each can be killed, frozen and hung by itself; [`Role`] lists them.
+//! What they know together is shared memory, [`shared`] (a file of the host that begins and ends with the parent); what they want of the
+//! parent is a [`msg::Request`] there and a SIGUSR1 ([`degenerate`]). What they say to each other over pipes and local sockets is
+//! [`crate::node::process::Action::Tell`]. All children accept on one listening socket, which is the parent's: the kernel keeps the
+//! queue (`node/stream.rs`), a child that is idle waits in `accept`. What a death does:
+//!
+//! | dies | then |
+//! |---|---|
+//! | parent | everything is gone: the listening socket with it, children end when they notice |
+//! | child | forked anew; its client loses the session |
+//! | PCP, worker, health check, lifecheck, heartbeat | forked anew |
+//! | watchdog | the whole pgpool shuts down |
+//!
+//! Files: [`parent`] forks and reaps; [`child`] is the path of a client, with [`cache`] (what a child keeps for later sessions),
+//! [`session`] (statements on their way), [`replicate`] (native replication), [`route`] (which node a statement goes to);
+//! [`worker`] looks at replication delays; [`find`] asks who is primary; [`failover`] is what the parent does with requests.
+//!
+//! **Not modelled:** `process_management_mode = dynamic`, TLS, authentication methods, the query cache, `ssl_*`, the logger, the
+//! catalog look-ups of the relation cache (their answers are known at once), Slony-I's and logical replication's own replication.
+
+pub mod config;
+pub mod failover;
+pub mod find;
+pub mod msg;
+pub mod note;
+pub mod parent;
+pub mod shared;
+
+pub use config::Pgpool;
+pub use shared::Shared;
+
+use crate::net::addr::Ip;
+use crate::node::disk::End;
+use crate::node::process::{Action, Input, NetId, Pid, Signal};
+use crate::proto::{Cx, Msg};
+use msg::{Cause, Request};
+use std::sync::Arc;
+
+/// What a process of a pgpool is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// The parent ("pgpool main").
+    Parent,
+    /// A child, from 0.
+    Child(u16),
+    /// The PCP process.
+    Pcp,
+    /// The worker: replication delays.
+    Worker,
+    /// The health check of a node.
+    HealthCheck(u8),
+    /// The watchdog.
+    Watchdog,
+    /// Decides which pgpools are alive.
+    Lifecheck,
+    /// Sends heartbeats to a peer, from 0.
+    HeartbeatSender(u8),
+    /// Hears a peer's.
+    HeartbeatReceiver(u8),
+    /// Runs `follow_primary_command`.
+    FollowPrimary,
+}
+impl Role {
+    /// The name of the process, for faults.
+    pub fn name(self, pgpool: &str) -> String {
+        match self {
+            Role::Parent => pgpool.to_owned(),
+            Role::Child(n) => format!("{pgpool}/child-{n}"),
+            Role::Pcp => format!("{pgpool}/pcp"),
+            Role::Worker => format!("{pgpool}/worker"),
+            Role::HealthCheck(n) => format!("{pgpool}/health_check-{n}"),
+            Role::Watchdog => format!("{pgpool}/watchdog"),
+            Role::Lifecheck => format!("{pgpool}/lifecheck"),
+            Role::HeartbeatSender(n) => format!("{pgpool}/heartbeat_sender-{n}"),
+            Role::HeartbeatReceiver(n) => format!("{pgpool}/heartbeat_receiver-{n}"),
+            Role::FollowPrimary => format!("{pgpool}/follow_primary"),
+        }
+    }
+    /// Whether the parent forks it anew when it dies.
+    pub const fn respawned(self) -> bool {
+        !matches!(self, Role::Parent | Role::Watchdog | Role::FollowPrimary)
+    }
+    /// Whether the parent forks it when it starts.
+    pub const fn from_the_start(self) -> bool {
+        !matches!(self, Role::Parent | Role::FollowPrimary)
+    }
+}
+
+/// The processes of a pgpool with so many backends and peers, in the order of their numbers.
+pub fn roles(config: &Pgpool, backends: usize, peers: usize) -> Vec<Role> {
+    let mut all = vec![Role::Parent];
+    if config.use_watchdog {
+        all.push(Role::Watchdog);
+        all.push(Role::Lifecheck);
+        for n in 0..peers as u8 {
+            all.extend([Role::HeartbeatSender(n), Role::HeartbeatReceiver(n)]);
+        }
+    }
+    all.extend((0..config.num_init_children).map(Role::Child));
+    all.extend([Role::Pcp, Role::Worker]);
+    all.extend((0..backends as u8).map(Role::HealthCheck));
+    if config.follow_primary_command.is_some() {
+        all.push(Role::FollowPrimary);
+    }
+    all
+}
+
+/// A backend with its address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Backend {
+    /// Its host.
+    pub host: Arc<str>,
+    /// Its address.
+    pub ip: Ip,
+    /// Its port.
+    pub port: u16,
+    /// Its share of the reads.
+    pub weight: u32,
+    /// Whether it may be failed over.
+    pub flag: config::Flag,
+}
+
+/// What every process of a pgpool is told once.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The configuration.
+    pub config: Pgpool,
+    /// Who replicates.
+    pub mode: config::Mode,
+    /// The host's name.
+    pub host: Arc<str>,
+    /// Its own address.
+    pub ip: Ip,
+    /// Backends by node number.
+    pub backends: Vec<Backend>,
+    /// Its processes.
+    pub processes: Vec<(Role, Pid)>,
+    /// The other pgpools with a watchdog: host, address.
+    pub peers: Vec<(Arc<str>, Ip)>,
+    /// The networks of its host, by name.
+    pub nets: Vec<(String, NetId)>,
+}
+impl Setup {
+    /// The process of a role.
+    pub fn pid(&self, role: Role) -> Option<Pid> {
+        self.processes.iter().find(|p| p.0 == role).map(|p| p.1)
+    }
+    /// The role of a process.
+    pub fn role(&self, pid: Pid) -> Option<Role> {
+        self.processes.iter().find(|p| p.1 == pid).map(|p| p.0)
+    }
+}
+
+/// A process asks the parent for something.
+pub fn request(what: Request, ctx: &mut Cx<'_>) {
+    ctx.files.pgpool.requests.push_back(what);
+    if let Some(parent) = ctx.files.pgpool.parent {
+        ctx.act(Action::Signal(parent, Signal::Usr1));
+    }
+}
+/// A process asks for nodes to be degenerated (`degenerate_backend_set_ex`): nodes that are down already, and those whose `flag` forbids
+/// it, are left out. The one entry for all causes: with a watchdog, it is the watchdog that decides.
+pub fn degenerate(setup: &Setup, nodes: &[u8], cause: Cause, ctx: &mut Cx<'_>) {
+    let may = |n: &u8| {
+        let allowed = setup.backends.get(usize::from(*n)).map(|b| b.flag != config::Flag::DISALLOW_TO_FAILOVER);
+        ctx.files.pgpool.valid(*n) && (allowed == Some(true) || cause == Cause::Admin)
+    };
+    let nodes: Vec<u8> = nodes.iter().copied().filter(|n| may(n)).collect();
+    if nodes.is_empty() {
+        return;
+    }
+    ctx.note(note::Note::Degenerate { nodes: names(setup, &nodes), cause }.into());
+    let by = ctx.me;
+    request(Request::Down { nodes, cause, by }, ctx);
+}
+/// Nodes in words: number and host.
+pub fn names(setup: &Setup, nodes: &[u8]) -> Arc<str> {
+    let name = |n: &u8| setup.backends.get(usize::from(*n)).map_or_else(String::new, |b| format!("{n} ({})", b.host));
+    nodes.iter().map(name).collect::<Vec<_>>().join(", ").into()
+}
+
+/// A process of a pgpool.
+#[derive(Clone, Debug)]
+pub enum Proc {
+    /// The parent.
+    Parent(parent::Parent),
+    /// One that has nothing to do.
+    Idle(Role),
+}
+impl Proc {
+    /// The process of a role.
+    pub fn new(role: Role, setup: &Arc<Setup>) -> Proc {
+        match role {
+            Role::Parent => Proc::Parent(parent::Parent::new(setup.clone())),
+            role => Proc::Idle(role),
+        }
+    }
+    /// Handles one input.
+    pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
+        match self {
+            Proc::Parent(p) => p.on(input, ctx),
+            Proc::Idle(_) => {
+                if let Input::Signal(Signal::Term | Signal::Int | Signal::Quit) = input {
+                    ctx.act(Action::Exit(0));
+                }
+            }
+        }
+    }
+    /// What an end of this kind leaves of it.
+    pub fn reset(&mut self, _end: End, shared: &mut Shared) {
+        match self {
+            Proc::Parent(p) => p.reset(shared),
+            Proc::Idle(_) => {}
+        }
+    }
+}
