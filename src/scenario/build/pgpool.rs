@@ -65,6 +65,7 @@ pub(super) fn pgpool(
         processes: all.iter().enumerate().map(|(i, r)| (*r, Pid(first + i as u16))).collect(),
         peers: peers(plan, site.host),
         nets: site.nets.to_vec(),
+        trusted: config.trusted_servers.iter().map(|h| h.parse().unwrap_or_else(|_| plan.ip(h))).collect(),
     });
     for role in all {
         let parent = (role != Role::Parent).then_some(Pid(first));

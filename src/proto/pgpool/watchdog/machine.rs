@@ -404,11 +404,10 @@ impl Machine {
         (p.client, p.tried) = (Socket::Connected, now);
         let (id, info) = (self.number(), self.info());
         self.send(peer, id, Body::AddNode(info), now);
+        let loading = self.state == State::Loading;
         let p = self.peer(peer);
-        if self.state == State::Loading && self.peers[self.index(peer)].info.state == State::Dead {
-            self.peer(peer).info.state = State::AddMessageSent;
-        } else {
-            p.failures = 0;
+        if loading && p.info.state == State::Dead {
+            p.info.state = State::AddMessageSent;
         }
     }
     /// A connection is gone, or did not come about.
@@ -644,4 +643,10 @@ impl Machine {
     }
     /// When the loop wakes by itself.
     pub const SELECT: Clock = SECOND;
+}
+impl Machine {
+    /// The second stage of an online recovery begins or ends on this pgpool: all are told.
+    pub fn tell_recovery(&mut self, begins: bool, now: Clock) {
+        self.broadcast(&Body::Recovery(begins), now);
+    }
 }
