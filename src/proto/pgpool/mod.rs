@@ -92,7 +92,11 @@ impl Role {
     }
     /// Whether the parent forks it when it starts.
     pub const fn from_the_start(self) -> bool {
-        !matches!(self, Role::Parent | Role::FollowPrimary)
+        // The lifecheck forks those for heartbeats.
+        !matches!(
+            self,
+            Role::Parent | Role::FollowPrimary | Role::HeartbeatSender(_) | Role::HeartbeatReceiver(_)
+        )
     }
 }
 

@@ -86,6 +86,12 @@ impl LifecheckProcess {
     fn ready(&mut self, ctx: &mut Cx<'_>) {
         if !self.waiting {
             self.waiting = true;
+            for (role, pid) in &self.setup.processes {
+                use super::super::Role;
+                if matches!(role, Role::HeartbeatSender(_) | Role::HeartbeatReceiver(_)) {
+                    ctx.act(Action::Spawn(*pid));
+                }
+            }
             self.test(ctx);
         }
     }
