@@ -4,6 +4,7 @@ pub mod app;
 pub mod batch;
 pub mod client;
 pub mod consul;
+pub mod cpu;
 pub mod dns;
 pub mod etcd;
 pub mod haproxy;
@@ -81,7 +82,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::ConsulRaft(_) => ("Consul Raft", 0),
         Msg::Http(http::Http::Request(..)) => ("HTTP request", 0),
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
-        Msg::Sql(Sql::Startup { .. } | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
+        Msg::Sql(Sql::Startup { .. } | Sql::Login(_) | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
         Msg::Sql(_) => ("SQL answer", 0),
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
@@ -167,6 +168,8 @@ pub struct Files {
     pub batch: batch::NodeFiles,
     /// The shared memory of a pgpool, and its status file.
     pub pgpool: pgpool::Shared,
+    /// Its processors.
+    pub cpu: cpu::Cpu,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its

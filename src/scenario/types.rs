@@ -82,6 +82,8 @@ pub struct Host {
     pub wakeup: SpanRange,
     /// The watchdog device, `/dev/watchdog`. Default: none.
     pub watchdog: Option<WatchdogKind>,
+    /// Processors, which the statements of databases and of pgpool share. Default: no limit.
+    pub cpus: Option<u16>,
     /// What the disk needs to confirm a write (fsync). Default 500 us to 2 ms.
     pub disk: Option<SpanRange>,
     /// `net.ipv4.neigh.*` and `tcp_*` settings of the kernel.

@@ -24,6 +24,8 @@
 //! **Not modelled:** `process_management_mode = dynamic`, TLS, authentication methods, the query cache, `ssl_*`, the logger, the
 //! catalog look-ups of the relation cache (their answers are known at once), Slony-I's and logical replication's own replication.
 
+pub mod cache;
+pub mod child;
 pub mod config;
 pub mod failover;
 pub mod find;
@@ -32,8 +34,12 @@ pub mod msg;
 pub mod note;
 pub mod parent;
 pub mod pcp;
-pub mod shared;
 pub mod watchdog;
+mod replicate;
+pub mod route;
+mod session;
+pub mod shared;
+pub mod worker;
 
 pub use config::Pgpool;
 pub use shared::Shared;
@@ -41,6 +47,7 @@ pub use shared::Shared;
 use crate::net::addr::Ip;
 use crate::node::disk::End;
 use crate::node::process::{Action, Input, NetId, Pid, Signal};
+use crate::proto::postgres::sql::{Catalog, Command};
 use crate::proto::{Cx, Msg};
 use msg::{Cause, Request};
 use std::sync::Arc;
@@ -155,8 +162,50 @@ pub struct Setup {
     pub nets: Vec<(String, NetId)>,
     /// The addresses of `trusted_servers`.
     pub trusted: Vec<Ip>,
+    /// What is known of tables and functions.
+    pub catalog: Arc<Catalog>,
+    /// The lists of the configuration, read.
+    pub lists: route::Lists,
+    /// `reset_query_list`, read.
+    pub reset: Vec<Arc<Command>>,
+    /// BEGIN.
+    pub begin: Arc<Command>,
+    /// COMMIT.
+    pub commit: Arc<Command>,
+    /// ROLLBACK.
+    pub rollback: Arc<Command>,
+    /// What a plain write of the model is, in SQL.
+    pub insert: Arc<Command>,
+    /// What a plain read is.
+    pub select: Arc<Command>,
+    /// What a program asks to learn whom it speaks to.
+    pub who: Arc<Command>,
 }
 impl Setup {
+    /// A setup with what follows from the configuration filled in; backends, processes and places come from the stack.
+    pub fn new(config: Pgpool, host: &str, ip: Ip, catalog: Catalog) -> Setup {
+        let read = |text: &str| Arc::new(Command::parse(text));
+        Setup {
+            mode: config.mode(),
+            host: host.into(),
+            ip,
+            backends: Vec::new(),
+            processes: Vec::new(),
+            peers: Vec::new(),
+            nets: Vec::new(),
+            trusted: Vec::new(),
+            catalog: Arc::new(catalog),
+            lists: route::Lists::new(&config),
+            reset: config.reset_query_list.iter().map(|t| read(t)).collect(),
+            begin: read("BEGIN"),
+            commit: read("COMMIT"),
+            rollback: read("ROLLBACK"),
+            insert: read("INSERT INTO t VALUES (1)"),
+            select: read("SELECT * FROM t"),
+            who: read("SELECT pg_is_in_recovery()"),
+            config,
+        }
+    }
     /// The process of a role.
     pub fn pid(&self, role: Role) -> Option<Pid> {
         self.processes.iter().find(|p| p.0 == role).map(|p| p.1)
@@ -238,6 +287,10 @@ pub enum Proc {
     HeartbeatSender(watchdog::heart::Sender),
     /// A receiver of heartbeats.
     HeartbeatReceiver(watchdog::heart::Receiver),
+    /// A child.
+    Child(Box<child::Child>),
+    /// The worker.
+    Worker(worker::Worker),
     /// One that has nothing to do.
     Idle(Role),
 }
@@ -256,6 +309,8 @@ impl Proc {
             Role::HeartbeatReceiver(_) => {
                 Proc::HeartbeatReceiver(watchdog::heart::Receiver::new(setup.clone()))
             }
+            Role::Child(n) => Proc::Child(Box::new(child::Child::new(n, setup.clone()))),
+            Role::Worker => Proc::Worker(worker::Worker::new(setup.clone())),
             role => Proc::Idle(role),
         }
     }
@@ -269,6 +324,8 @@ impl Proc {
             Proc::Lifecheck(p) => p.on(input, ctx),
             Proc::HeartbeatSender(p) => p.on(input, ctx),
             Proc::HeartbeatReceiver(p) => p.on(input, ctx),
+            Proc::Child(p) => p.on(input, ctx),
+            Proc::Worker(p) => p.on(input, ctx),
             Proc::Idle(_) => {
                 if let Input::Signal(Signal::Term | Signal::Int | Signal::Quit) = input {
                     ctx.act(Action::Exit(0));
@@ -285,6 +342,8 @@ impl Proc {
             Proc::Watchdog(p) => p.reset(),
             Proc::Lifecheck(p) => p.reset(),
             Proc::HeartbeatSender(_) | Proc::HeartbeatReceiver(_) => {}
+            Proc::Child(p) => p.reset(shared),
+            Proc::Worker(p) => p.reset(shared),
             Proc::Idle(_) => {}
         }
     }

@@ -2,7 +2,9 @@
 
 use super::config::Mode;
 use super::msg::Cause;
+use super::route::Rule;
 use crate::engine::Span;
+use crate::proto::postgres::msg::SqlState;
 use crate::say;
 use std::sync::Arc;
 
@@ -42,6 +44,61 @@ pub enum Note {
     Synced { gone: Arc<str>, primary: Option<Arc<str>>, cut: u32 },
     /// The watchdog and what belongs to it.
     Watchdog(super::watchdog::note::Note),
+    // ---- children ----
+    /// A session begins; `took`: since it was accepted.
+    Session { child: u16, user: Arc<str>, database: Arc<str>, hit: bool, balanced: Option<u8>, took: Span },
+    /// A session is broken off.
+    SessionEnds { child: u16, why: EndWhy },
+    /// A client was refused (`reserved_connections`).
+    Refused { child: u16, connected: u32, reserved: u32 },
+    /// What was kept for this login goes, to make room.
+    Evicted { child: u16, user: Arc<str>, database: Arc<str> },
+    /// A kept connection is broken.
+    CacheBroken { child: u16, node: Arc<str> },
+    /// A child ends because it is old.
+    ChildOld { child: u16, served: u32 },
+    /// A standby that could not be connected to is left out.
+    StandbySkipped { child: u16, node: Arc<str> },
+    /// Where a statement goes; no node: to several.
+    Routed { child: u16, text: Arc<str>, node: Option<u8>, all: bool, rule: Rule, select: bool },
+    /// Nodes answered differently.
+    Mismatch { child: u16, nodes: Arc<str>, cause: Cause, degenerates: bool },
+    /// A partition is on a node that is not there.
+    PartitionLost { child: u16 },
+    // ---- worker ----
+    /// A standby is too late for reads from now on, or not any more.
+    Late { node: Arc<str>, late: bool, bytes: u64, time: Span },
+}
+
+/// Why a session was broken off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum EndWhy {
+    /// A server could not be connected to.
+    NoBackend(u8),
+    /// There is no server.
+    NoNode,
+    /// A server's connection broke, or it said so.
+    BackendLost(u8, Option<SqlState>),
+    /// `client_idle_limit`.
+    IdleLimit,
+    /// `authentication_timeout`.
+    Authentication,
+    /// Servers answered differently.
+    Mismatch,
+}
+impl EndWhy {
+    fn words(self) -> String {
+        match self {
+            EndWhy::NoBackend(n) => say!("pgpool-end-connect", node = n),
+            EndWhy::NoNode => say!("pgpool-end-none"),
+            EndWhy::BackendLost(n, Some(code)) => say!("pgpool-end-said", node = n, code = code.code()),
+            EndWhy::BackendLost(n, None) => say!("pgpool-end-broke", node = n),
+            EndWhy::IdleLimit => say!("pgpool-end-idle"),
+            EndWhy::Authentication => say!("pgpool-end-auth"),
+            EndWhy::Mismatch => say!("pgpool-end-mismatch"),
+        }
+    }
 }
 impl From<Note> for crate::proto::Note {
     fn from(note: Note) -> Self {
@@ -84,7 +141,20 @@ impl Note {
             Note::Attached { .. } => "backend_up",
             Note::Synced { .. } => "synced",
             Note::Watchdog(n) => return n.mark(),
-            Note::PrimaryFound { .. } | Note::Stopping => return None,
+            Note::Refused { .. } => "client_refused",
+            Note::SessionEnds { .. } => "session_cut",
+            Note::Evicted { .. } => "cache_evicted",
+            Note::CacheBroken { .. } => "cache_broken",
+            Note::Mismatch { .. } => "mismatch",
+            Note::PartitionLost { .. } => "partition_lost",
+            Note::Late { late: true, .. } => "too_late",
+            Note::Late { late: false, .. } => "in_time",
+            Note::StandbySkipped { .. } => "standby_skipped",
+            Note::PrimaryFound { .. }
+            | Note::Stopping
+            | Note::Session { .. }
+            | Note::ChildOld { .. }
+            | Note::Routed { .. } => return None,
         })
     }
     /// What, and why, in words.
@@ -125,6 +195,51 @@ impl Note {
                 (say!("pgpool-synced"), say!("pgpool-synced-why", gone = gone, primary = primary, cut = cut))
             }
             Note::Watchdog(n) => n.text(),
+            Note::Session { child, user, database, hit, balanced, took } => {
+                let key = if *hit { "pgpool-session-hit" } else { "pgpool-session-miss" };
+                let reads = balanced.map_or_else(|| say!("pgpool-reads-primary"), |n| say!("pgpool-reads", node = n));
+                (
+                    say!("pgpool-session", child = child, user = user, database = database),
+                    format!("{}; {reads}", say!(key, took = took)),
+                )
+            }
+            Note::SessionEnds { child, why } => (say!("pgpool-session-cut", child = child), why.words()),
+            Note::Refused { child, connected, reserved } => (
+                say!("pgpool-refused", child = child),
+                say!("pgpool-refused-why", connected = connected, reserved = reserved),
+            ),
+            Note::Evicted { child, user, database } => (
+                say!("pgpool-evicted", child = child, user = user, database = database),
+                say!("pgpool-evicted-why"),
+            ),
+            Note::CacheBroken { child, node } => {
+                (say!("pgpool-cache-broken", child = child, node = node), say!("pgpool-cache-broken-why"))
+            }
+            Note::ChildOld { child, served } => {
+                (say!("pgpool-child-old", child = child), say!("pgpool-child-old-why", served = served))
+            }
+            Note::StandbySkipped { child, node } => {
+                (say!("pgpool-skipped", child = child, node = node), say!("pgpool-skipped-why"))
+            }
+            Note::Routed { child, text, node, all, rule, .. } => {
+                let to = match node {
+                    Some(n) => say!("pgpool-to-node", node = n),
+                    None if *all => say!("pgpool-to-all"),
+                    None => say!("pgpool-to-both"),
+                };
+                (say!("pgpool-routed", child = child, text = text, to = to), super::session::why(*rule))
+            }
+            Note::Mismatch { child, nodes, cause, degenerates } => {
+                let key = if *degenerates { "pgpool-mismatch-stop" } else { "pgpool-mismatch-go-on" };
+                (say!("pgpool-mismatch", child = child, nodes = nodes), format!("{}; {}", cause.words(), say!(key)))
+            }
+            Note::PartitionLost { child } => {
+                (say!("pgpool-partition", child = child), say!("pgpool-partition-why"))
+            }
+            Note::Late { node, late, bytes, time } => {
+                let key = if *late { "pgpool-late" } else { "pgpool-in-time" };
+                (say!(key, node = node), say!("pgpool-late-why", bytes = bytes, time = time))
+            }
             Note::Detached { nodes, cause, cut } => {
                 (say!("pgpool-detached", nodes = nodes), say!("pgpool-detached-why", cause = cause.words(), cut = cut))
             }

@@ -5,7 +5,7 @@
 use super::config::Pgpool;
 use super::msg::Request;
 use crate::engine::{Span, Time};
-use crate::node::process::{HostId, Pid};
+use crate::node::process::Pid;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -100,8 +100,10 @@ pub struct Shared {
     pub status_file: Vec<bool>,
     /// The watchdog's part.
     pub wd: super::watchdog::Shm,
-    /// Reads that went to a node that was too late by the threshold, or detached (for whoever judges the run).
-    pub bad_reads: Vec<(u8, HostId)>,
+    /// Snapshot isolation: sessions that take their snapshots, and sessions that commit.
+    pub snapshots: u32,
+    /// See `snapshots`.
+    pub committing: u32,
 }
 
 impl Shared {

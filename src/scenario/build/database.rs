@@ -6,6 +6,7 @@ use crate::node::process::Pid;
 use crate::proto::Daemon;
 use crate::proto::patroni::process::{Dcs, Setup};
 use crate::proto::patroni::{Agent, Patroni};
+use crate::proto::postgres::sql::Catalog;
 use crate::proto::postgres::data::{Conninfo, DbState, Slot};
 use crate::proto::postgres::{Postgres, Postmaster};
 use crate::proto::{consul, dns, etcd};
@@ -20,7 +21,8 @@ fn managed(plan: &Plan<'_>, host: &str) -> bool {
 
 pub(super) fn postgres(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config: &Postgres) {
     let managed = managed(plan, site.host);
-    let setup = crate::proto::postgres::Setup { config: config.clone(), name: site.host.into() };
+    let catalog = Arc::new(Catalog::new(config.tables.clone(), config.functions.clone()));
+    let setup = crate::proto::postgres::Setup { config: config.clone(), name: site.host.into(), catalog };
     let pid = world.add_proc(
         site.id,
         site.name,

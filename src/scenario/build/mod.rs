@@ -96,6 +96,7 @@ fn add_host(world: &mut World, name: &str, host: &Host) -> HostId {
     h.clock_offset = i64::try_from(host.clock_offset.0).unwrap_or(i64::MAX);
     h.shutdown_time = host.shutdown_time.unwrap_or(h.shutdown_time);
     h.drift_ppm = host.clock_drift_ppm;
+    h.files.cpu = crate::proto::cpu::Cpu::new(host.cpus.unwrap_or(0));
     h.disk.time = host.disk.unwrap_or(h.disk.time);
     h.watchdog.present = host.watchdog.is_some();
     h.watchdog.hardware = host.watchdog == Some(WatchdogKind::Hardware);

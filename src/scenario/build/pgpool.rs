@@ -6,6 +6,7 @@ use crate::node::process::Pid;
 use crate::proto::Daemon;
 use crate::proto::pgpool::config::Flag;
 use crate::proto::pgpool::{Backend, Pgpool, Proc, Role, Setup, roles};
+use crate::proto::postgres::sql::Catalog;
 use crate::scenario::types::Runs;
 use crate::sim::World;
 use std::sync::Arc;
@@ -56,16 +57,18 @@ pub(super) fn pgpool(
     }
     let first = world.procs.len() as u16;
     let all = processes(plan, site.host, config);
+    let backends = backends(plan, config);
+    // Tables and functions are what the first node's catalog says.
+    let server = backends.first().and_then(|b| plan.stack.hosts.get(&*b.host));
+    let postgres = server.and_then(|h| h.runs.iter().find_map(|r| if let Runs::Postgres(p) = r { Some(p) } else { None }));
+    let catalog = postgres.map(|p| Catalog::new(p.tables.clone(), p.functions.clone())).unwrap_or_default();
     let setup = Arc::new(Setup {
-        config: config.clone(),
-        mode: config.mode(),
-        host: site.host.into(),
-        ip: plan.ip(site.host),
-        backends: backends(plan, config),
+        backends,
         processes: all.iter().enumerate().map(|(i, r)| (*r, Pid(first + i as u16))).collect(),
         peers: peers(plan, site.host),
         nets: site.nets.to_vec(),
         trusted: config.trusted_servers.iter().map(|h| h.parse().unwrap_or_else(|_| plan.ip(h))).collect(),
+        ..Setup::new(config.clone(), site.host, plan.ip(site.host), catalog)
     });
     for role in all {
         let parent = (role != Role::Parent).then_some(Pid(first));
