@@ -713,6 +713,14 @@ impl<P: Process> World<P> {
             Action::Listen(port, backlog) => {
                 self.hosts[host.0 as usize].tcp.listeners.insert(port, (pid, backlog));
             }
+            Action::ListenShared(port, backlog, pick) => self.listen_shared(host, pid, port, backlog, pick),
+            Action::Accept(port) => self.accept(host, pid, port, s),
+            Action::NotAccept(port) => {
+                if let Some(l) = self.hosts[host.0 as usize].tcp.shared.get_mut(&port) {
+                    l.acceptors.retain(|p| *p != pid);
+                }
+            }
+            Action::Tell(to, msg) => self.input(to, Input::Call(msg), s),
             Action::Connect(conn, to, plane, options) => {
                 self.tcp_connect(host, pid, conn, to, plane, options, s)
             }

@@ -4,6 +4,7 @@ pub mod app;
 pub mod batch;
 pub mod client;
 pub mod consul;
+pub mod cpu;
 pub mod dns;
 pub mod etcd;
 pub mod haproxy;
@@ -11,6 +12,7 @@ pub mod http;
 pub mod lvs;
 pub mod pacemaker;
 pub mod patroni;
+pub mod pgpool;
 pub mod postgres;
 pub mod raft;
 pub mod vrrp;
@@ -62,6 +64,8 @@ pub enum Msg {
     Ipvs(lvs::msg::Sync),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// Inside a pgpool, and between pgpools.
+    Pgpool(Box<pgpool::msg::Msg>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -78,12 +82,13 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::ConsulRaft(_) => ("Consul Raft", 0),
         Msg::Http(http::Http::Request(..)) => ("HTTP request", 0),
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
-        Msg::Sql(Sql::Startup { .. } | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
+        Msg::Sql(Sql::Startup { .. } | Sql::Login(_) | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
         Msg::Sql(_) => ("SQL answer", 0),
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Pgpool(m) => pgpool::msg::label(m),
     }
 }
 
@@ -112,6 +117,8 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// pgpool-II.
+    Pgpool(Box<pgpool::note::Note>),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -128,6 +135,7 @@ impl Note {
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Pgpool(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -144,6 +152,7 @@ impl Note {
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Pgpool(n) => n.text(),
         }
     }
 }
@@ -157,6 +166,10 @@ pub struct Files {
     pub ipvs: lvs::table::Ipvs,
     /// A batch cluster's node.
     pub batch: batch::NodeFiles,
+    /// The shared memory of a pgpool, and its status file.
+    pub pgpool: pgpool::Shared,
+    /// Its processors.
+    pub cpu: cpu::Cpu,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -207,6 +220,8 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// A process of a pgpool.
+    Pgpool(Box<pgpool::Proc>),
 }
 
 impl Process for Daemon {
@@ -275,6 +290,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Pgpool(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -299,6 +315,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Pgpool(p) => p.reset(end, &mut files.pgpool),
         }
     }
     fn hooked(files: &Files) -> bool {
@@ -375,6 +392,10 @@ fn adapt<M, N>(
         Action::Note(n) => Action::Note(note(n)),
         Action::Bind(p) => Action::Bind(p),
         Action::Listen(p, n) => Action::Listen(p, n),
+        Action::ListenShared(p, n, k) => Action::ListenShared(p, n, k),
+        Action::Accept(p) => Action::Accept(p),
+        Action::NotAccept(p) => Action::NotAccept(p),
+        Action::Tell(p, m) => Action::Tell(p, wrap(m)),
         Action::Connect(c, e, p, o) => Action::Connect(c, e, p, o),
         Action::Close(c) => Action::Close(c),
         Action::Shutdown(c) => Action::Shutdown(c),

@@ -15,6 +15,7 @@ use crate::proto::etcd::config::Etcd;
 use crate::proto::haproxy::config::HAProxy;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
+use crate::proto::pgpool::Pgpool;
 use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,8 @@ pub struct Host {
     pub wakeup: SpanRange,
     /// The watchdog device, `/dev/watchdog`. Default: none.
     pub watchdog: Option<WatchdogKind>,
+    /// Processors, which the statements of databases and of pgpool share. Default: no limit.
+    pub cpus: Option<u16>,
     /// What the disk needs to confirm a write (fsync). Default 500 us to 2 ms.
     pub disk: Option<SpanRange>,
     /// `net.ipv4.neigh.*` and `tcp_*` settings of the kernel.
@@ -188,6 +191,8 @@ pub enum Runs {
     Sbatch(Sbatch),
     /// The file server of a batch cluster.
     Nfs(Nfs),
+    /// pgpool-II.
+    Pgpool(Pgpool),
 }
 impl Runs {
     /// The name of the process.
@@ -209,6 +214,7 @@ impl Runs {
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
+            Runs::Pgpool(_) => "pgpool",
         }
     }
 }

@@ -5,6 +5,7 @@ mod client;
 mod database;
 mod dcs;
 mod lvs;
+mod pgpool;
 mod proxy;
 
 use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
@@ -96,6 +97,7 @@ fn add_host(world: &mut World, name: &str, host: &Host) -> HostId {
     h.shutdown_time = host.shutdown_time.unwrap_or(h.shutdown_time);
     h.drift_ppm = host.clock_drift_ppm;
     h.site.clone_from(&host.site);
+    h.files.cpu = crate::proto::cpu::Cpu::new(host.cpus.unwrap_or(0));
     h.disk.time = host.disk.unwrap_or(h.disk.time);
     h.watchdog.present = host.watchdog.is_some();
     h.watchdog.hardware = host.watchdog == Some(WatchdogKind::Hardware);
@@ -172,6 +174,7 @@ fn add_daemon(
         Runs::Slurmd(config) => batch::slurmd(world, plan, &site, config),
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
+        Runs::Pgpool(config) => pgpool::pgpool(world, plan, &site, config, vips),
     }
 }
 

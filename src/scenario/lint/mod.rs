@@ -5,6 +5,7 @@ mod client;
 mod database;
 mod dcs;
 mod lvs;
+mod pgpool;
 mod proxy;
 
 use super::build::{addresses, default_subnet};
@@ -150,6 +151,7 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Pgpool(p) => pgpool::pgpool(&mut l, stack, (&path, name), p),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -590,6 +592,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Application(_) => &["application"],
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
+            Runs::Pgpool(p) => pgpool::processes(p),
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
