@@ -5,6 +5,7 @@ pub mod batch;
 pub mod client;
 pub mod consul;
 pub mod cpu;
+pub mod corosync;
 pub mod dns;
 pub mod etcd;
 pub mod haproxy;
@@ -66,6 +67,8 @@ pub enum Msg {
     Batch(Box<batch::msg::Message>),
     /// Inside a pgpool, and between pgpools.
     Pgpool(Box<pgpool::msg::Msg>),
+    /// Corosync and a client of it on the same host.
+    Corosync(Box<corosync::api::Api>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -89,6 +92,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
         Msg::Pgpool(m) => pgpool::msg::label(m),
+        Msg::Corosync(_) => ("libcpg", 0),
     }
 }
 
