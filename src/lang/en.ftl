@@ -795,6 +795,10 @@ batch-completing = it is COMPLETING still: {$on} has not said that nothing of it
 batch-and = {$a}; {$b}
 panel-director = {$host}, {$vip}: weight; active, inactive, chosen
 # Pacemaker: why a score is what it is.
+pcm-connection = the connection to a guest may be anywhere: its guest decides
+pcm-no-remote = nodes of Pacemaker Remote run no connections, fence devices or guests
+pcm-container = it belongs on the node that its container is
+pcm-replica = inside a bundle, it belongs on the node of its own replica
 pcm-symmetric = allowed everywhere (symmetric-cluster)
 pcm-location = location constraint {$id}
 pcm-stickiness = it runs here: stickiness

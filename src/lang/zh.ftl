@@ -844,6 +844,10 @@ batch-completing = 它仍处于 COMPLETING：{$on} 尚未报告已清理干净
 batch-and = {$a}；{$b}
 panel-director = {$host}，{$vip}：权重；活动、非活动、选中
 # Pacemaker：分数的由来。
+pcm-connection = 到 guest 节点的连接可以在任何节点上：由该 guest 决定
+pcm-no-remote = Pacemaker Remote 节点不运行连接、隔离设备和 guest
+pcm-container = 它属于其容器所代表的节点
+pcm-replica = 在 bundle 中，它属于自己那个副本的节点
 pcm-symmetric = 默认各处都可以（symmetric-cluster）
 pcm-location = 位置约束 {$id}
 pcm-stickiness = 正在此处运行：粘性

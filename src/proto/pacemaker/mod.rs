@@ -7,15 +7,17 @@
 //! **Not modelled:** Pacemaker Remote and guest nodes, bundles, unfencing, resource patterns, single instances in constraints. What is in a CIB
 //! and is not modelled is told as a warning with its line.
 
+pub mod cpg;
 pub mod actions;
 mod assign;
+pub mod bundle;
 mod capacity;
 pub mod changes;
 pub mod cib;
 mod clone;
 mod colocation;
-pub mod cpg;
 pub mod digest;
+mod failures;
 pub mod graph;
 pub mod history;
 mod known;
@@ -28,6 +30,7 @@ mod order;
 pub mod plan;
 mod promote;
 mod recurring;
+mod remote;
 pub mod run;
 pub mod score;
 pub mod sets;
