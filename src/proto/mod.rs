@@ -6,6 +6,7 @@ pub mod client;
 pub mod consul;
 pub mod dns;
 pub mod etcd;
+pub mod fence;
 pub mod haproxy;
 pub mod http;
 pub mod lvs;
@@ -62,6 +63,8 @@ pub enum Msg {
     Ipvs(lvs::msg::Sync),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// A fence agent and its device.
+    Fence(Box<fence::msg::Fence>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -84,6 +87,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Fence(_) => ("fence agent", 0),
     }
 }
 
@@ -112,6 +116,8 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// Fence devices.
+    Fence(fence::note::Note),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -128,6 +134,7 @@ impl Note {
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Fence(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -144,6 +151,7 @@ impl Note {
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Fence(n) => n.text(),
         }
     }
 }
@@ -207,6 +215,8 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// A fence device.
+    Fence(Box<fence::Device>),
 }
 
 impl Process for Daemon {
@@ -270,6 +280,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Fence(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -294,6 +305,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Fence(p) => p.reset(),
         }
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
@@ -380,6 +392,7 @@ fn adapt<M, N>(
         Action::Spawn(p) => Action::Spawn(p),
         Action::Signal(p, x) => Action::Signal(p, x),
         Action::Watchdog(w) => Action::Watchdog(w),
+        Action::Power(h, w) => Action::Power(h, w),
         Action::Exec(p, r, t, n) => Action::Exec(p, r, t, n),
         Action::Sync(n) => Action::Sync(n),
         Action::Exit(n) => Action::Exit(n),
