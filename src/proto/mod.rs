@@ -8,6 +8,7 @@ pub mod dns;
 pub mod etcd;
 pub mod fence;
 pub mod haproxy;
+pub mod heartbeat;
 pub mod http;
 pub mod lvs;
 pub mod pacemaker;
@@ -65,6 +66,8 @@ pub enum Msg {
     Batch(Box<batch::msg::Message>),
     /// A fence agent and its device.
     Fence(Box<fence::msg::Fence>),
+    /// A heartbeat.
+    Heartbeat(heartbeat::Beat),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -88,6 +91,9 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
         Msg::Fence(_) => ("fence agent", 0),
+        Msg::Heartbeat(heartbeat::Beat::Alive(_)) => ("heartbeat", 0),
+        Msg::Heartbeat(heartbeat::Beat::Claim(_)) => ("claim", 0),
+        Msg::Heartbeat(heartbeat::Beat::Release) => ("release", 0),
     }
 }
 
@@ -118,6 +124,8 @@ pub enum Note {
     Batch(Box<batch::note::Note>),
     /// Fence devices.
     Fence(fence::note::Note),
+    /// A heartbeat node.
+    Heartbeat(heartbeat::note::Note),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -135,6 +143,7 @@ impl Note {
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
             Note::Fence(n) => n.mark(),
+            Note::Heartbeat(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -152,6 +161,7 @@ impl Note {
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
             Note::Fence(n) => n.text(),
+            Note::Heartbeat(n) => n.text(),
         }
     }
 }
@@ -217,6 +227,8 @@ pub enum Daemon {
     Nfs(Box<batch::FileServer>),
     /// A fence device.
     Fence(Box<fence::Device>),
+    /// A heartbeat node.
+    Heartbeat(Box<heartbeat::Node>),
 }
 
 impl Process for Daemon {
@@ -281,6 +293,7 @@ impl Process for Daemon {
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
             Daemon::Fence(p) => p.on(input, ctx),
+            Daemon::Heartbeat(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -306,6 +319,7 @@ impl Process for Daemon {
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
             Daemon::Fence(p) => p.reset(),
+            Daemon::Heartbeat(p) => p.reset(),
         }
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {

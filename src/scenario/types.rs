@@ -15,6 +15,7 @@ use crate::proto::etcd::config::Etcd;
 use crate::proto::fence::FenceDevice;
 use crate::proto::fence::config::DeviceMode;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::heartbeat::Heartbeat;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::postgres::Postgres;
@@ -190,6 +191,8 @@ pub enum Runs {
     Nfs(Nfs),
     /// A fence device: BMC, PDU, switch.
     FenceDevice(FenceDevice),
+    /// A node of a generic heartbeat cluster.
+    Heartbeat(Heartbeat),
 }
 impl Runs {
     /// The name of the process.
@@ -212,6 +215,7 @@ impl Runs {
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
             Runs::FenceDevice(_) => "fencedevice",
+            Runs::Heartbeat(_) => "heartbeat",
         }
     }
 }

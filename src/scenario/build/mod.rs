@@ -5,6 +5,7 @@ mod client;
 mod database;
 mod dcs;
 mod fence;
+mod heartbeat;
 mod lvs;
 mod proxy;
 
@@ -169,6 +170,7 @@ fn add_daemon(
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
         Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
+        Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
     }
 }
 

@@ -5,6 +5,7 @@ mod client;
 mod database;
 mod dcs;
 mod fence;
+mod heartbeat;
 mod lvs;
 mod proxy;
 
@@ -151,6 +152,7 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
