@@ -16,7 +16,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 13] = [
+const FILES: &[(&str, &str)] = &[
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -30,12 +30,15 @@ const FILES: [(&str, &str); 13] = [
     (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
     (include_str!("../proto/pgpool/config.rs"), "pgpool-II 4.7 manual, chapter \"Server Configuration\""),
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
+    (include_str!("../proto/heartbeat/config.rs"), "ha.cf(5)"),
+    (include_str!("../proto/fence/config.rs"), "fence agents' library; IPMI 2.0"),
 ];
 
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" | "Pgpool" => {
+        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" | "Pgpool"
+        | "FenceDevice" | "Heartbeat" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -65,7 +68,9 @@ fn prefix(container: &str) -> Option<String> {
         | "When" | "At" | "Role" | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe"
         | "OnError" | "Pace" | "Driver" | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout"
         | "AfterError" | "Evict" | "NameCache" | "SubMode" | "Flag" | "Pick" | "Management" | "OnWrite"
-        | "Command" | "Follow" | "IdleLimit" | "Lifecheck" | "Version" => {
+        | "Command" | "Follow" | "IdleLimit" | "Lifecheck" | "Version"
+        | "DeviceKind" | "DeviceMode" | "Race"
+        | "Conflict" => {
             format!("{container}.")
         }
         _ => return None,

@@ -12,7 +12,10 @@ use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
+use crate::proto::fence::FenceDevice;
+use crate::proto::fence::config::DeviceMode;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::heartbeat::Heartbeat;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::pgpool::Pgpool;
@@ -193,6 +196,10 @@ pub enum Runs {
     Nfs(Nfs),
     /// pgpool-II.
     Pgpool(Pgpool),
+    /// A fence device: BMC, PDU, switch.
+    FenceDevice(FenceDevice),
+    /// A node of a generic heartbeat cluster.
+    Heartbeat(Heartbeat),
 }
 impl Runs {
     /// The name of the process.
@@ -215,6 +222,8 @@ impl Runs {
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
             Runs::Pgpool(_) => "pgpool",
+            Runs::FenceDevice(_) => "fencedevice",
+            Runs::Heartbeat(_) => "heartbeat",
         }
     }
 }
@@ -445,6 +454,8 @@ pub enum Fault {
     DnsRecord { name: String, to: Target },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
+    /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).
+    FenceMode { target: Target, mode: DeviceMode },
 }
 
 /// What happens to packets for a frozen host.
