@@ -37,8 +37,8 @@ const FILES: &[(&str, &str)] = &[
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" | "Pgpool"
-        | "FenceDevice" | "Heartbeat" => {
+        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
+        | "Pgpool" | "FenceDevice" | "Heartbeat" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -68,9 +68,8 @@ fn prefix(container: &str) -> Option<String> {
         | "When" | "At" | "Role" | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe"
         | "OnError" | "Pace" | "Driver" | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout"
         | "AfterError" | "Evict" | "NameCache" | "SubMode" | "Flag" | "Pick" | "Management" | "OnWrite"
-        | "Command" | "Follow" | "IdleLimit" | "Lifecheck" | "Version"
-        | "DeviceKind" | "DeviceMode" | "Race"
-        | "Conflict" => {
+        | "Command" | "Follow" | "IdleLimit" | "Lifecheck" | "Version" | "DeviceKind" | "DeviceMode"
+        | "Race" | "Conflict" => {
             format!("{container}.")
         }
         _ => return None,

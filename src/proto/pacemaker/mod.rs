@@ -7,7 +7,6 @@
 //! **Not modelled:** Pacemaker Remote and guest nodes, bundles, unfencing, resource patterns, single instances in constraints. What is in a CIB
 //! and is not modelled is told as a warning with its line.
 
-pub mod cpg;
 pub mod actions;
 mod assign;
 pub mod bundle;
@@ -16,6 +15,7 @@ pub mod changes;
 pub mod cib;
 mod clone;
 mod colocation;
+pub mod cpg;
 pub mod digest;
 mod failures;
 pub mod graph;

@@ -10,10 +10,10 @@
 //! the attached node with the smallest number; otherwise nothing. Not modelled: other scripts.
 
 use super::config::Command;
+use super::find::Found;
 use super::msg::{Cause, Msg as Say, Request};
 use super::note::Note;
 use super::parent::{Parent, T_FIND};
-use super::find::Found;
 use super::shared::Status;
 use super::watchdog::msg::BackendState;
 use super::{Role, names};
@@ -212,7 +212,8 @@ impl Parent {
             for b in &mut s.backends {
                 b.was_primary = false;
             }
-            if self.failover.promotes && old != Some(p) && self.setup.config.follow_primary_command.is_some() {
+            if self.failover.promotes && old != Some(p) && self.setup.config.follow_primary_command.is_some()
+            {
                 for (n, b) in s.backends.iter_mut().enumerate() {
                     if n != usize::from(p) {
                         (b.status, b.quarantine) = (Status::Down, false);
@@ -336,7 +337,11 @@ impl Parent {
             self.restart_children(Some(&gone), ctx)
         };
         if !gone.is_empty() || other {
-            let note = Note::Synced { gone: names(&self.setup, &gone), primary: primary.map(|p| names(&self.setup, &[p])), cut };
+            let note = Note::Synced {
+                gone: names(&self.setup, &gone),
+                primary: primary.map(|p| names(&self.setup, &[p])),
+                cut,
+            };
             ctx.note(note.into());
         }
         for n in back {
