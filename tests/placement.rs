@@ -64,7 +64,10 @@ tiers! {
 fn program() -> Option<String> {
     let found = live::program();
     if found.is_none() {
-        assert!(std::env::var("FIREDRILL_CI").as_deref() != Ok("1"), "FIREDRILL_CI=1, and crm_simulate 2.1.5 is not installed");
+        assert!(
+            std::env::var("FIREDRILL_CI").as_deref() != Ok("1"),
+            "FIREDRILL_CI=1, and crm_simulate 2.1.5 is not installed"
+        );
         println!("skipped: crm_simulate 2.1.5 is not installed (Debian's pacemaker-cli-utils)");
     }
     found
@@ -116,7 +119,10 @@ fn random_remote_clusters_agree_with_crm_simulate() {
             cib = remote::disturb(&mut d, &next);
         }
     }
-    println!("states of random clusters with remote nodes: {agree} agree, {} differ, {unanswered} without an answer", wrong.len());
+    println!(
+        "states of random clusters with remote nodes: {agree} agree, {} differ, {unanswered} without an answer",
+        wrong.len()
+    );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(unanswered * 10 < agree, "{unanswered} states without an answer");
 }
@@ -176,7 +182,8 @@ fn place_prints_actions_scores_and_their_stories() {
     };
     assert!(why("vip", "a").contains("together") && why("vip", "a").contains("db"), "{}", why("vip", "a"));
     assert!(why("db", "b").contains("likes-b"), "{}", why("db", "b"));
-    let ran: Vec<&str> = v["executed"].as_array().unwrap().iter().map(|r| r["task"].as_str().unwrap()).collect();
+    let ran: Vec<&str> =
+        v["executed"].as_array().unwrap().iter().map(|r| r["task"].as_str().unwrap()).collect();
     assert_eq!(ran, ["monitor", "monitor", "monitor", "monitor", "start", "start"]);
     let (_, text, _) = place(&[], &cib);
     assert!(text.starts_with("Transition Summary:\n  * Start      db      (     b )\n"), "{text}");
@@ -194,7 +201,10 @@ fn what_is_not_modelled_is_named_with_its_line() {
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(err.starts_with("error: -: line 8: <appliance>"), "{err}");
     for (what, line) in [
-        ("<primitive id=\"x\" class=\"ocf\" provider=\"heartbeat\" type=\"Dummy\" colour=\"red\"/>", "line 8: <primitive>: the attribute `colour`"),
+        (
+            "<primitive id=\"x\" class=\"ocf\" provider=\"heartbeat\" type=\"Dummy\" colour=\"red\"/>",
+            "line 8: <primitive>: the attribute `colour`",
+        ),
         ("<bundle id=\"box\"/>", "line 8: <bundle>: a bundle needs"),
         (
             "<primitive id=\"x\" class=\"ocf\" provider=\"heartbeat\" type=\"Dummy\"><meta_attributes id=\"m\"><nvpair id=\"n\" name=\"container\" value=\"y\"/></meta_attributes></primitive>",
@@ -305,7 +315,10 @@ fn any_mangled_cib_gives_an_answer_or_an_error() {
         let text = if d.chance(50) { generate::cluster(&mut d, true) } else { remote::cluster(&mut d) };
         let mut tree = xml::parse(&text).unwrap();
         put(Cib::read(&mangle(&mut d, text)));
-        let mut list: Vec<String> = ["", "-1", "0", "INFINITY", "99999999999999999999", "true", "#uname", ":", "a:0"].map(str::to_owned).to_vec();
+        let mut list: Vec<String> =
+            ["", "-1", "0", "INFINITY", "99999999999999999999", "true", "#uname", ":", "a:0"]
+                .map(str::to_owned)
+                .to_vec();
         words(&tree, &mut list);
         mangle_tree(&mut d, &mut tree, &list);
         put(Cib::of(tree));

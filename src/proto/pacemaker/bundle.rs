@@ -140,10 +140,17 @@ impl<'a> Settings<'a> {
     /// The options by which containers find each other.
     fn hosts(&self, addresses: &[Option<String>]) -> String {
         let add_host = self.net("add-host").and_then(boolean) != Some(false) && self.agent.name != "rkt";
-        addresses.iter().enumerate().filter_map(|(k, a)| a.as_ref().map(|a| (k, a))).fold(String::new(), |out, (k, a)| {
-            let name = format!("{}-{k}", self.e.id());
-            out + &if add_host { format!(" --add-host={name}:{a}") } else { format!(" --hosts-entry={a}={name}") }
-        })
+        addresses.iter().enumerate().filter_map(|(k, a)| a.as_ref().map(|a| (k, a))).fold(
+            String::new(),
+            |out, (k, a)| {
+                let name = format!("{}-{k}", self.e.id());
+                out + &if add_host {
+                    format!(" --add-host={name}:{a}")
+                } else {
+                    format!(" --hosts-entry={a}={name}")
+                }
+            },
+        )
     }
 
     /// The options with which the container is started, and the directories that are made for it.
@@ -174,7 +181,9 @@ impl<'a> Settings<'a> {
             out += &if rkt {
                 let comma = if m.options.is_some() { "," } else { "" };
                 let target = &m.target;
-                format!(" --volume vol{volume},kind=host,source={source}{comma}{options} --mount volume=vol{volume},target={target}")
+                format!(
+                    " --volume vol{volume},kind=host,source={source}{comma}{options} --mount volume=vol{volume},target={target}"
+                )
             } else {
                 let colon = if m.options.is_some() { ":" } else { "" };
                 format!(" -v {source}:{}{colon}{options}", m.target)
@@ -228,7 +237,11 @@ impl<'a> Settings<'a> {
         let pairs = parameters.iter().filter_map(|(n, v)| {
             v.map(|v| Element::new("nvpair", &[("id", &format!("{set}-{n}")), ("name", n), ("value", v)]))
         });
-        let mut e = Element::new("primitive", &[("id", id), ("class", "ocf"), ("provider", "heartbeat"), ("type", agent)]).with([
+        let mut e = Element::new(
+            "primitive",
+            &[("id", id), ("class", "ocf"), ("provider", "heartbeat"), ("type", agent)],
+        )
+        .with([
             Element::new("instance_attributes", &[("id", &set)]).with(pairs.collect::<Vec<_>>()),
             Element::new("operations", &[]).with([operation(id, "monitor", "60s", None)]),
         ]);
@@ -251,9 +264,13 @@ impl<'a> Settings<'a> {
             meta.push(("promotable", "true".to_owned()));
             meta.push(("promoted-max", self.promoted_max.to_string()));
         }
-        let pairs = meta.iter().map(|(n, v)| Element::new("nvpair", &[("id", &format!("{set}-{n}")), ("name", n), ("value", v)]));
-        let mut e = Element::new("clone", &[("id", &format!("{prefix}-{name}"))])
-            .with([Element::new("meta_attributes", &[("id", &set)]).with(pairs.collect::<Vec<_>>()), inside.clone()]);
+        let pairs = meta.iter().map(|(n, v)| {
+            Element::new("nvpair", &[("id", &format!("{set}-{n}")), ("name", n), ("value", v)])
+        });
+        let mut e = Element::new("clone", &[("id", &format!("{prefix}-{name}"))]).with([
+            Element::new("meta_attributes", &[("id", &set)]).with(pairs.collect::<Vec<_>>()),
+            inside.clone(),
+        ]);
         e.line = self.e.line;
         e
     }
@@ -327,7 +344,10 @@ impl Sched {
         let mut children: Vec<Option<RscIx>> = vec![None; usize::try_from(s.count).unwrap_or(0)];
         if let Some(inside) = inside {
             if !s.reachable() {
-                self.warn(&xml, "the resource inside cannot be reached without `ip-range-start` or `control-port`");
+                self.warn(
+                    &xml,
+                    "the resource inside cannot be reached without `ip-range-start` or `control-port`",
+                );
                 return Ok(false);
             }
             let clone = s.clone_of(inside);
@@ -351,7 +371,12 @@ impl Sched {
                 self.rscs[*c].exclusive_discovery = true;
                 self.rscs[child].notify |= self.rscs[*c].notify;
             }
-            if let Some(target) = children.last().copied().flatten().and_then(|c| self.rscs[c].meta.get("container-attribute-target").cloned()) {
+            if let Some(target) = children
+                .last()
+                .copied()
+                .flatten()
+                .and_then(|c| self.rscs[c].meta.get("container-attribute-target").cloned())
+            {
                 for x in [r, child] {
                     self.rscs[x].meta.insert("container-attribute-target".into(), target.clone());
                 }
@@ -362,7 +387,9 @@ impl Sched {
         let hosts = s.hosts(&addresses);
         for (k, child) in children.into_iter().enumerate() {
             let address = addresses.get(k).cloned().flatten();
-            let Some(replica) = self.unpack_replica(r, &s, k, child, address.as_deref(), &hosts)? else { return Ok(false) };
+            let Some(replica) = self.unpack_replica(r, &s, k, child, address.as_deref(), &hosts)? else {
+                return Ok(false);
+            };
             bundle.replicas.push(replica);
         }
         if let Some(c) = bundle.child {
@@ -407,15 +434,26 @@ impl Sched {
             if let Some(a) = address {
                 self.rscs[c].meta.entry("external-ip".into()).or_insert_with(|| a.to_owned());
             }
-            let (x, y) = (std::mem::take(&mut self.rscs[c].utilization), std::mem::take(&mut self.rscs[container].utilization));
+            let (x, y) = (
+                std::mem::take(&mut self.rscs[c].utilization),
+                std::mem::take(&mut self.rscs[container].utilization),
+            );
             self.rscs[container].utilization = x;
             self.rscs[c].utilization = y;
         }
         Ok(Some(replica))
     }
 
-    fn unpack_connection(&mut self, r: RscIx, child: RscIx, replica: &mut Replica, e: Element) -> Result<bool, XmlError> {
-        let Some(n) = self.nodes.iter().position(|d| d.name.eq_ignore_ascii_case(e.id())) else { return Ok(false) };
+    fn unpack_connection(
+        &mut self,
+        r: RscIx,
+        child: RscIx,
+        replica: &mut Replica,
+        e: Element,
+    ) -> Result<bool, XmlError> {
+        let Some(n) = self.nodes.iter().position(|d| d.name.eq_ignore_ascii_case(e.id())) else {
+            return Ok(false);
+        };
         if self.find_rsc(e.id()).is_some() {
             self.warn(&e, format!("`{}` is the name of a replica's node and of a resource", e.id()));
             return Ok(false);
@@ -592,9 +630,16 @@ impl Sched {
             any |= x.node == Some(n) && x.child.is_some_and(|c| self.probe(c, n));
             if self.probe(x.container, n) {
                 any = true;
-                let others = bundle.replicas.iter().filter(|o| bundle.per_host == 1 && o.container != x.container);
+                let others =
+                    bundle.replicas.iter().filter(|o| bundle.per_host == 1 && o.container != x.container);
                 for other in others {
-                    self.order_tasks(x.container, "monitor", other.container, "start", ord::OPTIONAL | ord::SAME_NODE);
+                    self.order_tasks(
+                        x.container,
+                        "monitor",
+                        other.container,
+                        "start",
+                        ord::OPTIONAL | ord::SAME_NODE,
+                    );
                 }
             }
             let Some(remote) = x.remote else { continue };
@@ -603,7 +648,11 @@ impl Sched {
                 if let Some(probe) = self.newest(remote, Some(&key), None, Some(n)) {
                     any = true;
                     let first = self.by_task(x.container, "start");
-                    self.order(first, super::model::Side { rsc: Some(remote), ..by_action(probe) }, ord::PROBE);
+                    self.order(
+                        first,
+                        super::model::Side { rsc: Some(remote), ..by_action(probe) },
+                        ord::PROBE,
+                    );
                 }
             }
         }

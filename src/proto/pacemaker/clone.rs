@@ -27,7 +27,9 @@ impl Sched {
     /// How many instances of a clone one node may have, as interleaving compares them.
     fn copies_per_node(&self, r: RscIx) -> i64 {
         match self.rscs[r].kind {
-            Kind::Clone => self.rscs[r].meta.get("clone-node-max").map_or(1, |v| number(v).unwrap_or(0).max(0)),
+            Kind::Clone => {
+                self.rscs[r].meta.get("clone-node-max").map_or(1, |v| number(v).unwrap_or(0).max(0))
+            }
             Kind::Bundle => self.rscs[r].bundle.as_ref().map_or(0, |b| i64::from(b.per_host)),
             _ => 1,
         }
@@ -134,9 +136,10 @@ impl Sched {
             }
         }
         if let Some(p) = prefer
-            && self.rscs[i].allowed.get(p).is_none_or(|s| s.score < 0) {
-                return false;
-            }
+            && self.rscs[i].allowed.get(p).is_none_or(|s| s.score < 0)
+        {
+            return false;
+        }
         let before = self.tables_in(i);
         for n in self.rscs[i].allowed.nodes().collect::<Vec<_>>() {
             self.check_instance(i, n, limit);
@@ -147,12 +150,13 @@ impl Sched {
         let backup = self.rscs[i].allowed.copy();
         let mut chosen = self.assign(i, prefer);
         if let (Some(n), Some(p)) = (chosen, prefer)
-            && n != p {
-                let before = std::mem::replace(&mut self.rscs[i].allowed, backup);
-                self.tell_table(i, &before, &Cause::Retried);
-                self.unassign(i);
-                chosen = None;
-            }
+            && n != p
+        {
+            let before = std::mem::replace(&mut self.rscs[i].allowed, backup);
+            self.tell_table(i, &before, &Cause::Retried);
+            self.unassign(i);
+            chosen = None;
+        }
         if let Some(n) = chosen {
             let parent = self.parent_of(i);
             if let Some(slot) = self.rscs[parent].allowed.slot(n) {
@@ -173,10 +177,10 @@ impl Sched {
     /// Takes a node from an instance if it cannot run there.
     fn check_instance(&mut self, i: RscIx, n: NodeIx, limit: i32) {
         let slot = self.rscs[self.parent_of(i)].allowed.get(n);
-        if self.available(n) && !self.rscs[i].orphan
-            && slot.is_some_and(|s| s.score >= 0 && s.count < limit) {
-                return;
-            }
+        if self.available(n) && !self.rscs[i].orphan && slot.is_some_and(|s| s.score >= 0 && s.count < limit)
+        {
+            return;
+        }
         self.lower(i, n, -INF);
     }
 
@@ -195,7 +199,9 @@ impl Sched {
         if all_a > 0 && all_b > 0 && all_a != all_b {
             return all_a.cmp(&all_b);
         }
-        let allowed = |r: RscIx, n: Option<NodeIx>| n.filter(|n| self.rscs[r].allowed.get(*n).is_some_and(|s| s.score >= 0));
+        let allowed = |r: RscIx, n: Option<NodeIx>| {
+            n.filter(|n| self.rscs[r].allowed.get(*n).is_some_and(|s| s.score >= 0))
+        };
         let (here_a, here_b) = (allowed(a, now_a), allowed(b, now_b));
         let (can_a, can_b) = (here_a.is_some() || now_a.is_none(), here_b.is_some() || now_b.is_none());
         if can_a != can_b {

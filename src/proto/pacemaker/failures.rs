@@ -27,16 +27,24 @@ impl Sched {
     }
 
     /// What is said of an operation, by its configuration and by `op_defaults`.
-    pub(super) fn op_meta(&self, r: RscIx, key: &str, task: &str, every: u64) -> std::collections::BTreeMap<String, String> {
+    pub(super) fn op_meta(
+        &self,
+        r: RscIx,
+        key: &str,
+        task: &str,
+        every: u64,
+    ) -> std::collections::BTreeMap<String, String> {
         let xml = &self.rscs[r].xml;
         let agent = [xml.get("class"), xml.get("provider"), xml.get("type")];
-        let about = super::sets::About { agent: Some(agent), operation: Some((task, every)), ..Default::default() };
+        let about =
+            super::sets::About { agent: Some(agent), operation: Some((task, every)), ..Default::default() };
         let mut meta = std::collections::BTreeMap::new();
         if let Some(d) = &self.op_defaults {
             self.pairs(d, "meta_attributes", about, None, false, &mut meta);
         }
         if task == "monitor" && every == 0 {
-            let monitors = self.rscs[r].ops.iter().filter(|o| o.enabled && o.interval > 0 && o.name == "monitor");
+            let monitors =
+                self.rscs[r].ops.iter().filter(|o| o.enabled && o.interval > 0 && o.name == "monitor");
             if let Some(t) = monitors.min_by_key(|o| o.interval).and_then(|o| o.meta.get("timeout")) {
                 meta.insert("timeout".into(), t.clone());
             }
@@ -56,7 +64,9 @@ impl Sched {
         let meta = self.op_meta(r, key, task, every);
         let mut value = meta.get("on-fail").map(|v| v.to_ascii_lowercase());
         let promoted_monitor = |o: &OpConfig| {
-            o.name == "monitor" && o.interval > 0 && o.role.as_deref().and_then(Role::of) == Some(Role::Promoted)
+            o.name == "monitor"
+                && o.interval > 0
+                && o.role.as_deref().and_then(Role::of) == Some(Role::Promoted)
         };
         if task == "stop" && value.as_deref().is_some_and(|v| matches!(v, "standby" | "demote" | "stop")) {
             value = None;
@@ -69,7 +79,8 @@ impl Sched {
                 .filter_map(of_monitor)
                 .find(|v| v != "demote");
         } else if value.as_deref() == Some("demote") {
-            let fits = self.op_config(r, key, true).is_some_and(|o| o.name == "promote" || promoted_monitor(o));
+            let fits =
+                self.op_config(r, key, true).is_some_and(|o| o.name == "promote" || promoted_monitor(o));
             if !fits {
                 value = None;
             }
@@ -98,7 +109,8 @@ impl Sched {
         };
         // A failure that drops the connection to a node has the node fenced; a probe or a start has no connection yet.
         let said = value.as_deref().is_some_and(|v| {
-            let words = ["block", "fence", "stop", "standby", "ignore", "nothing", "migrate", "restart", "demote"];
+            let words =
+                ["block", "fence", "stop", "standby", "ignore", "nothing", "migrate", "restart", "demote"];
             words.contains(&v)
         });
         let drops = !(task == "monitor" && every == 0) && task != "start";
@@ -121,7 +133,13 @@ impl Sched {
     }
 
     /// Failures of a resource on a node, and when the last one was. With `effective`, failures that have expired do not count.
-    pub(super) fn fail_count(&mut self, n: NodeIx, r: RscIx, effective: bool, op: Option<&HistoryOp>) -> (i32, i64) {
+    pub(super) fn fail_count(
+        &mut self,
+        n: NodeIx,
+        r: RscIx,
+        effective: bool,
+        op: Option<&HistoryOp>,
+    ) -> (i32, i64) {
         let rsc = &self.rscs[r];
         let name = rsc.history_name.as_deref().unwrap_or(&rsc.id);
         let name = if rsc.unique { name } else { base_name(name) }.to_owned();
@@ -130,7 +148,9 @@ impl Sched {
         let numbers: Vec<i64> = version.split('.').map(|p| score::number(p).unwrap_or(0)).collect();
         let legacy = numbers < vec![3, 0, 13];
         let fits = |key: &str, prefix: &str| {
-            let Some(rest) = key.strip_prefix(prefix).and_then(|k| k.strip_prefix(&name)) else { return false };
+            let Some(rest) = key.strip_prefix(prefix).and_then(|k| k.strip_prefix(&name)) else {
+                return false;
+            };
             let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
             let rest = match rest.strip_prefix(':') {
                 Some(number) if !unique => {
@@ -187,7 +207,8 @@ impl Sched {
                     || (h.id.eq_ignore_ascii_case(&format!("{name}_{}_{}", o.name, o.interval))
                         && h.expected.unwrap_or(-1) != h.rc))
         };
-        let blocking = self.rscs[r].ops.iter().filter(|o| o.meta.get("on-fail").is_some_and(|v| v == "block"));
+        let blocking =
+            self.rscs[r].ops.iter().filter(|o| o.meta.get("on-fail").is_some_and(|v| v == "block"));
         let node = &self.nodes[n].name;
         blocking.into_iter().any(|o| match op {
             Some(h) => matches(o, h),
@@ -233,7 +254,8 @@ impl Sched {
                 self.deferred.push((r, n, ix, true));
             } else {
                 let changed = self.digest_verdict(r, n, op, false);
-                clear |= matches!(changed, super::changes::Verdict::Changed | super::changes::Verdict::Restart);
+                clear |=
+                    matches!(changed, super::changes::Verdict::Changed | super::changes::Verdict::Restart);
             }
         }
         if clear {

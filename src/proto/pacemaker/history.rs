@@ -60,10 +60,9 @@ pub fn activity(ops: &[&HistoryOp]) -> (i64, i64) {
         match op.task.to_ascii_lowercase().as_str() {
             "stop" if op.status == 0 => stop = at,
             "start" | "migrate_from" => start = at,
-            "monitor" if by_monitor <= stop
-                && (op.rc == 0 || op.rc == 8) => {
-                    by_monitor = at;
-                }
+            "monitor" if by_monitor <= stop && (op.rc == 0 || op.rc == 8) => {
+                by_monitor = at;
+            }
             "promote" | "demote" => by_role = at,
             _ => {}
         }
@@ -218,9 +217,9 @@ impl Sched {
                     }
                 }
             } else if !skip_idle && idle.is_none() && !self.rscs[child].blocked {
-                idle = self.primitive_in(child, name).filter(|i| {
-                    self.rscs[*i].pending.as_ref().is_none_or(|(_, at)| *at == n)
-                });
+                idle = self
+                    .primitive_in(child, name)
+                    .filter(|i| self.rscs[*i].pending.as_ref().is_none_or(|(_, at)| *at == n));
             }
         }
         let mut found = mine.or(if skip_idle { None } else { idle });
@@ -239,9 +238,10 @@ impl Sched {
 
     fn pending_places(&self, r: RscIx, places: &mut Vec<NodeIx>) {
         if let Some((_, at)) = &self.rscs[r].pending
-            && !places.contains(at) {
-                places.push(*at);
-            }
+            && !places.contains(at)
+        {
+            places.push(*at);
+        }
         for &c in &self.rscs[r].children {
             self.pending_places(c, places);
         }
@@ -372,7 +372,14 @@ impl Sched {
     }
 
     /// What a result means: exit code and status after the rules for probes and roles.
-    fn effective(&mut self, r: RscIx, n: NodeIx, op: &HistoryOp, masked: bool, reading: &mut Reading) -> (i32, i32) {
+    fn effective(
+        &mut self,
+        r: RscIx,
+        n: NodeIx,
+        op: &HistoryOp,
+        masked: bool,
+        reading: &mut Reading,
+    ) -> (i32, i32) {
         let (mut rc, mut status) = (op.rc, op.status);
         let probe = op.task == "monitor" && op.interval == 0;
         if op.task == "monitor" {
@@ -461,8 +468,9 @@ impl Sched {
             _ if self.rscs[r].role < Role::Started => self.set_active(r),
             _ => {}
         }
-        let lasting = matches!(reading.on_fail, OnFail::Stop | OnFail::Fence | OnFail::Migrate | OnFail::Standby)
-            || (reading.on_fail == OnFail::ResetRemote && self.rscs[r].reconnect > 0);
+        let lasting =
+            matches!(reading.on_fail, OnFail::Stop | OnFail::Fence | OnFail::Migrate | OnFail::Standby)
+                || (reading.on_fail == OnFail::ResetRemote && self.rscs[r].reconnect > 0);
         if clear && !lasting {
             reading.on_fail = OnFail::Ignore;
             self.rscs[r].next_role = Role::Unknown;
@@ -615,7 +623,8 @@ impl Sched {
                     self.rscs[r].managed = false;
                     self.rscs[r].blocked = true;
                     let group = self.rscs[r].parent.filter(|p| {
-                        matches!(self.rscs[*p].kind, Kind::Group | Kind::Bundle) && self.rscs[*p].multiple == MultipleActive::Block
+                        matches!(self.rscs[*p].kind, Kind::Group | Kind::Bundle)
+                            && self.rscs[*p].multiple == MultipleActive::Block
                     });
                     for c in group.map(|g| self.rscs[g].children.clone()).unwrap_or_default() {
                         self.rscs[c].managed = false;

@@ -15,6 +15,7 @@ pub mod changes;
 pub mod cib;
 mod clone;
 mod colocation;
+pub mod cpg;
 pub mod digest;
 mod failures;
 pub mod graph;

@@ -193,7 +193,8 @@ impl Sched {
 
     fn list(&self, r: RscIx, (shown, under_way): (bool, bool), listing: &mut Listing) {
         let rsc = &self.rscs[r];
-        let shown = shown && (self.bundle_of(r).is_some() || !rsc.running_on.is_empty() || !self.is_active(r, false));
+        let shown =
+            shown && (self.bundle_of(r).is_some() || !rsc.running_on.is_empty() || !self.is_active(r, false));
         if rsc.kind != Kind::Primitive {
             return rsc.children.iter().for_each(|c| self.list(*c, (shown, under_way), listing));
         }

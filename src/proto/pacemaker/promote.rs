@@ -61,7 +61,12 @@ impl Sched {
             if active == Some(r) {
                 return allowed;
             }
-            let known = || instances.iter().filter_map(|i| self.named_member(*i, &name)).any(|m| self.rscs[m].known_on[n]);
+            let known = || {
+                instances
+                    .iter()
+                    .filter_map(|i| self.named_member(*i, &name))
+                    .any(|m| self.rscs[m].known_on[n])
+            };
             if active.is_none() && known() {
                 return allowed;
             }
@@ -199,7 +204,10 @@ impl Sched {
             if self.role_of(r, true) != Role::Promoted {
                 return None;
             }
-        } else if rsc.priority < 0 || !self.available(n) || self.guest_of(n).is_some_and(|g| self.place(g, false).is_none()) {
+        } else if rsc.priority < 0
+            || !self.available(n)
+            || self.guest_of(n).is_some_and(|g| self.place(g, false).is_none())
+        {
             return None;
         }
         let clone = self.outermost(r);

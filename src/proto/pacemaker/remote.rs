@@ -50,7 +50,10 @@ fn pairs(kind: &str, id: String, list: &[(&str, Option<&str>)]) -> Element {
 
 /// An operation.
 pub(super) fn operation(prefix: &str, name: &str, every: &str, timeout: Option<&str>) -> Element {
-    let mut op = Element::new("op", &[("id", &format!("{prefix}-{name}-{every}")), ("interval", every), ("name", name)]);
+    let mut op = Element::new(
+        "op",
+        &[("id", &format!("{prefix}-{name}-{every}")), ("interval", every), ("name", name)],
+    );
     if let Some(t) = timeout {
         op.set("timeout", t);
     }
@@ -59,7 +62,10 @@ pub(super) fn operation(prefix: &str, name: &str, every: &str, timeout: Option<&
 
 /// The configuration of an implied connection.
 pub(super) fn connection(c: Implied<'_>, line: u32) -> Element {
-    let mut e = Element::new("primitive", &[("id", c.name), ("class", "ocf"), ("provider", "pacemaker"), ("type", "remote")]);
+    let mut e = Element::new(
+        "primitive",
+        &[("id", c.name), ("class", "ocf"), ("provider", "pacemaker"), ("type", "remote")],
+    );
     e.line = line;
     let meta = [("container", Some(c.container)), ("allow-migrate", c.migrates), ("is-managed", c.managed)];
     e.children.push(pairs("meta_attributes", format!("{}-meta_attributes", c.name), &meta));
@@ -202,7 +208,10 @@ impl Sched {
             }
             None => {
                 let xml = self.rscs[r].xml.clone();
-                self.warn(&xml, format!("there is no resource `{name}` to run in, so `container` is ignored"));
+                self.warn(
+                    &xml,
+                    format!("there is no resource `{name}` to run in, so `container` is ignored"),
+                );
             }
         }
     }
@@ -290,7 +299,8 @@ impl Sched {
         let unmanaged = d.connection.is_some_and(|c| !self.rscs[c].managed);
         let shutdown = d.attributes.get("shutdown").is_some_and(|v| v != "0");
         let (standby, maintenance) = (says("standby"), says("maintenance") || unmanaged);
-        let hidden = d.attributes.contains_key("resource-discovery-enabled") && !says("resource-discovery-enabled");
+        let hidden =
+            d.attributes.contains_key("resource-discovery-enabled") && !says("resource-discovery-enabled");
         let undiscovered = hidden && (self.options.fencing || self.guest_of(n).is_some());
         let d = &mut self.nodes[n];
         d.shutdown |= shutdown;
@@ -517,7 +527,8 @@ impl Sched {
             }
             return true;
         }
-        let moves = rsc.role > Role::Stopped && rsc.assigned.is_some_and(|(h, _)| !rsc.running_on.contains(&h));
+        let moves =
+            rsc.role > Role::Stopped && rsc.assigned.is_some_and(|(h, _)| !rsc.running_on.contains(&h));
         let d = &self.nodes[n];
         if d.reset || d.unclean || rsc.failed || rsc.next_role == Role::Stopped || moves {
             self.order_tasks(guest, "stop", top, "start", ord::OPTIONAL);
@@ -615,7 +626,9 @@ impl Sched {
         let state = self.link_state(n);
         let stopping = self.rscs[c].next_role == Role::Stopped;
         match self.acts[a].task.clone().as_str() {
-            "start" | "promote" => self.after_start(c, a, if state == Link::Failed { ord::IMPLIES_THEN } else { 0 }),
+            "start" | "promote" => {
+                self.after_start(c, a, if state == Link::Failed { ord::IMPLIES_THEN } else { 0 })
+            }
             "stop" | "migrate_to" | "migrate_from" => match state {
                 Link::Alive => self.before_stop(a, c, ord::IMPLIES_FIRST),
                 Link::Failed => self.fence_node(n, "resources are active but connection is unrecoverable"),
@@ -723,5 +736,4 @@ impl Sched {
         self.nodes[n].base = -INF;
         self.nodes[n].discovery = Discovery::Never;
     }
-
 }

@@ -10,7 +10,10 @@ fn toward(from: Role, to: Role) -> Role {
     match (from, to) {
         (Unknown, Unknown) => Unknown,
         (Unknown, _) => Stopped,
-        (Stopped, Unknown | Stopped) | (Started | Unpromoted, Unknown | Stopped) | (Unpromoted, Started) | (Promoted, Unknown) => Stopped,
+        (Stopped, Unknown | Stopped)
+        | (Started | Unpromoted, Unknown | Stopped)
+        | (Unpromoted, Started)
+        | (Promoted, Unknown) => Stopped,
         (Stopped | Started, Started) => Started,
         (Started | Unpromoted | Promoted, Promoted) => Promoted,
         _ => Unpromoted,
@@ -30,7 +33,8 @@ impl Sched {
 
     fn act_primitive(&mut self, r: RscIx) {
         if self.rscs[r].next_role == Role::Unknown {
-            self.rscs[r].next_role = if self.rscs[r].assigned.is_some() { Role::Started } else { Role::Stopped };
+            self.rscs[r].next_role =
+                if self.rscs[r].assigned.is_some() { Role::Started } else { Role::Stopped };
         }
         let (current, all, clean) = self.active_on(r);
         let next = self.rscs[r].assigned.map(|(n, _)| n);
@@ -43,11 +47,13 @@ impl Sched {
         }
         let (mut needs_stop, mut needs_promote, mut migrates, mut moving) = (false, false, false, false);
         if let (Some(now), Some(then)) = (current, next)
-            && now != then && self.rscs[r].next_role >= Role::Started {
-                moving = true;
-                needs_stop = true;
-                migrates = self.can_migrate(r, now);
-            }
+            && now != then
+            && self.rscs[r].next_role >= Role::Started
+        {
+            moving = true;
+            needs_stop = true;
+            migrates = self.can_migrate(r, now);
+        }
         let (from, to) = (self.rscs[r].migrating_from, self.rscs[r].migrating_to);
         let goes_on = from.is_some() && to.is_some() && migrates && all == 2 && current == from && next == to;
         if goes_on {
@@ -99,7 +105,10 @@ impl Sched {
             }
             role = step;
         }
-        while self.rscs[r].role <= self.rscs[r].next_role && role != self.rscs[r].role && !self.rscs[r].blocked {
+        while self.rscs[r].role <= self.rscs[r].next_role
+            && role != self.rscs[r].role
+            && !self.rscs[r].blocked
+        {
             let step = toward(role, self.rscs[r].role);
             let required = needs_stop || (step == Role::Promoted && needs_promote);
             if !self.step(r, role, step, next, !required) {
@@ -125,7 +134,9 @@ impl Sched {
     fn step(&mut self, r: RscIx, from: Role, to: Role, next: Option<NodeIx>, optional: bool) -> bool {
         use Role::{Promoted, Started, Stopped, Unknown, Unpromoted};
         match (from, to) {
-            (Started, Stopped) | (Unpromoted, Stopped | Started) | (Unknown, Stopped) => self.make_stops(r, optional),
+            (Started, Stopped) | (Unpromoted, Stopped | Started) | (Unknown, Stopped) => {
+                self.make_stops(r, optional)
+            }
             (Stopped, Started | Unpromoted) => match next {
                 Some(n) => self.make_start(r, n, optional),
                 None => return false,
@@ -359,7 +370,8 @@ impl Sched {
     /// Plans fencing and shutdowns.
     pub(super) fn plan_fencing(&mut self) {
         let managed = self.top.iter().any(|r| self.any_in(*r, &|x| x.managed));
-        let (mut dc_down, mut fences, mut shutdowns): (Option<ActIx>, Vec<ActIx>, Vec<ActIx>) = (None, vec![], vec![]);
+        let (mut dc_down, mut fences, mut shutdowns): (Option<ActIx>, Vec<ActIx>, Vec<ActIx>) =
+            (None, vec![], vec![]);
         for n in 0..self.nodes.len() {
             if self.guest_of(n).is_some() {
                 if self.nodes[n].reset && managed && self.can_fence(n) {
@@ -420,7 +432,9 @@ impl Sched {
         let down = self.action(None, &key, "do_shutdown", Some(n), false);
         for a in (0..self.acts.len()).rev() {
             let action = &self.acts[a];
-            let Some(r) = action.rsc.filter(|_| action.node == Some(n) && action.task == "stop") else { continue };
+            let Some(r) = action.rsc.filter(|_| action.node == Some(n) && action.task == "stop") else {
+                continue;
+            };
             let rsc = &self.rscs[r];
             if rsc.maintenance || self.nodes[n].maintenance || (!rsc.managed && !rsc.blocked) {
                 continue;
@@ -473,7 +487,8 @@ impl Sched {
         let bundled = self.bundle_of(self.outermost(r)).is_some();
         let stops = self.actions_of(r, "stop", Some(target), false);
         let top = self.outermost(r);
-        let parent_stop = if implied && !stops.is_empty() { self.newest(top, None, Some("stop"), None) } else { None };
+        let parent_stop =
+            if implied && !stops.is_empty() { self.newest(top, None, Some("stop"), None) } else { None };
         for a in stops {
             self.acts[a].flags |= act::PSEUDO | act::RUNNABLE;
             if implied {
