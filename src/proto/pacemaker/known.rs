@@ -302,6 +302,11 @@ const OPTIONS: &[&str] = &[
     "node-pending-timeout",
 ];
 
+/// Whether a cluster option is known.
+pub(super) fn is_option(name: &str) -> bool {
+    OPTIONS.contains(&name)
+}
+
 /// What is in a CIB and means nothing here, by line.
 pub(super) fn unknown(root: &Element) -> Vec<Warning> {
     let mut out = Vec::new();
