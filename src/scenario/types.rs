@@ -10,6 +10,7 @@ use crate::proto::app::Application;
 use crate::proto::batch::{Nfs, Sbatch, Slurmctld, Slurmd};
 use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
+use crate::proto::corosync::config::{Corosync, Qnetd};
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
 use crate::proto::fence::FenceDevice;
@@ -200,6 +201,10 @@ pub enum Runs {
     FenceDevice(FenceDevice),
     /// A node of a generic heartbeat cluster.
     Heartbeat(Heartbeat),
+    /// Corosync, with `corosync-qdevice` if it has a quorum device: all hosts with one form a cluster.
+    Corosync(Corosync),
+    /// `corosync-qnetd`: the server of quorum devices.
+    Qnetd(Qnetd),
 }
 impl Runs {
     /// The name of the process.
@@ -224,6 +229,8 @@ impl Runs {
             Runs::Pgpool(_) => "pgpool",
             Runs::FenceDevice(_) => "fencedevice",
             Runs::Heartbeat(_) => "heartbeat",
+            Runs::Corosync(_) => "corosync",
+            Runs::Qnetd(_) => "qnetd",
         }
     }
 }
@@ -367,7 +374,8 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `arp`. Default: everything.
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `quorum`, `arp`. Default:
+        /// everything.
         #[serde(default)]
         plane: Option<Plane>,
     },
@@ -595,6 +603,8 @@ pub enum Invariant {
     TwoLeaseHolders,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
+    /// Two partitions of a Corosync cluster are quorate (without `two_node`).
+    TwoQuoratePartitions,
 }
 
 /// A state that can be waited for.
@@ -619,6 +629,12 @@ pub enum Condition {
     InPool(String, String),
     /// It does not.
     NotInPool(String, String),
+    /// The host's Corosync is quorate.
+    Quorate(String),
+    /// The host runs no Corosync that is quorate.
+    NotQuorate(String),
+    /// The host's Corosync is in a standing membership of so many nodes.
+    Members(String, u32),
 }
 
 /// Roles that conditions speak of.
@@ -671,7 +687,7 @@ pub enum Witness {
     Rewound,
     /// A director took a server out of its table after the first fault.
     Ejected,
-    /// A director's service lost its quorum after the first fault.
+    /// A director's service, or a partition of a cluster, lost its quorum after the first fault.
     QuorumLost,
     /// A job was started before one that had come earlier.
     Backfilled,
@@ -687,6 +703,10 @@ pub enum Witness {
     ControllerBack,
     /// A batch cluster's node is DOWN.
     NodeDown,
+    /// After the first fault a Corosync formed a new membership.
+    NewMembership,
+    /// After the first fault a node was no longer a member.
+    NodeLost,
 }
 
 /// What a real cluster did.

@@ -2,6 +2,7 @@
 
 mod batch;
 mod client;
+mod cluster;
 mod database;
 mod dcs;
 mod fence;
@@ -16,6 +17,8 @@ use super::syntax::{self, Node};
 use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
 use crate::proto::vrrp::config::{Check, InitialState, Keepalived, NotifyScript};
+use crate::proto::corosync::api::NodeId;
+use crate::proto::vrrp::config::{Check, InitialState, Keepalived};
 
 /// The most hosts of a stack.
 const HOSTS: usize = 200;
@@ -156,6 +159,8 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Pgpool(p) => pgpool::pgpool(&mut l, stack, (&path, name), p),
                 Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
+                Runs::Corosync(c) => cluster::corosync(&mut l, stack, (&path, name), c),
+                Runs::Qnetd(q) => cluster::qnetd(&mut l, stack, (&path, name), q),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -543,7 +548,10 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Condition::NoVip(h)
         | Condition::Streaming(h)
         | Condition::InPool(h, _)
-        | Condition::NotInPool(h, _) = state
+        | Condition::NotInPool(h, _)
+        | Condition::Quorate(h)
+        | Condition::NotQuorate(h)
+        | Condition::Members(h, _) = state
         {
             unknown(&mut l, &format!("expect[{i}]"), h);
         }
@@ -600,6 +608,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
             Runs::Pgpool(p) => pgpool::processes(p),
+            Runs::Corosync(c) if c.device.is_some() => &["corosync", "corosync-qdevice"],
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
