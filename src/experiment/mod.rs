@@ -1,8 +1,11 @@
 //! Floor 8: many runs, and what they mean together. [`theory`] is the yardstick that no simulation made; [`row`] is what is kept of a
-//! run, [`results`] a file of rows.
+//! run, [`results`] and [`store`] are files of rows; [`design`] says which settings are played, [`sweep`] plays them, [`stats`] and
+//! [`summary`] say what came out.
 
 pub mod design;
 pub mod headless;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub mod results;
 pub mod row;
 pub mod stats;
