@@ -4,6 +4,7 @@ mod compare;
 mod list;
 pub mod place;
 mod play;
+mod results;
 mod run;
 mod sweep;
 mod test;
@@ -60,6 +61,14 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Show where Pacemaker would put every resource of a CIB, and why
     Place(place::PlaceArgs),
+    /// Show where two settings are safe, unsafe or unavailable
+    Map(results::MapArgs),
+    /// Quantiles and histograms of a figure, and which setting moves it most
+    Stats(results::StatsArgs),
+    /// Availability over years, out of the outages that a drill measured
+    Nines(results::NinesArgs),
+    /// Make one HTML page of results
+    Report(results::ReportArgs),
     /// Play the same faults on several stacks and compare them
     Compare(compare::CompareArgs),
     /// Play a drill with many seeds and settings, a row for each run
@@ -153,6 +162,10 @@ pub fn main() -> ExitCode {
         Some(Command::Test(a)) => test::run(&a),
         Some(Command::Validate(a)) => validate::run(&a),
         Some(Command::Place(a)) => place::run(&a),
+        Some(Command::Map(a)) => results::map(&a, cli.ascii),
+        Some(Command::Stats(a)) => results::stats(&a, cli.ascii),
+        Some(Command::Nines(a)) => results::nines(&a),
+        Some(Command::Report(a)) => results::report(&a),
         Some(Command::Compare(a)) => compare::run(&a),
         Some(Command::Sweep(a)) => sweep::run(&a),
         Some(Command::Lint(a)) => list::lint(&a),

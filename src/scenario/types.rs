@@ -12,9 +12,13 @@ use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
+use crate::proto::fence::FenceDevice;
+use crate::proto::fence::config::DeviceMode;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::heartbeat::Heartbeat;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
+use crate::proto::pgpool::Pgpool;
 use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
@@ -69,6 +73,8 @@ pub struct Host {
     pub addresses: BTreeMap<String, Cidr>,
     /// The networks that the host is connected to. Default: all.
     pub networks: Option<Vec<String>>,
+    /// The site (room, rack, availability zone) that the host stands in; a site can be lost as a whole. Default: a site of its own.
+    pub site: Option<String>,
     /// Power-on to the start of the daemons. Default 30 s.
     pub boot_time: Option<SpanRange>,
     /// From the SIGTERM of a reboot to the end of the kernel (systemd stopping its units). Default 2s.
@@ -81,6 +87,8 @@ pub struct Host {
     pub wakeup: SpanRange,
     /// The watchdog device, `/dev/watchdog`. Default: none.
     pub watchdog: Option<WatchdogKind>,
+    /// Processors, which the statements of databases and of pgpool share. Default: no limit.
+    pub cpus: Option<u16>,
     /// What the disk needs to confirm a write (fsync). Default 500 us to 2 ms.
     pub disk: Option<SpanRange>,
     /// `net.ipv4.neigh.*` and `tcp_*` settings of the kernel.
@@ -186,6 +194,12 @@ pub enum Runs {
     Sbatch(Sbatch),
     /// The file server of a batch cluster.
     Nfs(Nfs),
+    /// pgpool-II.
+    Pgpool(Pgpool),
+    /// A fence device: BMC, PDU, switch.
+    FenceDevice(FenceDevice),
+    /// A node of a generic heartbeat cluster.
+    Heartbeat(Heartbeat),
 }
 impl Runs {
     /// The name of the process.
@@ -207,6 +221,9 @@ impl Runs {
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
+            Runs::Pgpool(_) => "pgpool",
+            Runs::FenceDevice(_) => "fencedevice",
+            Runs::Heartbeat(_) => "heartbeat",
         }
     }
 }
@@ -296,6 +313,10 @@ pub enum Target {
     Leader,
     /// The standby that has received most. (Needs a database stack.)
     MostAdvanced,
+    /// All hosts of the site of the `Primary`; its host alone where no site is named.
+    PrimarySite,
+    /// The hosts that run what has a vote and no data: members of the DCS. Nobody, in a stack without. Their daemon is the process `arbiter`.
+    Arbiters,
 }
 
 /// Something that goes wrong, or is put right. In a file, `target` may be left out as a name: `PowerOff(VipHolder)`.
@@ -433,6 +454,8 @@ pub enum Fault {
     DnsRecord { name: String, to: Target },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
+    /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).
+    FenceMode { target: Target, mode: DeviceMode },
 }
 
 /// What happens to packets for a frozen host.
