@@ -713,6 +713,14 @@ impl<P: Process> World<P> {
             Action::Listen(port, backlog) => {
                 self.hosts[host.0 as usize].tcp.listeners.insert(port, (pid, backlog));
             }
+            Action::ListenShared(port, backlog, pick) => self.listen_shared(host, pid, port, backlog, pick),
+            Action::Accept(port) => self.accept(host, pid, port, s),
+            Action::NotAccept(port) => {
+                if let Some(l) = self.hosts[host.0 as usize].tcp.shared.get_mut(&port) {
+                    l.acceptors.retain(|p| *p != pid);
+                }
+            }
+            Action::Tell(to, msg) => self.input(to, Input::Call(msg), s),
             Action::Connect(conn, to, plane, options) => {
                 self.tcp_connect(host, pid, conn, to, plane, options, s)
             }
@@ -744,6 +752,7 @@ impl<P: Process> World<P> {
             Action::Spawn(child) => self.start_now(child, s),
             Action::Signal(to, signal) => self.signal(to, signal, s),
             Action::Watchdog(what) => self.watchdog(host, what, s),
+            Action::Power(to, what) => self.switch(pid, to, what, s),
             Action::Exec(probe, run_time, timeout, tag) => {
                 let name = format!("host/{}/exec/{tag}", self.hosts[host.0 as usize].name);
                 let stream = self.streams.named(&name);
@@ -810,6 +819,7 @@ impl<P: Process> World<P> {
                 .listeners
                 .get(port)
                 .is_some_and(|(p, _)| self.proc(*p).life == Life::Running),
+            Probe::Powered(other) => self.host(*other).power != Power::Off,
         }
     }
 

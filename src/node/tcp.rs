@@ -5,7 +5,7 @@
 //!
 //! **Not modelled:** windows, congestion, segmentation, TIME_WAIT, SYN cookies, round-trip estimates (the RTO starts at 0.2 s).
 
-use super::process::{ConnId, Pid, TcpOptions};
+use super::process::{ConnId, Pid, Tcp, TcpOptions};
 use crate::engine::{Span, Time, TimerId};
 use crate::net::Plane;
 use crate::net::addr::Endpoint;
@@ -85,6 +85,45 @@ pub struct Conn<M> {
     pub peer_closed: bool,
 }
 
+/// Which of the processes that wait in `accept` on one listening port gets the next connection. (The kernel promises nothing.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Pick {
+    /// Any of them, all equally likely.
+    #[default]
+    Uniform,
+    /// The one that has waited shortest.
+    Lifo,
+    /// The one that has waited longest.
+    Fifo,
+}
+
+/// A connection whose handshake is over and that nobody has accepted: what has happened to it since waits with it.
+#[derive(Clone, Debug)]
+pub struct Queued<M> {
+    /// Its number.
+    pub id: ConnId,
+    /// The peer.
+    pub from: Endpoint,
+    /// The local address.
+    pub to: Endpoint,
+    /// Since when.
+    pub since: Time,
+    /// What came meanwhile.
+    pub news: Vec<Tcp<M>>,
+}
+/// A listening port that several processes accept on: the process that opened it, and those that inherited it.
+#[derive(Clone, Debug)]
+pub struct Shared<M> {
+    /// Who gets the next connection.
+    pub pick: Pick,
+    /// Connections that wait, the oldest first.
+    pub queue: VecDeque<Queued<M>>,
+    /// Processes that wait in `accept`, in the order in which they came.
+    pub acceptors: Vec<Pid>,
+    /// SYNs that found the queue full, and were dropped.
+    pub dropped: u64,
+}
+
 /// The connections and listening ports of a host. Connections lie in places that are used again, so that opening and closing them
 /// allocates nothing in the long run; two indices find them.
 #[derive(Clone, Debug)]
@@ -101,6 +140,8 @@ pub struct Table<M> {
     pub listeners: BTreeMap<u16, (Pid, u32)>,
     /// Connections that processes know of but have not accepted, by listening port.
     pub unaccepted: BTreeMap<u16, u32>,
+    /// Listening ports that several processes accept on.
+    pub shared: BTreeMap<u16, Shared<M>>,
     /// The next ephemeral port.
     pub next_port: u16,
 }
@@ -115,6 +156,7 @@ impl<M> Default for Table<M> {
             spare: Vec::new(),
             listeners: BTreeMap::new(),
             unaccepted: BTreeMap::new(),
+            shared: BTreeMap::new(),
             next_port: 32768,
         }
     }

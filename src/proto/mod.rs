@@ -4,13 +4,18 @@ pub mod app;
 pub mod batch;
 pub mod client;
 pub mod consul;
+pub mod corosync;
+pub mod cpu;
 pub mod dns;
 pub mod etcd;
+pub mod fence;
 pub mod haproxy;
+pub mod heartbeat;
 pub mod http;
 pub mod lvs;
 pub mod pacemaker;
 pub mod patroni;
+pub mod pgpool;
 pub mod postgres;
 pub mod raft;
 pub mod vrrp;
@@ -62,6 +67,14 @@ pub enum Msg {
     Ipvs(lvs::msg::Sync),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// Inside a pgpool, and between pgpools.
+    Pgpool(Box<pgpool::msg::Msg>),
+    /// Corosync and a client of it on the same host.
+    Corosync(Box<corosync::api::Api>),
+    /// A fence agent and its device.
+    Fence(Box<fence::msg::Fence>),
+    /// A heartbeat.
+    Heartbeat(heartbeat::Beat),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -78,12 +91,18 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::ConsulRaft(_) => ("Consul Raft", 0),
         Msg::Http(http::Http::Request(..)) => ("HTTP request", 0),
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
-        Msg::Sql(Sql::Startup { .. } | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
+        Msg::Sql(Sql::Startup { .. } | Sql::Login(_) | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
         Msg::Sql(_) => ("SQL answer", 0),
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Pgpool(m) => pgpool::msg::label(m),
+        Msg::Corosync(_) => ("libcpg", 0),
+        Msg::Fence(_) => ("fence agent", 0),
+        Msg::Heartbeat(heartbeat::Beat::Alive(_)) => ("heartbeat", 0),
+        Msg::Heartbeat(heartbeat::Beat::Claim(_)) => ("claim", 0),
+        Msg::Heartbeat(heartbeat::Beat::Release) => ("release", 0),
     }
 }
 
@@ -112,6 +131,12 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// pgpool-II.
+    Pgpool(Box<pgpool::note::Note>),
+    /// Fence devices.
+    Fence(fence::note::Note),
+    /// A heartbeat node.
+    Heartbeat(heartbeat::note::Note),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -128,6 +153,9 @@ impl Note {
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Pgpool(n) => n.mark(),
+            Note::Fence(n) => n.mark(),
+            Note::Heartbeat(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -144,6 +172,9 @@ impl Note {
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Pgpool(n) => n.text(),
+            Note::Fence(n) => n.text(),
+            Note::Heartbeat(n) => n.text(),
         }
     }
 }
@@ -157,6 +188,10 @@ pub struct Files {
     pub ipvs: lvs::table::Ipvs,
     /// A batch cluster's node.
     pub batch: batch::NodeFiles,
+    /// The shared memory of a pgpool, and its status file.
+    pub pgpool: pgpool::Shared,
+    /// Its processors.
+    pub cpu: cpu::Cpu,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -207,6 +242,12 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// A process of a pgpool.
+    Pgpool(Box<pgpool::Proc>),
+    /// A fence device.
+    Fence(Box<fence::Device>),
+    /// A heartbeat node.
+    Heartbeat(Box<heartbeat::Node>),
 }
 
 impl Process for Daemon {
@@ -275,6 +316,9 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Pgpool(p) => p.on(input, ctx),
+            Daemon::Fence(p) => p.on(input, ctx),
+            Daemon::Heartbeat(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -299,6 +343,9 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Pgpool(p) => p.reset(end, &mut files.pgpool),
+            Daemon::Fence(p) => p.reset(),
+            Daemon::Heartbeat(p) => p.reset(),
         }
     }
     fn hooked(files: &Files) -> bool {
@@ -375,6 +422,10 @@ fn adapt<M, N>(
         Action::Note(n) => Action::Note(note(n)),
         Action::Bind(p) => Action::Bind(p),
         Action::Listen(p, n) => Action::Listen(p, n),
+        Action::ListenShared(p, n, k) => Action::ListenShared(p, n, k),
+        Action::Accept(p) => Action::Accept(p),
+        Action::NotAccept(p) => Action::NotAccept(p),
+        Action::Tell(p, m) => Action::Tell(p, wrap(m)),
         Action::Connect(c, e, p, o) => Action::Connect(c, e, p, o),
         Action::Close(c) => Action::Close(c),
         Action::Shutdown(c) => Action::Shutdown(c),
@@ -388,6 +439,7 @@ fn adapt<M, N>(
         Action::Spawn(p) => Action::Spawn(p),
         Action::Signal(p, x) => Action::Signal(p, x),
         Action::Watchdog(w) => Action::Watchdog(w),
+        Action::Power(h, w) => Action::Power(h, w),
         Action::Exec(p, r, t, n) => Action::Exec(p, r, t, n),
         Action::Sync(n) => Action::Sync(n),
         Action::Exit(n) => Action::Exit(n),

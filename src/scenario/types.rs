@@ -12,9 +12,13 @@ use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
+use crate::proto::fence::FenceDevice;
+use crate::proto::fence::config::DeviceMode;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::heartbeat::Heartbeat;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
+use crate::proto::pgpool::Pgpool;
 use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
@@ -83,6 +87,8 @@ pub struct Host {
     pub wakeup: SpanRange,
     /// The watchdog device, `/dev/watchdog`. Default: none.
     pub watchdog: Option<WatchdogKind>,
+    /// Processors, which the statements of databases and of pgpool share. Default: no limit.
+    pub cpus: Option<u16>,
     /// What the disk needs to confirm a write (fsync). Default 500 us to 2 ms.
     pub disk: Option<SpanRange>,
     /// `net.ipv4.neigh.*` and `tcp_*` settings of the kernel.
@@ -188,6 +194,12 @@ pub enum Runs {
     Sbatch(Sbatch),
     /// The file server of a batch cluster.
     Nfs(Nfs),
+    /// pgpool-II.
+    Pgpool(Pgpool),
+    /// A fence device: BMC, PDU, switch.
+    FenceDevice(FenceDevice),
+    /// A node of a generic heartbeat cluster.
+    Heartbeat(Heartbeat),
 }
 impl Runs {
     /// The name of the process.
@@ -209,6 +221,9 @@ impl Runs {
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
+            Runs::Pgpool(_) => "pgpool",
+            Runs::FenceDevice(_) => "fencedevice",
+            Runs::Heartbeat(_) => "heartbeat",
         }
     }
 }
@@ -439,6 +454,8 @@ pub enum Fault {
     DnsRecord { name: String, to: Target },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
+    /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).
+    FenceMode { target: Target, mode: DeviceMode },
 }
 
 /// What happens to packets for a frozen host.

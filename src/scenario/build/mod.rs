@@ -4,7 +4,10 @@ mod batch;
 mod client;
 mod database;
 mod dcs;
+mod fence;
+mod heartbeat;
 mod lvs;
+mod pgpool;
 mod proxy;
 
 use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
@@ -75,6 +78,7 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
             add_daemon(&mut world, &plan_of, id, name, runs, &nets, &mut vips);
         }
     }
+    fence::wire(&mut world, stack);
     // Addresses that Patroni's callbacks move.
     for runs in stack.hosts.values().flat_map(|h| &h.runs) {
         if let Runs::Patroni(p) = runs
@@ -96,6 +100,7 @@ fn add_host(world: &mut World, name: &str, host: &Host) -> HostId {
     h.shutdown_time = host.shutdown_time.unwrap_or(h.shutdown_time);
     h.drift_ppm = host.clock_drift_ppm;
     h.site.clone_from(&host.site);
+    h.files.cpu = crate::proto::cpu::Cpu::new(host.cpus.unwrap_or(0));
     h.disk.time = host.disk.unwrap_or(h.disk.time);
     h.watchdog.present = host.watchdog.is_some();
     h.watchdog.hardware = host.watchdog == Some(WatchdogKind::Hardware);
@@ -172,6 +177,9 @@ fn add_daemon(
         Runs::Slurmd(config) => batch::slurmd(world, plan, &site, config),
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
+        Runs::Pgpool(config) => pgpool::pgpool(world, plan, &site, config, vips),
+        Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
+        Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
     }
 }
 

@@ -4,7 +4,10 @@ mod batch;
 mod client;
 mod database;
 mod dcs;
+mod fence;
+mod heartbeat;
 mod lvs;
+mod pgpool;
 mod proxy;
 
 use super::build::{addresses, default_subnet};
@@ -150,6 +153,9 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Pgpool(p) => pgpool::pgpool(&mut l, stack, (&path, name), p),
+                Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
+                Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -475,6 +481,9 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
             Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::FenceMode { .. } => {
+                Some(("fence device (`FenceDevice`)", runs(&|r| matches!(r, Runs::FenceDevice(_)))))
+            }
             Fault::DnsRecord { .. } => Some(("DNS server", runs(&|r| matches!(r, Runs::Dns(_))))),
             _ => None,
         };
@@ -590,6 +599,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Application(_) => &["application"],
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
+            Runs::Pgpool(p) => pgpool::processes(p),
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
