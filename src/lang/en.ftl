@@ -841,7 +841,7 @@ rep-unavailable = unavailable
 rep-unsafe = unsafe
 rep-cell = {$x}, {$y}: {$class}; of {$runs} runs {$bad} unsafe, {$slow} unavailable; worst: seed {$seed}
 rep-seed = seed {$seed}
-rep-rest = the rest: chance, and settings together
+rep-rest = the rest: chance, interactions
 rep-rest-short = the rest
 rep-diagram = The stack {$stack}: hosts, what runs on them, and their networks
 rep-site = site {$site}
@@ -975,6 +975,12 @@ sweep-shard-from = shard {$i}/{$n}, from {$name}
 sweep-progress = {$done} of {$all} runs, {$rate} a second, {$left} left
 sweep-finished = {$file} is complete already
 sweep-resumed = {$file}: going on after {$done} of {$all} runs
+rep-short-rto = RTO of writes
+rep-short-lost = lost writes
+rep-short-split = split brain
+rep-short-dual = dual address
+rep-short-writes = writes that succeed
+rep-short-reads = reads that succeed
 
 # pgpool-II: parent, pool, routing, replication
 mark-queue-full = SYN dropped: the accept queue of port {$port} is full

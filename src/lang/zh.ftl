@@ -899,7 +899,7 @@ rep-unavailable = 不可用
 rep-unsafe = 不安全
 rep-cell = {$x}，{$y}：{$class}；{$runs} 次运行中 {$bad} 次不安全，{$slow} 次不可用；最差：种子 {$seed}
 rep-seed = 种子 {$seed}
-rep-rest = 其余：偶然与多项设置的共同作用
+rep-rest = 其余：偶然与交互作用
 rep-rest-short = 其余
 rep-diagram = 架构 {$stack}：主机、其上运行的程序与网络
 rep-site = 站点 {$site}
@@ -1034,6 +1034,12 @@ sweep-shard-from = 分片 {$i}/{$n}，来自 {$name}
 sweep-progress = {$done} / {$all} 次运行，每秒 {$rate} 次，剩余 {$left}
 sweep-finished = {$file} 已经完整
 sweep-resumed = {$file}：从 {$all} 次运行的第 {$done} 次之后继续
+rep-short-rto = 写入 RTO
+rep-short-lost = 丢失写入
+rep-short-split = 脑裂
+rep-short-dual = 双重地址
+rep-short-writes = 写入成功率
+rep-short-reads = 读取成功率
 
 # pgpool-II：父进程、连接池、路由、复制
 mark-queue-full = SYN 被丢弃：端口 {$port} 的接受队列已满
