@@ -17,7 +17,6 @@ pub struct Row {
 }
 
 const FILES: &[(&str, &str)] = &[
-const FILES: [(&str, &str); 13] = [
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -40,8 +39,7 @@ fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
         | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
-        | "Pgpool" | "FenceDevice" | "Heartbeat" => {
-        | "Corosync" | "Qnetd" => {
+        | "Pgpool" | "FenceDevice" | "Heartbeat" | "Corosync" | "Qnetd" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
