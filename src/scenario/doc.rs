@@ -149,6 +149,12 @@ pub fn doc(knob: &str) -> Result<String, String> {
     Ok(found.iter().map(page).collect::<Vec<_>>().join("\n"))
 }
 
+/// Meaning, range and source of a knob, by its last name, in one sentence.
+pub fn about(field: &str) -> Option<String> {
+    let row = rows().iter().find(|r| r.path.rsplit('.').next() == Some(field))?;
+    Some(format!("{} ({})", row.text.trim_end_matches('.'), row.source))
+}
+
 /// One line for every knob.
 pub fn index() -> String {
     rows().iter().map(|r| format!("{:<44} {}\n", r.path, r.text.split(". ").next().unwrap_or(""))).collect()
