@@ -46,6 +46,7 @@ pub const fn name(i: Invariant) -> &'static str {
         Invariant::PhantomRead => "PhantomRead",
         Invariant::DuplicateWrite => "DuplicateWrite",
         Invariant::TwoLeaseHolders => "TwoLeaseHolders",
+        Invariant::TwoPgpoolLeaders => "TwoPgpoolLeaders",
         Invariant::PromotionWithoutKey => "PromotionWithoutKey",
     }
 }

@@ -143,3 +143,18 @@ pub fn believes(world: &World, host: HostId, now: crate::engine::Time) -> bool {
     patroni(world, host)
         .is_some_and(|(pid, p)| super::runs(world, pid) && p.believes_leader(world.wall_clock(host, now)))
 }
+/// The hosts whose pgpool leads its watchdog: those that have escalated first.
+pub fn pgpool_leaders(world: &World) -> impl Iterator<Item = HostId> + '_ {
+    use crate::proto::pgpool::watchdog::msg::State;
+    let leads = move |h: &HostId| {
+        let s = &world.host(*h).files.pgpool;
+        super::awake(world, *h) && s.parent.is_some() && s.wd.state == Some(State::Coordinator)
+    };
+    let escalated = |h: &HostId| world.host(*h).files.pgpool.wd.escalated;
+    let first = hosts(world).filter(move |h| leads(h) && escalated(h));
+    first.chain(hosts(world).filter(move |h| leads(h) && !escalated(h)))
+}
+/// The hosts whose pgpool leads its watchdog and has the virtual address by right.
+pub fn escalated_pgpools(world: &World) -> impl Iterator<Item = HostId> + '_ {
+    pgpool_leaders(world).filter(|h| world.host(*h).files.pgpool.wd.escalated)
+}

@@ -445,6 +445,23 @@ pub enum Fault {
     DnsRecord { name: String, to: Target },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
+    /// `pcp_attach_node`, told to the pgpool of `target`: the backend with this number is used again. Its data is not looked at.
+    PcpAttachNode { target: Target, node: u8 },
+    /// `pcp_detach_node`: the backend goes, needing neither quorum nor votes; `graceful` (`-g`): when the clients have gone.
+    PcpDetachNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        graceful: bool,
+    },
+    /// `pcp_promote_node`: pgpool believes that the backend is the primary; with `switchover` (`-s`) the old one is detached and this one
+    /// is promoted.
+    PcpPromoteNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        switchover: bool,
+    },
 }
 
 /// What happens to packets for a frozen host.
@@ -582,6 +599,8 @@ pub enum Invariant {
     DuplicateWrite,
     /// Two Patronis believe that they hold the leader key.
     TwoLeaseHolders,
+    /// Two pgpools are leader of their watchdog and have escalated: each has the virtual address.
+    TwoPgpoolLeaders,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
 }
