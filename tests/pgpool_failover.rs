@@ -61,13 +61,6 @@ fn pgp_16_without_both_triggers_the_health_check_decides() {
     let t = seen(&l, 80, |r| r.after("detected", "pool"));
     assert!(t.min() >= 0.0 && t.max() <= 10.2, "{t}");
     assert!(t.max() > 8.0 && t.median() > 2.0, "the health check's phase is not seen: {t}");
-    // 57P01 alone, in version 4.3 by default: a fast shutdown.
-    let shutdown = r#"version: "4.3", failover_on_backend_error: false,"#;
-    let l = single(shutdown, true, "80s", r#"At("40s..50s", Stop("db1", "postgres"))"#);
-    let t = seen(&l, 40, |r| r.after("detected", "pool"));
-    assert!(t.max() <= 0.3, "{t}");
-    let l = single(r#"version: "4.7", failover_on_backend_error: false,"#, true, "80s", r#"At("40s..50s", Stop("db1", "postgres"))"#);
-    assert_eq!(play(&l, 1).count("detected", ""), 0, "off since 4.3.9, 4.4.6, 4.5.1 and in 4.6");
 }
 
 #[test]
