@@ -47,6 +47,11 @@ pub const fn name(i: Invariant) -> &'static str {
         Invariant::DuplicateWrite => "DuplicateWrite",
         Invariant::TwoLeaseHolders => "TwoLeaseHolders",
         Invariant::PromotionWithoutKey => "PromotionWithoutKey",
+        Invariant::FewerCopies => "FewerCopies",
+        Invariant::LateRead => "LateRead",
+        Invariant::Divergence => "Divergence",
+        Invariant::RefusedWithRoom => "RefusedWithRoom",
+        Invariant::OwnWriteUnseen => "OwnWriteUnseen",
     }
 }
 
@@ -74,6 +79,10 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
     if stage.databases {
         for i in super::database::ALL {
             let seen = super::database::check(&stage.world, &stage.watch.ledger, i, s.now());
+            record(stage, i, seen, s);
+        }
+        for i in super::pool::ALL {
+            let seen = super::pool::check(&stage.world, &stage.watch.ledger.pool, i);
             record(stage, i, seen, s);
         }
         if stage.watch.broken(Invariant::TwoLeaseHolders).is_some() {
@@ -158,7 +167,7 @@ pub fn masters(world: &World) -> Vec<HostId> {
 /// The role of a host's first VRRP instance, if keepalived runs there.
 pub fn role(world: &World, host: HostId) -> Option<crate::proto::vrrp::machine::Role> {
     world.host(host).procs.iter().find_map(|p| match &world.proc(*p).logic {
-        crate::proto::Daemon::Vrrp(v, _) if world.proc(*p).life != crate::node::world::Life::Dead => {
+        crate::proto::Daemon::Vrrp(v, ..) if world.proc(*p).life != crate::node::world::Life::Dead => {
             v.instances().first().map(|i| i.role())
         }
         _ => None,

@@ -293,6 +293,10 @@ pub trait Process: Clone {
     /// The state of the process before it was started: what an end of this kind leaves of it, which is the disk. `files` are those of
     /// its host; the process puts right what its end means for them.
     fn reset(&mut self, end: End, files: &mut Self::Files);
+    /// Whether the kernel of a host with these files does anything with packets that [`Process::forward`] has to be asked for.
+    fn hooked(_files: &Self::Files) -> bool {
+        false
+    }
     /// What the kernel of a host with these files does with a packet from the network before anything else: the hook of a load
     /// balancer, with what it has to tell.
     fn forward(

@@ -4,6 +4,7 @@ pub mod app;
 pub mod batch;
 pub mod client;
 pub mod consul;
+pub mod corosync;
 pub mod cpu;
 pub mod dns;
 pub mod etcd;
@@ -20,7 +21,7 @@ pub mod vrrp;
 use crate::engine::Time;
 use crate::node::disk::End;
 use crate::node::forward::{Packet, Verdict};
-use crate::node::process::{Action, Ctx, HostId, Input, Process, Tcp};
+use crate::node::process::{Action, Ctx, HostId, Input, Pid, Process, Tcp};
 
 /// What a process of a world sees and asks.
 pub type Cx<'a> = Ctx<'a, Msg, Note, Files>;
@@ -66,6 +67,8 @@ pub enum Msg {
     Batch(Box<batch::msg::Message>),
     /// Inside a pgpool, and between pgpools.
     Pgpool(Box<pgpool::msg::Msg>),
+    /// Corosync and a client of it on the same host.
+    Corosync(Box<corosync::api::Api>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -89,6 +92,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
         Msg::Pgpool(m) => pgpool::msg::label(m),
+        Msg::Corosync(_) => ("libcpg", 0),
     }
 }
 
@@ -182,8 +186,8 @@ type Scratch<M, N> = Vec<Action<M, N>>;
 pub enum Daemon {
     /// keepalived's parent.
     Keepalived(vrrp::process::Parent, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
-    /// keepalived's VRRP child.
-    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
+    /// keepalived's VRRP child, and the database server of its host, which notify scripts act on.
+    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>, Option<Pid>),
     /// The service, or HAProxy.
     HAProxy(haproxy::process::Service),
     /// A client.
@@ -266,7 +270,12 @@ impl Process for Daemon {
         );
         match self {
             Daemon::Keepalived(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
-            Daemon::Vrrp(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
+            Daemon::Vrrp(p, out, postgres) => {
+                adapt(input, ctx, out, advert, |i, c| p.on(i, c));
+                if let Some(script) = p.notifies() {
+                    vrrp::notify::run(script, *postgres, ctx);
+                }
+            }
             Daemon::HAProxy(p) => p.on(input, ctx),
             Daemon::Client(p) => p.on(input, ctx),
             Daemon::Etcd(p, out) => adapt(input, ctx, out, etcd, |i, c| p.on(i, c)),
@@ -291,7 +300,7 @@ impl Process for Daemon {
     fn reset(&mut self, end: End, files: &mut Files) {
         match self {
             Daemon::Keepalived(p, _) => p.reset(),
-            Daemon::Vrrp(p, _) => p.reset(),
+            Daemon::Vrrp(p, ..) => p.reset(),
             Daemon::HAProxy(p) => p.reset(),
             Daemon::Client(p) => p.reset(),
             Daemon::Etcd(p, _) => p.reset(end),
@@ -312,6 +321,9 @@ impl Process for Daemon {
             Daemon::Nfs(p) => p.reset(),
             Daemon::Pgpool(p) => p.reset(end, &mut files.pgpool),
         }
+    }
+    fn hooked(files: &Files) -> bool {
+        files.ipvs.hooked()
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
         let mut told = Vec::new();

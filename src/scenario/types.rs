@@ -70,6 +70,8 @@ pub struct Host {
     pub addresses: BTreeMap<String, Cidr>,
     /// The networks that the host is connected to. Default: all.
     pub networks: Option<Vec<String>>,
+    /// The site (room, rack, availability zone) that the host stands in; a site can be lost as a whole. Default: a site of its own.
+    pub site: Option<String>,
     /// Power-on to the start of the daemons. Default 30 s.
     pub boot_time: Option<SpanRange>,
     /// From the SIGTERM of a reboot to the end of the kernel (systemd stopping its units). Default 2s.
@@ -302,6 +304,10 @@ pub enum Target {
     Leader,
     /// The standby that has received most. (Needs a database stack.)
     MostAdvanced,
+    /// All hosts of the site of the `Primary`; its host alone where no site is named.
+    PrimarySite,
+    /// The hosts that run what has a vote and no data: members of the DCS. Nobody, in a stack without. Their daemon is the process `arbiter`.
+    Arbiters,
 }
 
 /// Something that goes wrong, or is put right. In a file, `target` may be left out as a name: `PowerOff(VipHolder)`.
@@ -576,6 +582,17 @@ pub enum Invariant {
     DuplicateWrite,
     /// Two Patronis believe that they hold the leader key.
     TwoLeaseHolders,
+    /// A client was told that a write is committed, and fewer servers have it than pgpool's mode promises (all attached ones in native
+    /// replication and snapshot isolation).
+    FewerCopies,
+    /// pgpool sent a SELECT to a server that was detached, or further behind than its threshold allows.
+    LateRead,
+    /// Servers that pgpool replicates to hold different data although nothing is under way.
+    Divergence,
+    /// pgpool refused a client although its accept queue had room.
+    RefusedWithRoom,
+    /// A client did not see its own write that it had been told is committed.
+    OwnWriteUnseen,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
 }

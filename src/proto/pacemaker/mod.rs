@@ -9,12 +9,15 @@
 
 pub mod actions;
 mod assign;
+pub mod bundle;
 mod capacity;
 pub mod changes;
 pub mod cib;
 mod clone;
 mod colocation;
+pub mod cpg;
 pub mod digest;
+mod failures;
 pub mod graph;
 pub mod history;
 mod known;
@@ -27,6 +30,7 @@ mod order;
 pub mod plan;
 mod promote;
 mod recurring;
+mod remote;
 pub mod run;
 pub mod score;
 pub mod sets;

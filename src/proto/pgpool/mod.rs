@@ -29,13 +29,16 @@ pub mod child;
 pub mod config;
 pub mod failover;
 pub mod find;
+pub mod health;
 pub mod msg;
 pub mod note;
 pub mod parent;
+pub mod pcp;
 mod replicate;
 pub mod route;
 mod session;
 pub mod shared;
+pub mod watchdog;
 pub mod worker;
 
 pub use config::Pgpool;
@@ -48,6 +51,7 @@ use crate::proto::postgres::sql::{Catalog, Command};
 use crate::proto::{Cx, Msg};
 use msg::{Cause, Request};
 use std::sync::Arc;
+use watchdog::msg::RequestKind;
 
 /// What a process of a pgpool is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -95,7 +99,11 @@ impl Role {
     }
     /// Whether the parent forks it when it starts.
     pub const fn from_the_start(self) -> bool {
-        !matches!(self, Role::Parent | Role::FollowPrimary)
+        // The lifecheck forks those for heartbeats.
+        !matches!(
+            self,
+            Role::Parent | Role::FollowPrimary | Role::HeartbeatSender(_) | Role::HeartbeatReceiver(_)
+        )
     }
 }
 
@@ -152,6 +160,8 @@ pub struct Setup {
     pub peers: Vec<(Arc<str>, Ip)>,
     /// The networks of its host, by name.
     pub nets: Vec<(String, NetId)>,
+    /// The addresses of `trusted_servers`.
+    pub trusted: Vec<Ip>,
     /// What is known of tables and functions.
     pub catalog: Arc<Catalog>,
     /// The lists of the configuration, read.
@@ -183,6 +193,7 @@ impl Setup {
             processes: Vec::new(),
             peers: Vec::new(),
             nets: Vec::new(),
+            trusted: Vec::new(),
             catalog: Arc::new(catalog),
             lists: route::Lists::new(&config),
             reset: config.reset_query_list.iter().map(|t| read(t)).collect(),
@@ -213,23 +224,52 @@ pub fn request(what: Request, ctx: &mut Cx<'_>) {
     }
 }
 /// A process asks for nodes to be degenerated (`degenerate_backend_set_ex`): nodes that are down already, and those whose `flag` forbids
-/// it, are left out. The one entry for all causes: with a watchdog, it is the watchdog that decides.
-pub fn degenerate(setup: &Setup, nodes: &[u8], cause: Cause, ctx: &mut Cx<'_>) {
+/// it, are left out. The one entry for all causes: with a watchdog, it is the watchdog that decides. Whether there was anything to ask.
+pub fn degenerate(setup: &Setup, nodes: &[u8], cause: Cause, ctx: &mut Cx<'_>) -> bool {
     let may = |n: &u8| {
-        let allowed = setup.backends.get(usize::from(*n)).map(|b| b.flag != config::Flag::DISALLOW_TO_FAILOVER);
-        ctx.files.pgpool.valid(*n) && (allowed == Some(true) || cause == Cause::Admin)
+        let allowed =
+            setup.backends.get(usize::from(*n)).map(|b| b.flag != config::Flag::DISALLOW_TO_FAILOVER);
+        let b = ctx.files.pgpool.backends.get(usize::from(*n));
+        b.is_some_and(|b| b.valid() || b.quarantine) && (allowed == Some(true) || cause == Cause::Admin)
     };
     let nodes: Vec<u8> = nodes.iter().copied().filter(|n| may(n)).collect();
     if nodes.is_empty() {
-        return;
+        return false;
     }
     ctx.note(note::Note::Degenerate { nodes: names(setup, &nodes), cause }.into());
     let by = ctx.me;
-    request(Request::Down { nodes, cause, by }, ctx);
+    let what = Request::Down { nodes: nodes.clone(), cause, by };
+    ask(setup, RequestKind::Degenerate, &nodes, what, cause, ctx);
+    true
+}
+/// A process asks for a node to be attached (`send_failback_request`).
+pub fn attach(setup: &Setup, node: u8, ctx: &mut Cx<'_>) {
+    ask(setup, RequestKind::Failback, &[node], Request::Up(node, false), Cause::Admin, ctx);
+}
+/// The watchdog is asked first, if there is one.
+pub(crate) fn ask(
+    setup: &Setup,
+    kind: RequestKind,
+    nodes: &[u8],
+    what: Request,
+    cause: Cause,
+    ctx: &mut Cx<'_>,
+) {
+    let by = ctx.me;
+    match setup.pid(Role::Watchdog) {
+        Some(watchdog) => {
+            let switchover = matches!(what, Request::Promote(_, true));
+            let ask = msg::Msg::Ask { kind, nodes: nodes.into(), cause, switchover, by };
+            ctx.act(Action::Tell(watchdog, Msg::Pgpool(Box::new(ask))));
+        }
+        None => request(what, ctx),
+    }
 }
 /// Nodes in words: number and host.
 pub fn names(setup: &Setup, nodes: &[u8]) -> Arc<str> {
-    let name = |n: &u8| setup.backends.get(usize::from(*n)).map_or_else(String::new, |b| format!("{n} ({})", b.host));
+    let name = |n: &u8| {
+        setup.backends.get(usize::from(*n)).map_or_else(String::new, |b| format!("{n} ({})", b.host))
+    };
     nodes.iter().map(name).collect::<Vec<_>>().join(", ").into()
 }
 
@@ -238,6 +278,18 @@ pub fn names(setup: &Setup, nodes: &[u8]) -> Arc<str> {
 pub enum Proc {
     /// The parent.
     Parent(parent::Parent),
+    /// PCP.
+    Pcp(pcp::PcpProcess),
+    /// A health check.
+    HealthCheck(health::HealthCheck),
+    /// The watchdog.
+    Watchdog(Box<watchdog::Watchdog>),
+    /// The lifecheck.
+    Lifecheck(watchdog::heart::LifecheckProcess),
+    /// A sender of heartbeats.
+    HeartbeatSender(watchdog::heart::Sender),
+    /// A receiver of heartbeats.
+    HeartbeatReceiver(watchdog::heart::Receiver),
     /// A child.
     Child(Box<child::Child>),
     /// The worker.
@@ -250,6 +302,16 @@ impl Proc {
     pub fn new(role: Role, setup: &Arc<Setup>) -> Proc {
         match role {
             Role::Parent => Proc::Parent(parent::Parent::new(setup.clone())),
+            Role::Pcp => Proc::Pcp(pcp::PcpProcess::new(setup.clone())),
+            Role::HealthCheck(n) => Proc::HealthCheck(health::HealthCheck::new(setup.clone(), n)),
+            Role::Watchdog => Proc::Watchdog(Box::new(watchdog::Watchdog::new(setup.clone()))),
+            Role::Lifecheck => Proc::Lifecheck(watchdog::heart::LifecheckProcess::new(setup.clone())),
+            Role::HeartbeatSender(n) => {
+                Proc::HeartbeatSender(watchdog::heart::Sender::new(setup.clone(), usize::from(n)))
+            }
+            Role::HeartbeatReceiver(_) => {
+                Proc::HeartbeatReceiver(watchdog::heart::Receiver::new(setup.clone()))
+            }
             Role::Child(n) => Proc::Child(Box::new(child::Child::new(n, setup.clone()))),
             Role::Worker => Proc::Worker(worker::Worker::new(setup.clone())),
             role => Proc::Idle(role),
@@ -259,6 +321,12 @@ impl Proc {
     pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
         match self {
             Proc::Parent(p) => p.on(input, ctx),
+            Proc::Pcp(p) => p.on(input, ctx),
+            Proc::HealthCheck(p) => p.on(input, ctx),
+            Proc::Watchdog(p) => p.on(input, ctx),
+            Proc::Lifecheck(p) => p.on(input, ctx),
+            Proc::HeartbeatSender(p) => p.on(input, ctx),
+            Proc::HeartbeatReceiver(p) => p.on(input, ctx),
             Proc::Child(p) => p.on(input, ctx),
             Proc::Worker(p) => p.on(input, ctx),
             Proc::Idle(_) => {
@@ -272,6 +340,11 @@ impl Proc {
     pub fn reset(&mut self, _end: End, shared: &mut Shared) {
         match self {
             Proc::Parent(p) => p.reset(shared),
+            Proc::Pcp(p) => p.reset(),
+            Proc::HealthCheck(p) => p.reset(),
+            Proc::Watchdog(p) => p.reset(),
+            Proc::Lifecheck(p) => p.reset(),
+            Proc::HeartbeatSender(_) | Proc::HeartbeatReceiver(_) => {}
             Proc::Child(p) => p.reset(shared),
             Proc::Worker(p) => p.reset(shared),
             Proc::Idle(_) => {}

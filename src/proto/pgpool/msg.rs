@@ -58,6 +58,8 @@ pub enum Request {
     Promote(u8, bool),
     /// `CLOSE_IDLE_REQUEST`.
     CloseIdle,
+    /// The watchdog's leader has told how it sees the backends, and which is primary.
+    Sync(Vec<super::watchdog::msg::BackendState>, Option<u8>),
 }
 
 /// `pcp_*`: what an administrator asks for.
@@ -80,10 +82,46 @@ pub enum Pcp {
 pub enum Msg {
     /// An administrator's command.
     Pcp(Pcp),
+    // ---- watchdog ----
+    /// Between watchdogs.
+    Wd(super::watchdog::msg::Packet),
+    /// A heartbeat of this node.
+    Beat(super::watchdog::msg::NodeId),
+    /// A process asks its watchdog whether a change of backends may be made.
+    Ask {
+        /// What.
+        kind: super::watchdog::msg::RequestKind,
+        /// Which nodes.
+        nodes: std::sync::Arc<[u8]>,
+        /// Why.
+        cause: Cause,
+        /// `pcp_promote_node -s`.
+        switchover: bool,
+        /// Who asks.
+        by: Pid,
+    },
+    /// The watchdog's answer.
+    Verdict(super::watchdog::msg::Verdict),
+    /// The lifecheck tells its watchdog that a node is dead, or alive again.
+    NodeStatus(super::watchdog::msg::NodeId, bool),
+    /// The parent tells its watchdog that it begins or ends a change.
+    Indicate(bool),
+    /// The watchdog tells the lifecheck that it has joined.
+    Joined,
+    /// The second stage of an online recovery begins or ends.
+    Recovery(bool),
 }
 /// The word for a message.
 pub fn label(m: &Msg) -> (&'static str, u32) {
     match m {
         Msg::Pcp(_) => ("PCP", 0),
+        Msg::Wd(p) => (p.body.word(), p.id),
+        Msg::Beat(n) => ("heartbeat", u32::from(*n)),
+        Msg::Ask { .. }
+        | Msg::Verdict(_)
+        | Msg::NodeStatus(..)
+        | Msg::Indicate(_)
+        | Msg::Joined
+        | Msg::Recovery(_) => ("IPC", 0),
     }
 }

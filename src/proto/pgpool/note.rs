@@ -27,6 +27,23 @@ pub enum Note {
     Degenerate { nodes: Arc<str>, cause: Cause },
     /// Nodes are detached; so many sessions are cut.
     Detached { nodes: Arc<str>, cause: Cause, cut: u32 },
+    // ---- failover and watchdog ----
+    /// The parent begins a failover; the new main node.
+    FailoverStarted { nodes: Arc<str>, main: Arc<str> },
+    /// `failover_command` runs; whether it promotes.
+    Command { promotes: bool },
+    /// The search found a primary, so long after the beginning.
+    NewPrimary { node: Arc<str>, took: Span },
+    /// The change is over.
+    FailoverDone { took: Span },
+    /// Nodes are in quarantine; so many sessions are cut.
+    Quarantined { nodes: Arc<str>, primary: bool, cut: u32 },
+    /// A node is attached, or back from quarantine.
+    Attached { node: Arc<str>, quarantine: bool, cut: u32 },
+    /// The leader's view was taken over.
+    Synced { gone: Arc<str>, primary: Option<Arc<str>>, cut: u32 },
+    /// The watchdog and what belongs to it.
+    Watchdog(super::watchdog::note::Note),
     // ---- children ----
     /// A session begins; `took`: since it was accepted.
     Session { child: u16, user: Arc<str>, database: Arc<str>, hit: bool, balanced: Option<u8>, took: Span },
@@ -116,6 +133,14 @@ impl Note {
             Note::Detached { .. } => "backend_down",
             Note::WatchdogDied => "failed",
             Note::NoPrimary { .. } => "no_primary",
+            Note::FailoverStarted { .. } => "failover_started",
+            Note::Command { .. } => "failover_command",
+            Note::NewPrimary { .. } => "new_primary",
+            Note::FailoverDone { .. } => "failover_done",
+            Note::Quarantined { .. } => "quarantined",
+            Note::Attached { .. } => "backend_up",
+            Note::Synced { .. } => "synced",
+            Note::Watchdog(n) => return n.mark(),
             Note::Refused { .. } => "client_refused",
             Note::SessionEnds { .. } => "session_cut",
             Note::Evicted { .. } => "cache_evicted",
@@ -142,13 +167,42 @@ impl Note {
             Note::PrimaryFound { node, took } => {
                 (say!("pgpool-primary", node = node), say!("pgpool-primary-why", took = took))
             }
-            Note::NoPrimary { after } => (say!("pgpool-no-primary"), say!("pgpool-no-primary-why", after = after)),
+            Note::NoPrimary { after } => {
+                (say!("pgpool-no-primary"), say!("pgpool-no-primary-why", after = after))
+            }
             Note::Stopping => (say!("pgpool-stopping"), say!("pgpool-stopping-why")),
             Note::WatchdogDied => (say!("pgpool-watchdog-died"), say!("pgpool-watchdog-died-why")),
             Note::Degenerate { nodes, cause } => (say!("pgpool-degenerate", nodes = nodes), cause.words()),
+            Note::FailoverStarted { nodes, main } => {
+                (say!("pgpool-failover", nodes = nodes), say!("pgpool-failover-why", main = main))
+            }
+            Note::Command { promotes } => {
+                let why = if *promotes { "pgpool-command-promotes" } else { "pgpool-command-nothing" };
+                (say!("pgpool-command"), say!(why))
+            }
+            Note::NewPrimary { node, took } => {
+                (say!("pgpool-new-primary", node = node), say!("pgpool-new-primary-why", took = took))
+            }
+            Note::FailoverDone { took } => {
+                (say!("pgpool-failover-done"), say!("pgpool-failover-done-why", took = took))
+            }
+            Note::Quarantined { nodes, primary, cut } => {
+                let why = if *primary { "pgpool-quarantined-primary" } else { "pgpool-quarantined-why" };
+                (say!("pgpool-quarantined", nodes = nodes), say!(why, cut = cut))
+            }
+            Note::Attached { node, quarantine, cut } => {
+                let why = if *quarantine { "pgpool-attached-quarantine" } else { "pgpool-attached-why" };
+                (say!("pgpool-attached", node = node), say!(why, cut = cut))
+            }
+            Note::Synced { gone, primary, cut } => {
+                let primary = primary.as_deref().unwrap_or("-");
+                (say!("pgpool-synced"), say!("pgpool-synced-why", gone = gone, primary = primary, cut = cut))
+            }
+            Note::Watchdog(n) => n.text(),
             Note::Session { child, user, database, hit, balanced, took } => {
                 let key = if *hit { "pgpool-session-hit" } else { "pgpool-session-miss" };
-                let reads = balanced.map_or_else(|| say!("pgpool-reads-primary"), |n| say!("pgpool-reads", node = n));
+                let reads =
+                    balanced.map_or_else(|| say!("pgpool-reads-primary"), |n| say!("pgpool-reads", node = n));
                 (
                     say!("pgpool-session", child = child, user = user, database = database),
                     format!("{}; {reads}", say!(key, took = took)),
@@ -182,7 +236,10 @@ impl Note {
             }
             Note::Mismatch { child, nodes, cause, degenerates } => {
                 let key = if *degenerates { "pgpool-mismatch-stop" } else { "pgpool-mismatch-go-on" };
-                (say!("pgpool-mismatch", child = child, nodes = nodes), format!("{}; {}", cause.words(), say!(key)))
+                (
+                    say!("pgpool-mismatch", child = child, nodes = nodes),
+                    format!("{}; {}", cause.words(), say!(key)),
+                )
             }
             Note::PartitionLost { child } => {
                 (say!("pgpool-partition", child = child), say!("pgpool-partition-why"))
@@ -191,9 +248,10 @@ impl Note {
                 let key = if *late { "pgpool-late" } else { "pgpool-in-time" };
                 (say!(key, node = node), say!("pgpool-late-why", bytes = bytes, time = time))
             }
-            Note::Detached { nodes, cause, cut } => {
-                (say!("pgpool-detached", nodes = nodes), say!("pgpool-detached-why", cause = cause.words(), cut = cut))
-            }
+            Note::Detached { nodes, cause, cut } => (
+                say!("pgpool-detached", nodes = nodes),
+                say!("pgpool-detached-why", cause = cause.words(), cut = cut),
+            ),
         }
     }
 }

@@ -37,6 +37,7 @@ pub struct Parent {
     pub(super) setup: Arc<Setup>,
     pub(super) phase: Phase,
     pub(super) find: Find,
+    pub(super) failover: super::failover::Failover,
     started: Time,
 }
 
@@ -44,7 +45,13 @@ impl Parent {
     /// A parent that has not been started.
     pub fn new(setup: Arc<Setup>) -> Self {
         let find = Find::new(setup.clone(), T_FIND);
-        Parent { setup, phase: Phase::Off, find, started: Time::ZERO }
+        Parent {
+            setup,
+            phase: Phase::Off,
+            find,
+            failover: super::failover::Failover::default(),
+            started: Time::ZERO,
+        }
     }
     /// It has ended.
     pub fn reset(&mut self, shared: &mut Shared) {
@@ -145,17 +152,25 @@ impl Parent {
         let role = self.setup.processes[i].0;
         match self.phase {
             Phase::Off | Phase::Starting => {}
-            Phase::Running if role == Role::Watchdog => {
+            Phase::Running if role == Role::Watchdog && ctx.files.pgpool.wd.fatal => {
                 ctx.note(Note::WatchdogDied.into());
                 ctx.act(Action::Signal(ctx.me, Signal::Quit));
             }
-            Phase::Running if role.respawned() => {
-                let wait = Self::draw(self.setup.config.fork_time, ctx);
-                ctx.set_timer(Timer(T_FORK + i as u16), wait);
+            Phase::Running if role.respawned() || role == Role::Watchdog => {
+                if self.failover.busy() {
+                    self.failover.died.push(i);
+                } else {
+                    self.fork_again(i, ctx);
+                }
             }
             Phase::Running => {}
             Phase::Stopping => self.maybe_end(ctx),
         }
+    }
+    /// The process at this place is forked again.
+    pub(super) fn fork_again(&mut self, i: usize, ctx: &mut Cx<'_>) {
+        let wait = Self::draw(self.setup.config.fork_time, ctx);
+        ctx.set_timer(Timer(T_FORK + i as u16), wait);
     }
     fn stop(&mut self, ctx: &mut Cx<'_>) {
         if self.phase == Phase::Off || self.phase == Phase::Starting {
@@ -173,6 +188,11 @@ impl Parent {
     }
     fn maybe_end(&mut self, ctx: &mut Cx<'_>) {
         if ctx.files.pgpool.children.iter().all(|c| !c.alive) {
+            for (role, pid) in &self.setup.processes {
+                if !matches!(role, Role::Parent | Role::Child(_)) {
+                    ctx.act(Action::Signal(*pid, Signal::Term));
+                }
+            }
             ctx.act(Action::Exit(0));
         }
     }

@@ -35,6 +35,8 @@ pub struct BackendState {
     pub streaming: bool,
     /// It answered that it is in recovery.
     pub standby: bool,
+    /// It was the primary when it went into quarantine.
+    pub was_primary: bool,
     /// SELECTs that it was sent.
     pub selects: u64,
     /// Statements that it was sent.
@@ -96,6 +98,8 @@ pub struct Shared {
     pub written: Vec<(Arc<str>, Time)>,
     /// `pgpool_status`: the nodes that were down when it was written last. It outlives pgpool.
     pub status_file: Vec<bool>,
+    /// The watchdog's part.
+    pub wd: super::watchdog::Shm,
     /// Snapshot isolation: sessions that take their snapshots, and sessions that commit.
     pub snapshots: u32,
     /// See `snapshots`.
@@ -153,7 +157,6 @@ impl Shared {
     /// Writes the status file.
     pub fn save(&mut self) {
         // A quarantine is nobody else's business.
-        self.status_file =
-            self.backends.iter().map(|b| b.status == Status::Down && !b.quarantine).collect();
+        self.status_file = self.backends.iter().map(|b| b.status == Status::Down && !b.quarantine).collect();
     }
 }

@@ -137,7 +137,8 @@ impl Worker {
         if self.seen.len() > SEEN {
             self.seen.remove(0);
         }
-        let followers = primary.and_then(|p| self.said[p].as_ref()).map(|s| s.standbys.clone()).unwrap_or_default();
+        let followers =
+            primary.and_then(|p| self.said[p].as_ref()).map(|s| s.standbys.clone()).unwrap_or_default();
         for (n, said) in self.said.iter().enumerate() {
             let Some(said) = said else { continue };
             let behind = if said.in_recovery { at.since(said.lsn) } else { 0 };

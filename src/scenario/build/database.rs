@@ -6,8 +6,8 @@ use crate::node::process::Pid;
 use crate::proto::Daemon;
 use crate::proto::patroni::process::{Dcs, Setup};
 use crate::proto::patroni::{Agent, Patroni};
-use crate::proto::postgres::sql::Catalog;
 use crate::proto::postgres::data::{Conninfo, DbState, Slot};
+use crate::proto::postgres::sql::Catalog;
 use crate::proto::postgres::{Postgres, Postmaster};
 use crate::proto::{consul, dns, etcd};
 use crate::scenario::types::Runs;
@@ -55,7 +55,7 @@ pub(super) fn postgres(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, conf
 }
 
 /// The process number of the PostgreSQL of a host. Processes are numbered in the order of hosts and daemons, a keepalived counting twice.
-fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
+pub(super) fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
     let mut n = 0;
     for (name, h) in &plan.stack.hosts {
         for r in &h.runs {

@@ -60,13 +60,15 @@ pub(super) fn pgpool(
     let backends = backends(plan, config);
     // Tables and functions are what the first node's catalog says.
     let server = backends.first().and_then(|b| plan.stack.hosts.get(&*b.host));
-    let postgres = server.and_then(|h| h.runs.iter().find_map(|r| if let Runs::Postgres(p) = r { Some(p) } else { None }));
+    let postgres = server
+        .and_then(|h| h.runs.iter().find_map(|r| if let Runs::Postgres(p) = r { Some(p) } else { None }));
     let catalog = postgres.map(|p| Catalog::new(p.tables.clone(), p.functions.clone())).unwrap_or_default();
     let setup = Arc::new(Setup {
         backends,
         processes: all.iter().enumerate().map(|(i, r)| (*r, Pid(first + i as u16))).collect(),
         peers: peers(plan, site.host),
         nets: site.nets.to_vec(),
+        trusted: config.trusted_servers.iter().map(|h| h.parse().unwrap_or_else(|_| plan.ip(h))).collect(),
         ..Setup::new(config.clone(), site.host, plan.ip(site.host), catalog)
     });
     for role in all {

@@ -13,7 +13,7 @@ use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
 use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
-use crate::proto::vrrp::config::{Check, InitialState, Keepalived};
+use crate::proto::vrrp::config::{Check, InitialState, Keepalived, NotifyScript};
 
 /// The most hosts of a stack.
 const HOSTS: usize = 200;
@@ -233,6 +233,10 @@ fn keepalived(
             format!("{field} requires `state: BACKUP`"),
             Some("keepalived.conf(5)".to_owned()),
         );
+    }
+    let postgres = |h: &Host| h.runs.iter().any(|r| matches!(r, Runs::Postgres(_)));
+    if k.notify_master == Some(NotifyScript::Promote) && !stack.hosts.get(host).is_some_and(postgres) {
+        l.error(&at("notify_master"), format!("{host} runs no PostgreSQL that could be promoted"), None);
     }
     if k.strict && !k.unicast_peer.is_empty() {
         l.error(&at("unicast_peer"), "strict forbids unicast", None);
@@ -487,7 +491,8 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Fault::Hang { process, .. } = fault
         {
             let names = processes(stack.hosts.values());
-            if !names.contains(&kind_of(process)) {
+            // A drill for any stack names an arbiter whether or not there is one.
+            if process != "arbiter" && !names.contains(&kind_of(process)) {
                 let help = nearest(process, names.iter().copied()).map_or_else(
                     || format!("processes of this stack: {}", names.join(", ")),
                     |n| format!("did you mean `{n}`?"),

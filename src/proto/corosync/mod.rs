@@ -1,0 +1,3 @@
+//! Corosync.
+
+pub mod api;
