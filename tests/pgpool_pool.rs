@@ -1,7 +1,7 @@
 //! pgpool's pool, routing and native replication, each behaviour by its number.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected has failed.
 
-mod pgpool_lab;
+mod pgpool_client;
 
 use firedrill::engine::{Span, Time};
 use firedrill::net::Plane;
@@ -11,7 +11,7 @@ use firedrill::proto::pgpool::note::{EndWhy, Note as Pool};
 use firedrill::proto::pgpool::route::Rule;
 use firedrill::proto::postgres::msg::SqlState;
 use firedrill::scenario::types::{Fault, Target};
-use pgpool_lab::{Plan, defaults, secs};
+use pgpool_client::{Plan, defaults, secs};
 
 /// Programs that each hold a session for so long: all at once (within a millisecond), again and again.
 fn holders(n: u32, seconds: &str) -> String {
@@ -24,9 +24,15 @@ fn holders(n: u32, seconds: &str) -> String {
 #[test]
 fn the_defaults_are_those_of_4_7() {
     let c = defaults();
-    assert_eq!((c.num_init_children, c.listen_backlog_multiplier, c.max_pool, c.reserved_connections), (32, 2, 4, 0));
+    assert_eq!(
+        (c.num_init_children, c.listen_backlog_multiplier, c.max_pool, c.reserved_connections),
+        (32, 2, 4, 0)
+    );
     assert_eq!((c.child_life_time, c.authentication_timeout), (Span::secs(300), Span::secs(60)));
-    assert_eq!((c.child_max_connections, c.connection_life_time, c.client_idle_limit), (0, Span::ZERO, Span::ZERO));
+    assert_eq!(
+        (c.child_max_connections, c.connection_life_time, c.client_idle_limit),
+        (0, Span::ZERO, Span::ZERO)
+    );
     assert_eq!((c.sr_check_period, c.delay_threshold.0), (Span::secs(10), 0));
     assert_eq!((c.health_check_period, c.health_check_timeout), (Span::ZERO, Span::secs(20)));
     assert!(c.failover_on_backend_error && !c.shutdown_fails_over() && c.load_balance_mode);
@@ -63,10 +69,12 @@ fn pgp_01_the_33rd_client_waits_without_an_error() {
 #[test]
 fn pgp_02_a_syn_that_finds_the_queue_full_is_dropped_and_comes_again() {
     for (plus_one, clients, drops) in [("false", 96, 0), ("false", 97, 4), ("true", 97, 0), ("true", 98, 4)] {
-        let mut lab = Plan::new(1, &format!("accept_queue_plus_one: {plus_one}")).app(&holders(clients, "12")).lab(1);
+        let mut lab =
+            Plan::new(1, &format!("accept_queue_plus_one: {plus_one}")).app(&holders(clients, "12")).lab(1);
         lab.to(16.0);
         // The kernel of the client tries again 1, 3 and 7 s after the first SYN.
-        let at: Vec<u64> = lab.full.iter().map(|t| (secs(t.since(Time::ZERO)) - 5.0).round() as u64).collect();
+        let at: Vec<u64> =
+            lab.full.iter().map(|t| (secs(t.since(Time::ZERO)) - 5.0).round() as u64).collect();
         assert_eq!(at, if drops == 0 { vec![] } else { vec![0, 1, 3, 7] }, "{plus_one} {clients}");
         assert!(lab.took().is_empty());
     }
@@ -89,7 +97,7 @@ fn pgp_03_reserved_connections_refuse_the_last_place() {
     }
 }
 
-fn visits(users: &[&str], pause: &str, seconds: f64, pgpool: &str, seed: u64) -> pgpool_lab::Lab {
+fn visits(users: &[&str], pause: &str, seconds: f64, pgpool: &str, seed: u64) -> pgpool_client::Lab {
     let users: Vec<String> = users.iter().map(|u| format!("\"{u}\"")).collect();
     let app = format!(
         "users: [{}], scripts: Pause(\"{pause}\"), script: [\"SELECT 1\"], connections: PerOperation, start_after: \"5s\"",
@@ -141,7 +149,8 @@ fn pgp_05_caches_are_private_to_children() {
         .collect();
     let mean = misses.iter().sum::<f64>() / misses.len() as f64;
     assert!((mean - 45.4).abs() < 1.2, "{mean} {misses:?}");
-    let fifo = visits(&["a", "b", "c"], "20ms", 9.0, "num_init_children: 4, max_pool: 1, child_choice: Fifo", 1);
+    let fifo =
+        visits(&["a", "b", "c"], "20ms", 9.0, "num_init_children: 4, max_pool: 1, child_choice: Fifo", 1);
     assert!(fifo.sessions().iter().take(60).filter(|s| !s.1).count() >= 58);
     let lifo = visits(&["a"], "20ms", 9.0, "num_init_children: 4, max_pool: 1, child_choice: Lifo", 1);
     assert_eq!(lifo.misses(), 1, "the last one to come is the first to go");
@@ -149,7 +158,8 @@ fn pgp_05_caches_are_private_to_children() {
 
 #[test]
 fn pgp_06_connections_to_some_databases_are_never_kept() {
-    for (database, kept) in [("postgres", false), ("template1", false), ("regression", false), ("app2", true)] {
+    for (database, kept) in [("postgres", false), ("template1", false), ("regression", false), ("app2", true)]
+    {
         let app = format!(
             "database: \"{database}\", scripts: Pause(\"50ms\"), script: [\"SELECT 1\"], connections: PerOperation, start_after: \"5s\""
         );
@@ -221,7 +231,13 @@ fn life_times_act_within_a_second_and_a_bit() {
 }
 
 /// Two nodes, all reads of one session.
-fn spread(weights: (u32, u32), more: &str, script: &str, sessions: u32, seed: u64) -> (f64, u64, pgpool_lab::Lab) {
+fn spread(
+    weights: (u32, u32),
+    more: &str,
+    script: &str,
+    sessions: u32,
+    seed: u64,
+) -> (f64, u64, pgpool_client::Lab) {
     let pgpool = format!(
         "backends: [(host: \"n1\", weight: {}), (host: \"n2\", weight: {})], num_init_children: 4, {more}",
         weights.0, weights.1
@@ -231,7 +247,7 @@ fn spread(weights: (u32, u32), more: &str, script: &str, sessions: u32, seed: u6
     );
     let mut lab = Plan { latency: "10us", ..Plan::new(2, &pgpool) }.app(&app).lab(seed);
     lab.sim.model.world.log.level = firedrill::node::log::Level::Story;
-    let enough = |l: &pgpool_lab::Lab| {
+    let enough = |l: &pgpool_client::Lab| {
         let b = &l.shared().backends;
         b.len() == 2 && b[0].selects + b[1].selects >= u64::from(sessions)
     };
@@ -250,7 +266,8 @@ fn pgp_07_sessions_are_spread_by_weight_and_stay_on_their_node() {
     // All SELECTs of a session hit one node; drawn anew for each statement they do not.
     for (level, one) in [("false", true), ("true", false)] {
         let three = "\"SELECT 1\", \"SELECT 2\", \"SELECT 3\", \"SELECT 4\"";
-        let (share, _, lab) = spread((1, 1), &format!("statement_level_load_balance: {level}"), three, 2_000, 2);
+        let (share, _, lab) =
+            spread((1, 1), &format!("statement_level_load_balance: {level}"), three, 2_000, 2);
         let routed = lab.routed();
         let same = routed.chunks_exact(4).filter(|s| s.iter().all(|r| r.2 == s[0].2)).count();
         let sessions = routed.len() / 4;
@@ -283,8 +300,14 @@ fn ways(pgpool: &str, postgres: &str, script: &[&str]) -> (String, Vec<Rule>) {
 
 #[test]
 fn pgp_08_reads_after_a_write_in_the_transaction_go_to_the_primary() {
-    let script =
-        ["BEGIN", "SELECT * FROM t", "INSERT INTO t VALUES (1)", "SELECT * FROM t", "COMMIT", "SELECT * FROM t"];
+    let script = [
+        "BEGIN",
+        "SELECT * FROM t",
+        "INSERT INTO t VALUES (1)",
+        "SELECT * FROM t",
+        "COMMIT",
+        "SELECT * FROM t",
+    ];
     let (ways, rules) = ways("", "", &script);
     assert_eq!(ways, "BSPPBS");
     assert_eq!(rules[3], Rule::WroteInTransaction);
@@ -366,7 +389,10 @@ fn pgp_10_a_late_standby_is_left_at_the_next_check() {
             let fault = Time((15.0 * 1e9 + seed as f64 * 0.83e9) as u64);
             let late = wrote.filter(|t| *t > fault).min().expect("a write");
             left.push(secs(first.since(late)));
-            assert!(reads.iter().any(|r| r.0 > late && r.0 < first && r.2 == Some(1)), "late reads go on until then");
+            assert!(
+                reads.iter().any(|r| r.0 > late && r.0 < first && r.2 == Some(1)),
+                "late reads go on until then"
+            );
             lab.fault(cut(false));
             lab.to(110.0);
             let reads = lab.routed();
@@ -458,7 +484,9 @@ fn pgp_11_what_only_the_primary_gets() {
 fn redirect_lists_have_their_priorities_and_ratios() {
     let lists = "app_name_redirect_preference_list: [\"psql:0(0.3)\"], database_redirect_preference_list: [\"app:1\"]";
     let app = |name: &str| {
-        let pgpool = format!("backends: [(host: \"n1\"), (host: \"n2\"), (host: \"n3\")], num_init_children: 2, {lists}");
+        let pgpool = format!(
+            "backends: [(host: \"n1\"), (host: \"n2\"), (host: \"n3\")], num_init_children: 2, {lists}"
+        );
         let app = format!(
             "application_name: \"{name}\", scripts: Pause(\"1ms\"), script: [\"SELECT 1\"], connections: PerOperation, start_after: \"5s\""
         );
@@ -507,7 +535,7 @@ fn pgp_31_the_main_node_dies_between_the_commits() {
         let mut lab = native("failover_on_backend_error: false")
             .app("scripts: Pause(\"60s\"), script: [\"BEGIN\", \"INSERT INTO t VALUES (1)\", \"COMMIT\"], start_after: \"5s\"")
             .lab(seed);
-        let committing = |l: &pgpool_lab::Lab| l.routed().last().is_some_and(|r| &*r.1 == "COMMIT");
+        let committing = |l: &pgpool_client::Lab| l.routed().last().is_some_and(|r| &*r.1 == "COMMIT");
         assert!(lab.until(Time::ZERO + Span::secs(10), committing));
         let now = secs(lab.now().since(Time::ZERO));
         lab.to(now + 0.0095); // the others have committed, the main node has just been asked
@@ -528,7 +556,9 @@ fn native_replication_rewrites_the_time_and_not_random_numbers() {
     let run = |value: &str, mode: &str| {
         let pgpool = format!("backend_clustering_mode: {mode}");
         let mut lab = Plan { streaming: false, ..Plan::new(3, &pgpool) }
-            .app(&format!("scripts: Pause(\"100ms\"), script: [\"INSERT INTO t VALUES ({value})\"], start_after: \"5s\""))
+            .app(&format!(
+                "scripts: Pause(\"100ms\"), script: [\"INSERT INTO t VALUES ({value})\"], start_after: \"5s\""
+            ))
             .lab(3);
         lab.to(8.0);
         let t: Vec<_> = ["n1", "n2", "n3"].iter().map(|h| lab.table(h, "t")).collect();
@@ -572,7 +602,9 @@ fn answers_that_differ_are_rolled_back_everywhere() {
             _ => ("DROP TABLE t", "INSERT INTO t VALUES (1)"),
         };
         let mut lab = Plan { postgres: "tables: {\"t\": (rows: 100)}".to_owned(), ..Plan::native(setting) }
-            .direct(&format!("connect: \"n3\", scripts: Pause(\"100s\"), script: [\"{spoil}\"], start_after: \"3s\""))
+            .direct(&format!(
+                "connect: \"n3\", scripts: Pause(\"100s\"), script: [\"{spoil}\"], start_after: \"3s\""
+            ))
             .app(&format!("scripts: Pause(\"100s\"), script: [\"{statement}\"], start_after: \"5s\""))
             .lab(1);
         lab.to(8.0);
@@ -603,6 +635,11 @@ fn parallel_query_is_a_museum_piece() {
     let lost = lab.pool().filter(|(_, n)| matches!(n, Pool::PartitionLost { .. })).count();
     assert!(lost > 30, "any lost node fails the table's queries: {lost}");
     assert!(lab.shared().valid(2), "there is no failover");
-    let late: Vec<bool> = lab.ended().iter().filter(|e| e.0 > Time::ZERO + Span::secs(12)).map(|e| matches!(e.1.outcome, Outcome::Ok(_))).collect();
+    let late: Vec<bool> = lab
+        .ended()
+        .iter()
+        .filter(|e| e.0 > Time::ZERO + Span::secs(12))
+        .map(|e| matches!(e.1.outcome, Outcome::Ok(_)))
+        .collect();
     assert!(late.iter().any(|ok| *ok), "a table that is not partitioned is on node 0");
 }

@@ -3,3 +3,4 @@
 mod database;
 pub mod invariants;
 pub mod ledger;
+mod pool;

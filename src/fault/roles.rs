@@ -31,6 +31,22 @@ pub fn has_postgres(world: &World, host: HostId) -> bool {
 pub fn patroni(world: &World, host: HostId) -> Option<(Pid, &patroni::Agent)> {
     daemon(world, host, |d| if let Daemon::Patroni(p) = d { Some(&**p) } else { None })
 }
+/// What the pgpool of a host was told.
+pub fn pgpool(world: &World, host: HostId) -> Option<&crate::proto::pgpool::Setup> {
+    use crate::proto::pgpool::Proc;
+    daemon(world, host, |d| match d {
+        Daemon::Pgpool(p) => match &**p {
+            Proc::Parent(p) => Some(p.setup()),
+            _ => None,
+        },
+        _ => None,
+    })
+    .map(|(_, s)| s)
+}
+/// Whether the servers of a pgpool each do their statements for themselves: no one's data follows from another's.
+pub fn independent(world: &World) -> bool {
+    hosts(world).filter_map(|h| pgpool(world, h)).any(|s| !s.mode.has_primary())
+}
 /// Whether a host's server accepts writes just now.
 pub fn writable(world: &World, host: HostId) -> bool {
     super::awake(world, host)

@@ -1,7 +1,7 @@
 //! The kernel's side of TCP: what segments and timers do to connections.
 
-use super::process::{ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions};
 use super::log::What;
+use super::process::{ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions};
 use super::tcp::{Conn, Pick, Queued, RTO_MAX, Segment, Shared, State, backoff};
 use super::world::{Ev, Life, Payload, Sch, World};
 use crate::engine::{Span, Time};

@@ -35,7 +35,8 @@ const FILES: [(&str, &str); 13] = [
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" | "Pgpool" => {
+        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
+        | "Pgpool" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),

@@ -601,6 +601,17 @@ pub enum Invariant {
     TwoLeaseHolders,
     /// Two pgpools are leader of their watchdog and have escalated: each has the virtual address.
     TwoPgpoolLeaders,
+    /// A client was told that a write is committed, and fewer servers have it than pgpool's mode promises (all attached ones in native
+    /// replication and snapshot isolation).
+    FewerCopies,
+    /// pgpool sent a SELECT to a server that was detached, or further behind than its threshold allows.
+    LateRead,
+    /// Servers that pgpool replicates to hold different data although nothing is under way.
+    Divergence,
+    /// pgpool refused a client although its accept queue had room.
+    RefusedWithRoom,
+    /// A client did not see its own write that it had been told is committed.
+    OwnWriteUnseen,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
 }

@@ -1,205 +1,127 @@
-//! A laboratory for pgpool: a stack out of RON text, faults at the moment that a test wants, and what the processes told.
+//! Drills of pgpool out of text, played with many seeds, and their marks by kind and host.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its own part of it.
 
-use firedrill::engine::{SEC, Span, Time};
-use firedrill::node::log::{Level, What};
-use firedrill::node::process::{HostId, Pid};
-use firedrill::proto::client::process::{Note as Ended, Outcome};
-use firedrill::proto::pgpool::note::Note as Pool;
-use firedrill::proto::pgpool::route::Rule;
-use firedrill::proto::pgpool::{Pgpool, Shared};
-use firedrill::proto::postgres::TableState;
-use firedrill::proto::{Daemon, Note};
-use firedrill::scenario::load::read;
-use firedrill::scenario::types::{Drill, Fault, Stack};
-use firedrill::scenario::{build, lint};
-use firedrill::sim::Sim;
-use std::sync::Arc;
+use firedrill::engine::Time;
+use firedrill::node::log::Level;
+use firedrill::scenario::load::{Loaded, load_text};
+use firedrill::trace::run::{Run, run};
+use rayon::prelude::*;
 
-/// Database hosts `n1` to `n3`, a host `pool` with a pgpool, and hosts with programs.
-#[derive(Clone)]
-pub struct Plan {
-    pub nodes: usize,
-    /// The others stream from `n1`.
-    pub streaming: bool,
-    /// Settings of every PostgreSQL, and of single ones.
-    pub postgres: String,
-    pub own: Vec<(usize, String)>,
-    pub pgpool: String,
-    /// Programs: host `app`.
-    pub apps: Vec<String>,
-    pub latency: &'static str,
-    /// What is said of database hosts.
-    pub host: &'static str,
+/// A drill on the stack of three, with settings and faults.
+pub fn drill(set: &str, until: &str, faults: &str) -> Loaded {
+    drill_on("pgpool-watchdog", set, until, faults)
 }
-impl Plan {
-    pub fn new(nodes: usize, pgpool: &str) -> Plan {
-        Plan {
-            nodes,
-            streaming: true,
-            postgres: String::new(),
-            own: Vec::new(),
-            pgpool: pgpool.to_owned(),
-            apps: Vec::new(),
-            latency: "100us..300us",
-            host: "",
-        }
-    }
-    pub fn native(pgpool: &str) -> Plan {
-        let mode = format!("backend_clustering_mode: native_replication, {pgpool}");
-        Plan { streaming: false, ..Plan::new(3, &mode) }
-    }
-    pub fn app(mut self, settings: &str) -> Plan {
-        self.apps.push(format!("connect: \"pool:9999\", {settings}"));
-        self
-    }
-    pub fn direct(mut self, settings: &str) -> Plan {
-        self.apps.push(settings.to_owned());
-        self
-    }
-    pub fn text(&self) -> String {
-        let mut hosts = String::new();
-        for n in 1..=self.nodes {
-            let follows = if self.streaming && n > 1 { "primary_conninfo: \"n1\", " } else { "" };
-            let own: String = self.own.iter().filter(|o| o.0 == n).map(|o| format!("{}, ", o.1)).collect();
-            let (p, h) = (&self.postgres, self.host);
-            hosts += &format!("\"n{n}\": (runs: [Postgres({follows}{own}{p})], {h}),\n");
-        }
-        hosts += &format!("\"pool\": (runs: [Pgpool({})]),\n", self.pgpool);
-        let apps: Vec<String> = self.apps.iter().map(|a| format!("Application({a})")).collect();
-        if !apps.is_empty() {
-            hosts += &format!("\"app\": (runs: [{}]),\n", apps.join(", "));
-        }
-        let latency = self.latency;
-        format!("Stack(about: \"a test\", networks: {{\"lan\": (latency: \"{latency}\")}}, hosts: {{\n{hosts}}})")
-    }
-    pub fn lab(&self, seed: u64) -> Lab {
-        let text = self.text();
-        let (stack, tree) = match read::<Stack>("stack.ron", &text) {
-            Ok(r) => r,
-            Err(r) => panic!("{}\n{text}", r.render(false)),
+/// A drill on a stack.
+pub fn drill_on(stack: &str, set: &str, until: &str, faults: &str) -> Loaded {
+    let text = format!(
+        r#"Drill(about: "test", stack: "{stack}", until: "{until}", set: {{ {set} }}, faults: [{faults}])"#
+    );
+    load_text("test", "test.ron", text, &[], None).unwrap_or_else(|r| panic!("{}", r[0].render(false)))
+}
+/// A run, and what a test asks it. Times are in seconds after the first fault.
+pub struct Played {
+    pub run: Run,
+    pub fault: Time,
+}
+impl Played {
+    fn marks<'a>(&'a self, kind: &'a str, host: &'a str) -> impl Iterator<Item = f64> + 'a {
+        let here = move |m: &&firedrill::trace::marks::Mark| {
+            m.kind == kind && (host.is_empty() || self.run.host(m.host) == host)
         };
-        let found = lint::stack(&stack, &tree);
-        if let Some(e) = found.iter().find(|d| !d.warning) {
-            panic!("{}\n{text}", e.message);
-        }
-        let drill = "Drill(about: \"a test\", stack: \"here\", until: \"10d\")";
-        let (drill, _) = read::<Drill>("drill.ron", drill).unwrap_or_else(|r| panic!("{}", r.render(false)));
-        let sim = build::build(&stack, &drill, seed, Level::Story);
-        Lab { sim, log: Vec::new(), full: Vec::new(), faults: 0 }
+        self.run.marks.iter().filter(here).map(|m| (m.at.0 as f64 - self.fault.0 as f64) / 1e9)
+    }
+    /// The first mark of a kind on a host (`""`: any) after the first fault.
+    pub fn after(&self, kind: &str, host: &str) -> Option<f64> {
+        self.marks(kind, host).find(|t| *t >= 0.0)
+    }
+    /// The same.
+    pub fn first(&self, kind: &str, host: &str) -> Option<f64> {
+        self.after(kind, host)
+    }
+    /// The first one not before a time.
+    pub fn from(&self, kind: &str, host: &str, from: f64) -> Option<f64> {
+        self.marks(kind, host).find(|t| *t >= from)
+    }
+    /// How many there are after the first fault.
+    pub fn count(&self, kind: &str, host: &str) -> usize {
+        self.marks(kind, host).filter(|t| *t >= 0.0).count()
+    }
+    /// The words of the marks of a kind after the first fault.
+    pub fn words(&self, kind: &str) -> Vec<String> {
+        let after = |m: &&firedrill::trace::marks::Mark| m.kind == kind && m.at >= self.fault;
+        self.run.marks.iter().filter(after).map(|m| m.text.clone()).collect()
+    }
+    /// The time of a fault, by its number from 1.
+    pub fn fault(&self, n: usize) -> f64 {
+        let of = |k: &str| k == "fault" || k == "healed";
+        let m = self.run.marks.iter().filter(|m| of(m.kind)).nth(n - 1).expect("a fault");
+        (m.at.0 as f64 - self.fault.0 as f64) / 1e9
+    }
+    /// Whether an invariant broke.
+    pub fn broken(&self, invariant: &str) -> bool {
+        self.run.violations.iter().any(|v| v.invariant == invariant)
     }
 }
-
-/// A run.
-pub struct Lab {
-    pub sim: Sim,
-    pub log: Vec<(Time, HostId, Note)>,
-    /// SYNs that were dropped.
-    pub full: Vec<Time>,
-    faults: u16,
+/// One run.
+pub fn play(l: &Loaded, seed: u64) -> Played {
+    let run = run(&l.stack, &l.drill, seed, Level::Story, false);
+    let fault = run.marks.iter().find(|m| m.kind == "fault").map_or(Time::ZERO, |m| m.at);
+    Played { run, fault }
 }
-impl Lab {
-    pub fn now(&self) -> Time {
-        self.sim.sched.now()
+/// The hosts on which a kind of mark came after the first fault.
+pub fn hosts_with(p: &Played, kind: &str) -> Vec<String> {
+    let mut all: Vec<String> = p
+        .run
+        .marks
+        .iter()
+        .filter(|m| m.kind == kind && m.at >= p.fault)
+        .map(|m| p.run.host(m.host).to_owned())
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+/// Times of many runs.
+pub struct Times {
+    pub values: Vec<f64>,
+}
+impl Times {
+    pub fn min(&self) -> f64 {
+        self.values.iter().copied().fold(f64::INFINITY, f64::min)
     }
-    /// Lets it run to this time, or until the condition holds.
-    pub fn until(&mut self, limit: Time, mut stop: impl FnMut(&Lab) -> bool) -> bool {
-        loop {
-            if !self.sim.step(limit) {
-                self.sim.run_until(limit);
-                return false;
-            }
-            let mut news = false;
-            for e in &self.sim.model.world.log.entries {
-                match (e.host, &e.what) {
-                    (Some(host), What::Note(n)) => self.log.push((e.at, host, n.clone())),
-                    (_, What::QueueFull(..)) => self.full.push(e.at),
-                    _ => continue,
-                }
-                news = true;
-            }
-            if news && stop(self) {
-                return true;
-            }
-        }
+    pub fn max(&self) -> f64 {
+        self.values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
     }
-    pub fn to(&mut self, seconds: f64) {
-        self.until(Time((seconds * SEC as f64) as u64), |_| false);
+    pub fn median(&self) -> f64 {
+        let mut v = self.values.clone();
+        v.sort_by(f64::total_cmp);
+        v[v.len() / 2]
     }
-    pub fn host(&self, name: &str) -> HostId {
-        self.sim.model.world.find_host(name).unwrap_or_else(|| panic!("no host {name}"))
-    }
-    pub fn shared(&self) -> &Shared {
-        &self.sim.model.world.host(self.host("pool")).files.pgpool
-    }
-    pub fn table(&self, host: &str, table: &str) -> TableState {
-        let files = &self.sim.model.world.host(self.host(host)).files;
-        files.pg.tables.get(table).copied().unwrap_or_default()
-    }
-    pub fn pid(&self, host: &str, name: &str) -> Pid {
-        let h = self.host(host);
-        self.sim.model.world.find_proc(h, name).unwrap_or_else(|| panic!("no process {name}"))
-    }
-    pub fn kill(&mut self, host: &str, name: &str) {
-        let pid = self.pid(host, name);
-        let Sim { model, sched } = &mut self.sim;
-        model.world.kill(pid, sched);
-        model.world.log.entries.clear();
-    }
-    pub fn fault(&mut self, fault: Fault) {
-        self.faults += 1;
-        let Sim { model, sched } = &mut self.sim;
-        firedrill::fault::apply(&mut model.world, &fault, self.faults, &[], sched);
-        model.world.log.entries.clear();
-    }
-    /// What pgpool told.
-    pub fn pool(&self) -> impl Iterator<Item = (Time, &Pool)> {
-        self.log.iter().filter_map(|(at, _, n)| if let Note::Pgpool(p) = n { Some((*at, &**p)) } else { None })
-    }
-    /// Where statements went: text, node (none: several), rule.
-    pub fn routed(&self) -> Vec<(Time, Arc<str>, Option<u8>, Rule)> {
-        self.pool()
-            .filter_map(|(at, n)| match n {
-                Pool::Routed { text, node, rule, .. } => Some((at, text.clone(), *node, *rule)),
-                _ => None,
-            })
-            .collect()
-    }
-    /// Operations of programs that ended: when, and how.
-    pub fn ended(&self) -> Vec<(Time, Ended)> {
-        self.log
-            .iter()
-            .filter_map(|(at, _, n)| if let Note::Client(e) = n { Some((*at, *e)) } else { None })
-            .collect()
-    }
-    /// How long each operation took, in seconds, and whether it was answered.
-    pub fn took(&self) -> Vec<(f64, bool)> {
-        let ok = |e: &Ended| matches!(e.outcome, Outcome::Ok(_));
-        self.ended().iter().map(|(at, e)| (secs(at.since(e.sent)), ok(e))).collect()
-    }
-    /// Hits and misses of the caches, session by session: user, whether it was a hit.
-    pub fn sessions(&self) -> Vec<(Arc<str>, bool)> {
-        self.pool()
-            .filter_map(|(_, n)| match n {
-                Pool::Session { user, hit, .. } => Some((user.clone(), *hit)),
-                _ => None,
-            })
-            .collect()
-    }
-    pub fn misses(&self) -> usize {
-        self.sessions().iter().filter(|s| !s.1).count()
+    /// All values lie in the range, and they come as near to its ends as `near`.
+    pub fn fill(&self, low: f64, high: f64, near: f64) {
+        assert!(self.min() >= low && self.max() <= high, "outside {low}..{high}: {self}");
+        assert!(self.min() <= low + near && self.max() >= high - near, "{low}..{high} is not filled: {self}");
     }
 }
-
-/// Seconds as a number to compare.
-pub fn secs(d: Span) -> f64 {
-    d.0 as f64 / SEC as f64
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut v = self.values.clone();
+        v.sort_by(f64::total_cmp);
+        let some: Vec<String> = v.iter().map(|x| format!("{x:.2}")).collect();
+        write!(f, "n={} {}", v.len(), some.join(" "))
+    }
 }
-/// A pgpool as it is configured by nobody.
-pub fn defaults() -> Pgpool {
-    Pgpool::default()
+/// What many seeds give; a run that has no such time is a mistake, and its seed is told.
+pub fn seen(l: &Loaded, seeds: u64, ask: impl Fn(&Played) -> Option<f64> + Sync) -> Times {
+    let values = (1..=seeds)
+        .into_par_iter()
+        .map(|seed| {
+            let p = play(l, seed);
+            ask(&p).unwrap_or_else(|| panic!("seed {seed}: it never happened"))
+        })
+        .collect();
+    Times { values }
 }
-/// Whether a process of this kind is among those of a host.
-pub fn is_pgpool(d: &Daemon) -> bool {
-    matches!(d, Daemon::Pgpool(_))
+pub fn in_range(v: f64, low: f64, high: f64, what: &str) {
+    assert!((low..=high).contains(&v), "{what}: {v} lies outside {low}..{high}");
 }

@@ -11,8 +11,8 @@ use crate::engine::{Span, Time};
 use crate::net::addr::Endpoint;
 use crate::node::process::{Action, ConnId, HostId, Input, Signal, Tcp, Timer};
 use crate::proto::client::process::{Kind, Note as Ended, Outcome};
-use crate::proto::postgres::sql::Command;
 use crate::proto::postgres::msg::{Answer, Sql, SqlState, Statement, WriteId};
+use crate::proto::postgres::sql::Command;
 use crate::proto::{Cx, Msg};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -197,7 +197,8 @@ impl App {
         ctx.act(Action::Bind(crate::proto::dns::own_port(ctx.me)));
         let c = self.config();
         let (first, sessions) = (ctx.now + c.start_after, c.sessions);
-        for (kind, pace) in [(Kind::Write, c.writes), (Kind::Read, c.reads), (self.script_kind(), c.scripts)] {
+        for (kind, pace) in [(Kind::Write, c.writes), (Kind::Read, c.reads), (self.script_kind(), c.scripts)]
+        {
             match pace {
                 None => {}
                 Some(Pace::Every(_)) => self.later(first, Work::Arrive(kind), ctx),

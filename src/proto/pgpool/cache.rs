@@ -111,6 +111,9 @@ mod tests {
         assert_eq!(cache.find(&Login { user: "c".into(), database: "x".into(), ..Login::default() }), None);
         assert_eq!(cache.find(&Login { user: "c".into(), protocol: 2, ..Login::default() }), None);
         // A run-time parameter is no part of the key.
-        assert_eq!(cache.find(&Login { user: "c".into(), application: "x".into(), ..Login::default() }), Some(2));
+        assert_eq!(
+            cache.find(&Login { user: "c".into(), application: "x".into(), ..Login::default() }),
+            Some(2)
+        );
     }
 }

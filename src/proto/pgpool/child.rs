@@ -206,8 +206,13 @@ impl Child {
     fn accepted(&mut self, conn: ConnId, ctx: &mut Cx<'_>) {
         ctx.cancel_timer(T_LIFE);
         let config = &self.setup.config;
-        self.client =
-            Some(Client { conn, login: Arc::new(Login::default()), gone: false, since: ctx.now, knocked: false });
+        self.client = Some(Client {
+            conn,
+            login: Arc::new(Login::default()),
+            gone: false,
+            since: ctx.now,
+            knocked: false,
+        });
         ctx.files.pgpool.connected += 1;
         let (r, most) = (u32::from(config.reserved_connections), u32::from(config.num_init_children));
         let connected = ctx.files.pgpool.connected;
@@ -311,7 +316,8 @@ impl Child {
         let Some(i) = self.cache.find(&login) else { return self.build(ctx) };
         self.slot = i;
         let slot = &self.cache.slots[i];
-        let sound = |n: &u8| slot.as_ref().and_then(|s| s.link(*n)).is_some_and(|l| !l.broken && l.server.is_some());
+        let sound =
+            |n: &u8| slot.as_ref().and_then(|s| s.link(*n)).is_some_and(|l| !l.broken && l.server.is_some());
         if wanted.iter().all(sound) {
             // What is left of nodes that are detached goes.
             for n in 0..self.setup.backends.len() as u8 {
@@ -371,7 +377,14 @@ impl Child {
     fn build(&mut self, ctx: &mut Cx<'_>) {
         self.slot = self.cache.place();
         if let Some(old) = &self.cache.slots[self.slot] {
-            Self::tell(Note::Evicted { child: self.n, user: old.login.user.clone(), database: old.login.database.clone() }, ctx);
+            Self::tell(
+                Note::Evicted {
+                    child: self.n,
+                    user: old.login.user.clone(),
+                    database: old.login.database.clone(),
+                },
+                ctx,
+            );
             self.discard(self.slot, ctx);
         }
         let links = vec![None; self.setup.backends.len()];
@@ -428,7 +441,8 @@ impl Child {
         self.session = Session::default();
         let login = self.login();
         let config = &self.setup.config;
-        let balances = config.load_balance_mode && !matches!(self.setup.mode, Mode::Raw | Mode::ParallelQuery);
+        let balances =
+            config.load_balance_mode && !matches!(self.setup.mode, Mode::Raw | Mode::ParallelQuery);
         if balances && !config.statement_level_load_balance {
             self.session.balanced = Some(self.choose(ctx).0);
         }
@@ -442,7 +456,14 @@ impl Child {
         self.show_cache(ctx);
         let waited = self.client.as_ref().map_or(Span::ZERO, |c| now.since(c.since));
         Self::tell(
-            Note::Session { child: self.n, user: login.user.clone(), database: login.database.clone(), hit, balanced, took: waited },
+            Note::Session {
+                child: self.n,
+                user: login.user.clone(),
+                database: login.database.clone(),
+                hit,
+                balanced,
+                took: waited,
+            },
             ctx,
         );
         let node = self.session.balanced.or_else(|| ctx.files.pgpool.writer());
@@ -626,7 +647,8 @@ impl Child {
         let life = self.setup.config.connection_life_time;
         let active = self.client.is_some().then_some(self.slot);
         for i in 0..self.cache.slots.len() {
-            let old = self.cache.slots[i].as_ref().and_then(|s| s.released).is_some_and(|r| r + life <= ctx.now);
+            let old =
+                self.cache.slots[i].as_ref().and_then(|s| s.released).is_some_and(|r| r + life <= ctx.now);
             if old && Some(i) != active {
                 self.discard(i, ctx);
             }
@@ -638,7 +660,8 @@ impl Child {
 
     fn server_news(&mut self, conn: ConnId, news: Tcp<Msg>, ctx: &mut Cx<'_>) {
         let Some((slot, node)) = self.cache.owner(conn) else { return };
-        let current = slot == self.slot && !matches!(self.state, State::Accepting | State::Startup | State::TakingIn);
+        let current =
+            slot == self.slot && !matches!(self.state, State::Accepting | State::Startup | State::TakingIn);
         match news {
             Tcp::Connected => {
                 let sql = Sql::Login(self.login());
@@ -670,7 +693,9 @@ impl Child {
     fn server_says(&mut self, slot: usize, node: u8, sql: Sql, current: bool, ctx: &mut Cx<'_>) {
         match sql {
             Sql::Ready(host, standby) => {
-                if let Some(l) = self.cache.slots[slot].as_mut().and_then(|s| s.links[usize::from(node)].as_mut()) {
+                if let Some(l) =
+                    self.cache.slots[slot].as_mut().and_then(|s| s.links[usize::from(node)].as_mut())
+                {
                     l.server = Some((host, standby));
                 }
                 let b = &mut ctx.files.pgpool.backends[usize::from(node)];

@@ -368,7 +368,9 @@ impl std::str::FromStr for Version {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let found = VERSIONS.iter().find(|v| v.0 == text.trim());
-        found.map(|v| v.1).ok_or_else(|| format!("`{text}` is not a version that is known: 4.3, 4.4, 4.5, 4.6, 4.7"))
+        found
+            .map(|v| v.1)
+            .ok_or_else(|| format!("`{text}` is not a version that is known: 4.3, 4.4, 4.5, 4.6, 4.7"))
     }
 }
 impl std::fmt::Display for Version {

@@ -34,11 +34,11 @@ pub mod msg;
 pub mod note;
 pub mod parent;
 pub mod pcp;
-pub mod watchdog;
 mod replicate;
 pub mod route;
 mod session;
 pub mod shared;
+pub mod watchdog;
 pub mod worker;
 
 pub use config::Pgpool;
@@ -227,7 +227,8 @@ pub fn request(what: Request, ctx: &mut Cx<'_>) {
 /// it, are left out. The one entry for all causes: with a watchdog, it is the watchdog that decides. Whether there was anything to ask.
 pub fn degenerate(setup: &Setup, nodes: &[u8], cause: Cause, ctx: &mut Cx<'_>) -> bool {
     let may = |n: &u8| {
-        let allowed = setup.backends.get(usize::from(*n)).map(|b| b.flag != config::Flag::DISALLOW_TO_FAILOVER);
+        let allowed =
+            setup.backends.get(usize::from(*n)).map(|b| b.flag != config::Flag::DISALLOW_TO_FAILOVER);
         let b = ctx.files.pgpool.backends.get(usize::from(*n));
         b.is_some_and(|b| b.valid() || b.quarantine) && (allowed == Some(true) || cause == Cause::Admin)
     };
@@ -266,7 +267,9 @@ pub(crate) fn ask(
 }
 /// Nodes in words: number and host.
 pub fn names(setup: &Setup, nodes: &[u8]) -> Arc<str> {
-    let name = |n: &u8| setup.backends.get(usize::from(*n)).map_or_else(String::new, |b| format!("{n} ({})", b.host));
+    let name = |n: &u8| {
+        setup.backends.get(usize::from(*n)).map_or_else(String::new, |b| format!("{n} ({})", b.host))
+    };
     nodes.iter().map(name).collect::<Vec<_>>().join(", ").into()
 }
 

@@ -117,8 +117,11 @@ pub fn label(m: &Msg) -> (&'static str, u32) {
         Msg::Pcp(_) => ("PCP", 0),
         Msg::Wd(p) => (p.body.word(), p.id),
         Msg::Beat(n) => ("heartbeat", u32::from(*n)),
-        Msg::Ask { .. } | Msg::Verdict(_) | Msg::NodeStatus(..) | Msg::Indicate(_) | Msg::Joined | Msg::Recovery(_) => {
-            ("IPC", 0)
-        }
+        Msg::Ask { .. }
+        | Msg::Verdict(_)
+        | Msg::NodeStatus(..)
+        | Msg::Indicate(_)
+        | Msg::Joined
+        | Msg::Recovery(_) => ("IPC", 0),
     }
 }

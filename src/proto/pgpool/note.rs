@@ -167,7 +167,9 @@ impl Note {
             Note::PrimaryFound { node, took } => {
                 (say!("pgpool-primary", node = node), say!("pgpool-primary-why", took = took))
             }
-            Note::NoPrimary { after } => (say!("pgpool-no-primary"), say!("pgpool-no-primary-why", after = after)),
+            Note::NoPrimary { after } => {
+                (say!("pgpool-no-primary"), say!("pgpool-no-primary-why", after = after))
+            }
             Note::Stopping => (say!("pgpool-stopping"), say!("pgpool-stopping-why")),
             Note::WatchdogDied => (say!("pgpool-watchdog-died"), say!("pgpool-watchdog-died-why")),
             Note::Degenerate { nodes, cause } => (say!("pgpool-degenerate", nodes = nodes), cause.words()),
@@ -181,7 +183,9 @@ impl Note {
             Note::NewPrimary { node, took } => {
                 (say!("pgpool-new-primary", node = node), say!("pgpool-new-primary-why", took = took))
             }
-            Note::FailoverDone { took } => (say!("pgpool-failover-done"), say!("pgpool-failover-done-why", took = took)),
+            Note::FailoverDone { took } => {
+                (say!("pgpool-failover-done"), say!("pgpool-failover-done-why", took = took))
+            }
             Note::Quarantined { nodes, primary, cut } => {
                 let why = if *primary { "pgpool-quarantined-primary" } else { "pgpool-quarantined-why" };
                 (say!("pgpool-quarantined", nodes = nodes), say!(why, cut = cut))
@@ -197,7 +201,8 @@ impl Note {
             Note::Watchdog(n) => n.text(),
             Note::Session { child, user, database, hit, balanced, took } => {
                 let key = if *hit { "pgpool-session-hit" } else { "pgpool-session-miss" };
-                let reads = balanced.map_or_else(|| say!("pgpool-reads-primary"), |n| say!("pgpool-reads", node = n));
+                let reads =
+                    balanced.map_or_else(|| say!("pgpool-reads-primary"), |n| say!("pgpool-reads", node = n));
                 (
                     say!("pgpool-session", child = child, user = user, database = database),
                     format!("{}; {reads}", say!(key, took = took)),
@@ -231,7 +236,10 @@ impl Note {
             }
             Note::Mismatch { child, nodes, cause, degenerates } => {
                 let key = if *degenerates { "pgpool-mismatch-stop" } else { "pgpool-mismatch-go-on" };
-                (say!("pgpool-mismatch", child = child, nodes = nodes), format!("{}; {}", cause.words(), say!(key)))
+                (
+                    say!("pgpool-mismatch", child = child, nodes = nodes),
+                    format!("{}; {}", cause.words(), say!(key)),
+                )
             }
             Note::PartitionLost { child } => {
                 (say!("pgpool-partition", child = child), say!("pgpool-partition-why"))
@@ -240,9 +248,10 @@ impl Note {
                 let key = if *late { "pgpool-late" } else { "pgpool-in-time" };
                 (say!(key, node = node), say!("pgpool-late-why", bytes = bytes, time = time))
             }
-            Note::Detached { nodes, cause, cut } => {
-                (say!("pgpool-detached", nodes = nodes), say!("pgpool-detached-why", cause = cause.words(), cut = cut))
-            }
+            Note::Detached { nodes, cause, cut } => (
+                say!("pgpool-detached", nodes = nodes),
+                say!("pgpool-detached-why", cause = cause.words(), cut = cut),
+            ),
         }
     }
 }

@@ -45,7 +45,13 @@ impl Parent {
     /// A parent that has not been started.
     pub fn new(setup: Arc<Setup>) -> Self {
         let find = Find::new(setup.clone(), T_FIND);
-        Parent { setup, phase: Phase::Off, find, failover: super::failover::Failover::default(), started: Time::ZERO }
+        Parent {
+            setup,
+            phase: Phase::Off,
+            find,
+            failover: super::failover::Failover::default(),
+            started: Time::ZERO,
+        }
     }
     /// It has ended.
     pub fn reset(&mut self, shared: &mut Shared) {

@@ -165,7 +165,8 @@ impl Session {
             }
             Verb::Commit | Verb::Rollback => {
                 self.wrote_before |= self.wrote;
-                (self.in_transaction, self.serializable, self.failed, self.wrote) = (false, false, false, false);
+                (self.in_transaction, self.serializable, self.failed, self.wrote) =
+                    (false, false, false, false);
                 self.tables.clear();
             }
             Verb::CreateTemp => self.temp.extend(c.target.clone()),
@@ -204,7 +205,9 @@ pub struct Patterns(Vec<String>);
 impl Patterns {
     /// These.
     pub fn new(list: &[String]) -> Self {
-        Patterns(list.iter().map(|p| p.trim_start_matches('^').trim_end_matches('$').to_lowercase()).collect())
+        Patterns(
+            list.iter().map(|p| p.trim_start_matches('^').trim_end_matches('$').to_lowercase()).collect(),
+        )
     }
     /// Whether one of them fits.
     pub fn fit(&self, text: &str) -> bool {
@@ -248,14 +251,19 @@ pub const WHOLE: u64 = 1_000_000_000;
 impl std::str::FromStr for Redirect {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let hint = || format!("`{text}` is not `name:node` or `name:node(ratio)`, node being a number, `primary` or `standby`");
+        let hint = || {
+            format!(
+                "`{text}` is not `name:node` or `name:node(ratio)`, node being a number, `primary` or `standby`"
+            )
+        };
         let (whom, to) = text.rsplit_once(':').ok_or_else(hint)?;
         let (to, ratio) = to.split_once('(').unwrap_or((to, "1.0)"));
         let ratio = ratio.trim_end_matches(')').trim();
         let (whole, part) = ratio.split_once('.').unwrap_or((ratio, ""));
         let digits: String = part.chars().chain("000000000".chars()).take(9).collect();
         let ppb = whole.parse::<u64>().ok().zip(digits.parse::<u64>().ok()).map(|(w, p)| w * WHOLE + p);
-        let ppb = ppb.filter(|p| *p <= WHOLE).ok_or_else(|| format!("`{ratio}` is no ratio from 0.0 to 1.0"))?;
+        let ppb =
+            ppb.filter(|p| *p <= WHOLE).ok_or_else(|| format!("`{ratio}` is no ratio from 0.0 to 1.0"))?;
         let to = match to.trim() {
             "primary" => Preferred::Primary,
             "standby" => Preferred::Standby,
@@ -325,7 +333,9 @@ impl Look<'_> {
             .or_else(|| find(&lists.by_user, &self.login.user));
         let writer = self.shared.writer().unwrap_or(0);
         let primary = self.shared.primary;
-        let Some(r) = redirect else { return (self.weighted(&|_| true, below).unwrap_or(writer), Rule::Balanced) };
+        let Some(r) = redirect else {
+            return (self.weighted(&|_| true, below).unwrap_or(writer), Rule::Balanced);
+        };
         let hit = r.ppb >= WHOLE || below(WHOLE) <= r.ppb;
         let standby = |n: u8| Some(n) != primary;
         match r.to {
@@ -399,7 +409,12 @@ impl Look<'_> {
             | Verb::Deallocate
             | Verb::Savepoint
             | Verb::Lock(false) => return go(To::Both, Rule::Both),
-            Verb::SelectForUpdate | Verb::Lock(true) | Verb::Cursor | Verb::Listen | Verb::Vacuum | Verb::TwoPhase => {
+            Verb::SelectForUpdate
+            | Verb::Lock(true)
+            | Verb::Cursor
+            | Verb::Listen
+            | Verb::Vacuum
+            | Verb::TwoPhase => {
                 return writer(Rule::PrimaryOnly);
             }
             Verb::Prepare => {
@@ -500,7 +515,8 @@ impl Look<'_> {
     fn replicated(&self, c: &Command, s: &Session, below: &mut dyn FnMut(u64) -> u64) -> Decision {
         let config = &self.setup.config;
         let c = Self::meant(c, s);
-        let selects = matches!(c.verb, Verb::Select | Verb::Show | Verb::CopyQuery | Verb::CopyTo | Verb::Explain);
+        let selects =
+            matches!(c.verb, Verb::Select | Verb::Show | Verb::CopyQuery | Verb::CopyTo | Verb::Explain);
         if !selects || c.several {
             return go(To::All, Rule::Replicated);
         }

@@ -116,20 +116,25 @@ impl Child {
         let in_transaction = self.session.in_transaction;
         let failed = self.session.failed;
         self.session.sent(&command, &self.setup.catalog, &self.setup.config);
-        let linked = |n: &u8| {
-            self.cache.slots[self.slot].as_ref().and_then(|s| s.link(*n)).is_some_and(|l| !l.broken)
-        };
+        let linked =
+            |n: &u8| self.cache.slots[self.slot].as_ref().and_then(|s| s.link(*n)).is_some_and(|l| !l.broken);
         let all: Vec<u8> = (0..self.setup.backends.len() as u8).filter(linked).collect();
         let main = if self.setup.mode.replicates() { all.first().copied().unwrap_or(writer) } else { writer };
         let mut statement = statement;
         let (waves, main) = match decision.to {
-            To::All if self.setup.mode == Mode::ParallelQuery => match self.partitioned(&command, write, &all) {
-                Some(plan) => plan,
-                None => return self.lost_partition(id, ctx),
-            },
+            To::All if self.setup.mode == Mode::ParallelQuery => {
+                match self.partitioned(&command, write, &all) {
+                    Some(plan) => plan,
+                    None => return self.lost_partition(id, ctx),
+                }
+            }
             To::All => {
                 // Every node does it for itself; the time becomes a constant.
-                let c = if command.tells_time() { Arc::new(command.with_constant_time()) } else { command.clone() };
+                let c = if command.tells_time() {
+                    Arc::new(command.with_constant_time())
+                } else {
+                    command.clone()
+                };
                 statement = Statement::Sql(c, write);
                 let rollback = failed && command.verb == Verb::Commit;
                 (self.replicated(&command, &all, main, in_transaction, rollback), main)
@@ -177,13 +182,22 @@ impl Child {
         let node = (!matches!(decision.to, To::Both | To::All)).then_some(node);
         let select = matches!(command.verb, Verb::Select | Verb::Show | Verb::CopyQuery);
         Self::tell(
-            Note::Routed { child: self.n, text, node, all: decision.to == To::All, rule: decision.rule, select },
+            Note::Routed {
+                child: self.n,
+                text,
+                node,
+                all: decision.to == To::All,
+                rule: decision.rule,
+                select,
+            },
             ctx,
         );
     }
     fn count(&self, command: &Command, waves: &VecDeque<Wave>, ctx: &mut Cx<'_>) {
         let select = matches!(command.verb, Verb::Select);
-        for n in waves.iter().filter(|w| matches!(w.kind, Kind::Statement | Kind::Compared)).flat_map(|w| &w.nodes) {
+        for n in
+            waves.iter().filter(|w| matches!(w.kind, Kind::Statement | Kind::Compared)).flat_map(|w| &w.nodes)
+        {
             let b = &mut ctx.files.pgpool.backends[usize::from(*n)];
             b.selects += u64::from(select);
             b.statements += 1;
@@ -205,7 +219,9 @@ impl Child {
             Verb::Commit | Verb::Rollback if !in_transaction || rollback => {
                 return [wave(if rollback { Kind::Rollback } else { Kind::Statement }, everybody())].into();
             }
-            Verb::Commit => return [wave(Kind::CommitOthers, others()), wave(Kind::CommitMain, [main])].into(),
+            Verb::Commit => {
+                return [wave(Kind::CommitOthers, others()), wave(Kind::CommitMain, [main])].into();
+            }
             Verb::Rollback => return [wave(Kind::Statement, others()), wave(Kind::Statement, [main])].into(),
             Verb::Set | Verb::Discard | Verb::Deallocate | Verb::Savepoint | Verb::SetTransaction(_) => {
                 return [wave(Kind::Statement, everybody())].into();
@@ -213,7 +229,8 @@ impl Child {
             _ => {}
         }
         let mut waves = VecDeque::new();
-        let wraps = !in_transaction && (c.verb.writes() || matches!(c.verb, Verb::Select | Verb::SelectForUpdate));
+        let wraps =
+            !in_transaction && (c.verb.writes() || matches!(c.verb, Verb::Select | Verb::SelectForUpdate));
         if wraps {
             waves.push_back(wave(Kind::Begin, everybody()));
         }
@@ -340,7 +357,11 @@ impl Child {
                 let code = SqlState::InternalError;
                 work.reply.get_or_insert(Sql::Error(work.id, code));
             }
-            Kind::Statement if replicates && failed.is_some() && work.waves.front().is_some_and(|w| w.kind == Kind::Compared) => {
+            Kind::Statement
+                if replicates
+                    && failed.is_some()
+                    && work.waves.front().is_some_and(|w| w.kind == Kind::Compared) =>
+            {
                 // The main node has refused it: the others are not asked.
                 work.reply = Some(Sql::Error(work.id, failed.unwrap_or(SqlState::InternalError)));
                 self.undo(in_transaction);
@@ -424,7 +445,9 @@ impl Child {
             }
             _ => Sql::Error(id, SqlState::InternalError),
         };
-        if work.command.verb.writes() && self.setup.config.disable_load_balance_on_write == OnWrite::DmlAdaptiveGlobal {
+        if work.command.verb.writes()
+            && self.setup.config.disable_load_balance_on_write == OnWrite::DmlAdaptiveGlobal
+        {
             self.remember(&work.command, ctx);
         }
         if matches!(work.command.verb, Verb::Discard) {

@@ -157,7 +157,6 @@ impl Shared {
     /// Writes the status file.
     pub fn save(&mut self) {
         // A quarantine is nobody else's business.
-        self.status_file =
-            self.backends.iter().map(|b| b.status == Status::Down && !b.quarantine).collect();
+        self.status_file = self.backends.iter().map(|b| b.status == Status::Down && !b.quarantine).collect();
     }
 }

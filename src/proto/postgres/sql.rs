@@ -187,7 +187,11 @@ impl Command {
                 self.sources(t);
                 if word(0) == "with" && (has("insert") || has("update") || has("delete")) {
                     Verb::WithWrite
-                } else if pair("for", "update") || pair("for", "share") || pair("for", "no") || pair("for", "key") {
+                } else if pair("for", "update")
+                    || pair("for", "share")
+                    || pair("for", "no")
+                    || pair("for", "key")
+                {
                     Verb::SelectForUpdate
                 } else if has("into") {
                     Verb::SelectInto
@@ -286,7 +290,25 @@ impl Command {
             let call = t.get(i + 1).is_some_and(|x| x == "(");
             let word = matches!(
                 w.as_str(),
-                "in" | "values" | "and" | "or" | "not" | "exists" | "as" | "with" | "coalesce" | "any" | "all" | "from" | "on" | "copy" | "into" | "using" | "select" | "where" | "set" | "table"
+                "in" | "values"
+                    | "and"
+                    | "or"
+                    | "not"
+                    | "exists"
+                    | "as"
+                    | "with"
+                    | "coalesce"
+                    | "any"
+                    | "all"
+                    | "from"
+                    | "on"
+                    | "copy"
+                    | "into"
+                    | "using"
+                    | "select"
+                    | "where"
+                    | "set"
+                    | "table"
             );
             let before = i.checked_sub(1).and_then(|i| t.get(i)).map_or("", String::as_str);
             if call && is_name(w) && !word && !matches!(before, "into" | "table") {
@@ -298,7 +320,9 @@ impl Command {
             }
         }
         // These are called without parentheses.
-        for w in t.iter().filter(|w| matches!(w.as_str(), "current_timestamp" | "current_date" | "localtimestamp")) {
+        for w in
+            t.iter().filter(|w| matches!(w.as_str(), "current_timestamp" | "current_date" | "localtimestamp"))
+        {
             self.functions.push(w.as_str().into());
         }
     }
@@ -314,8 +338,14 @@ impl Command {
         c
     }
 }
-const TIMES: [&str; 6] =
-    ["now", "current_timestamp", "current_date", "localtimestamp", "transaction_timestamp", "statement_timestamp"];
+const TIMES: [&str; 6] = [
+    "now",
+    "current_timestamp",
+    "current_date",
+    "localtimestamp",
+    "transaction_timestamp",
+    "statement_timestamp",
+];
 
 /// `"0.5"` in milliseconds.
 fn milliseconds(text: &str) -> u32 {
@@ -342,7 +372,9 @@ fn tokens(text: &str) -> Vec<String> {
             out.push("''".to_owned());
             rest = after.find('\'').map_or("", |i| &after[i + 1..]);
         } else if c.is_alphanumeric() || c == '_' || c == '"' {
-            let end = rest.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '"'))).unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '"')))
+                .unwrap_or(rest.len());
             out.push(rest[..end].replace('"', "").to_lowercase());
             rest = &rest[end..];
         } else {
@@ -406,8 +438,20 @@ const STABLE: [&str; 9] = [
     "to_char",
 ];
 const IMMUTABLE: [&str; 14] = [
-    "count", "sum", "min", "max", "avg", "abs", "lower", "upper", "length", "round", "md5", "generate_series",
-    "substr", "greatest",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "abs",
+    "lower",
+    "upper",
+    "length",
+    "round",
+    "md5",
+    "generate_series",
+    "substr",
+    "greatest",
 ];
 const WRITING: [&str; 6] = ["nextval", "setval", "lo_create", "lo_creat", "lo_import", "lo_unlink"];
 
@@ -486,7 +530,10 @@ mod tests {
         assert_eq!(words(&c.functions), ["nextval", "count"]);
         assert!(Command::parse("select 1; select 2").several && !Command::parse("select 1;").several);
         let i = Command::parse("INSERT INTO t (a, b) VALUES (random(), now())");
-        assert_eq!((i.target.as_deref(), words(&i.functions)), (Some("t"), vec!["random".into(), "now".into()]));
+        assert_eq!(
+            (i.target.as_deref(), words(&i.functions)),
+            (Some("t"), vec!["random".into(), "now".into()])
+        );
         assert_eq!(words(&i.with_constant_time().functions), ["random"]);
         assert_eq!(Command::parse("SELECT pg_sleep(1.5)").sleep_ms, 1500);
         let catalog = Catalog::default();

@@ -219,14 +219,19 @@ impl Postmaster {
         }
         if !writes {
             return Ok(Some(match c.verb {
-                Verb::Select | Verb::SelectForUpdate | Verb::CopyTo | Verb::CopyQuery | Verb::Explain | Verb::Execute => {
-                    Answer::Seen(self.seen(ctx))
-                }
+                Verb::Select
+                | Verb::SelectForUpdate
+                | Verb::CopyTo
+                | Verb::CopyQuery
+                | Verb::Explain
+                | Verb::Execute => Answer::Seen(self.seen(ctx)),
                 _ => Answer::Done,
             }));
         }
         let effect = self.effect(c, id, ctx);
-        let rows = effect.as_ref().map_or(0, |e| e.rows.unsigned_abs().max(u64::from(c.verb == Verb::Update) * self.touched(c, ctx)));
+        let rows = effect.as_ref().map_or(0, |e| {
+            e.rows.unsigned_abs().max(u64::from(c.verb == Verb::Update) * self.touched(c, ctx))
+        });
         let bytes = c.bytes;
         let select = c.verb == Verb::Select;
         let seen = self.seen(ctx);
@@ -251,11 +256,13 @@ impl Postmaster {
     }
     fn effect(&mut self, c: &Command, id: WriteId, ctx: &mut Cx<'_>) -> Option<Effect> {
         let table = c.target.clone()?;
-        let mut value = mix(u64::from(id.client.0) << 48 | u64::from(id.operation) << 16 | u64::from(id.attempt));
+        let mut value =
+            mix(u64::from(id.client.0) << 48 | u64::from(id.operation) << 16 | u64::from(id.attempt));
         value = value.wrapping_add(c.text.bytes().fold(0, |h, b| mix(h ^ u64::from(b))));
         // What each server finds for itself.
         let time = c.tells_time();
-        let random = c.functions.iter().any(|f| matches!(&**f, "random" | "gen_random_uuid" | "clock_timestamp"));
+        let random =
+            c.functions.iter().any(|f| matches!(&**f, "random" | "gen_random_uuid" | "clock_timestamp"));
         if random {
             value = value.wrapping_add(mix(ctx.below(u64::MAX)));
         }

@@ -60,7 +60,8 @@ pub(super) fn pgpool(
     let backends = backends(plan, config);
     // Tables and functions are what the first node's catalog says.
     let server = backends.first().and_then(|b| plan.stack.hosts.get(&*b.host));
-    let postgres = server.and_then(|h| h.runs.iter().find_map(|r| if let Runs::Postgres(p) = r { Some(p) } else { None }));
+    let postgres = server
+        .and_then(|h| h.runs.iter().find_map(|r| if let Runs::Postgres(p) = r { Some(p) } else { None }));
     let catalog = postgres.map(|p| Catalog::new(p.tables.clone(), p.functions.clone())).unwrap_or_default();
     let setup = Arc::new(Setup {
         backends,

@@ -182,10 +182,15 @@ pub(super) fn application(l: &mut Lint<'_>, stack: &Stack, (path, _): (&str, &st
         l.error(&format!("{path}.scripts"), "a program runs scripts, or writes and reads, not both", help);
     }
     if a.scripts.is_some() == a.script.is_empty() {
-        l.error(&format!("{path}.script"), "`script` says what is run and `scripts` when: both are needed", None);
+        l.error(
+            &format!("{path}.script"),
+            "`script` says what is run and `scripts` when: both are needed",
+            None,
+        );
     }
     for (i, text) in a.script.iter().enumerate() {
-        if crate::proto::postgres::sql::Command::parse(text).verb == crate::proto::postgres::sql::Verb::Error {
+        if crate::proto::postgres::sql::Command::parse(text).verb == crate::proto::postgres::sql::Verb::Error
+        {
             l.warn(&format!("{path}.script[{i}]"), "this is no statement that PostgreSQL can parse");
         }
     }

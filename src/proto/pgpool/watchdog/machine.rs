@@ -6,7 +6,7 @@
 //! are handled before the timer whose end was seen at the same waking, which then meets the new state.
 
 use super::config::{
-    CONNECTION_RETRY, Clock, LEAST_WINDOW, MISSED_BEACONS, SEND_FAILURES, SECOND, Settings, WAIT_FOR_REPLY,
+    CONNECTION_RETRY, Clock, LEAST_WINDOW, MISSED_BEACONS, SECOND, SEND_FAILURES, Settings, WAIT_FOR_REPLY,
     second_of, secs_between,
 };
 use super::consensus::{Rules, Votes};
@@ -470,9 +470,7 @@ impl Machine {
         }
     }
     fn overdue_commands(&mut self, now: Clock) {
-        while let Some(i) =
-            self.commands.iter().position(|c| secs_between(now, c.at) >= c.timeout)
-        {
+        while let Some(i) = self.commands.iter().position(|c| secs_between(now, c.at) >= c.timeout) {
             let command = self.commands.remove(i);
             self.on_finished(&command, End::TimedOut, now);
         }
@@ -544,7 +542,10 @@ impl Machine {
                 && b.request.nodes.iter().any(|n| local.quarantined_primary.contains(n))
         });
         for b in expired {
-            self.note(Note::VoteExpired { backend: b.request.nodes.first().copied().unwrap_or(0), votes: b.votes });
+            self.note(Note::VoteExpired {
+                backend: b.request.nodes.first().copied().unwrap_or(0),
+                votes: b.votes,
+            });
         }
         if mine {
             self.priority = -1;

@@ -124,12 +124,16 @@ impl Note {
     pub fn text(&self) -> (String, String) {
         let none = String::new;
         match self {
-            Note::State { from, to } => (say!("wd-state", to = to.name()), say!("wd-state-why", from = from.name())),
+            Note::State { from, to } => {
+                (say!("wd-state", to = to.name()), say!("wd-state-why", from = from.name()))
+            }
             Note::Leader { standbys, quorum } => {
                 (say!("wd-leader"), say!(quorum_key(*quorum), standbys = standbys))
             }
             Note::Joined { leader } => (say!("wd-joined"), say!("wd-joined-why", leader = leader)),
-            Note::Standby { node, standbys } => (say!("wd-standby", node = node, standbys = standbys), none()),
+            Note::Standby { node, standbys } => {
+                (say!("wd-standby", node = node, standbys = standbys), none())
+            }
             Note::Lost { node, why, leader } => {
                 let key = if *leader { "wd-leader-lost" } else { "wd-node-lost" };
                 (say!(key, node = node), say!(why.key()))
@@ -142,10 +146,7 @@ impl Note {
             Note::Revoked { node } => (say!("wd-revoked", node = node), say!("wd-revoked-why")),
             Note::Vote { backend, by, votes, needed, again } => {
                 let why = if *again { "wd-vote-again" } else { "wd-vote-why" };
-                (
-                    say!("wd-vote", by = by, backend = backend),
-                    say!(why, votes = votes, needed = needed),
-                )
+                (say!("wd-vote", by = by, backend = backend), say!(why, votes = votes, needed = needed))
             }
             Note::Consensus { backend, votes } => {
                 (say!("wd-consensus", backend = backend), say!("wd-consensus-why", votes = votes))
@@ -157,7 +158,9 @@ impl Note {
                 (say!("wd-expired", backend = backend), say!("wd-expired-why", votes = votes))
             }
             Note::Resigns => (say!("wd-resigns"), say!("wd-resigns-why")),
-            Note::Cancelled { state } => (say!("wd-cancelled"), say!("wd-cancelled-why", state = state.name())),
+            Note::Cancelled { state } => {
+                (say!("wd-cancelled"), say!("wd-cancelled-why", state = state.name()))
+            }
             Note::Refused { by, has_leader } => {
                 let why = if *has_leader { "wd-refused-leader" } else { "wd-refused-priority" };
                 (say!("wd-refused", by = by), say!(why))
@@ -188,4 +191,3 @@ impl Note {
 const fn quorum_key(quorum: i8) -> &'static str {
     if quorum < 0 { "wd-leader-alone" } else { "wd-leader-quorum" }
 }
-

@@ -62,7 +62,8 @@ fn settings(setup: &Setup) -> Settings {
     let c = &setup.config;
     let secs = |s: Span| (s.0 / 1_000_000_000) as i64;
     let names = (0..=setup.peers.len() as NodeId).map(|n| name(setup, n)).collect();
-    let window = c.health_check_period.0 + c.health_check_retry_delay.0 * u64::from(c.health_check_max_retries);
+    let window =
+        c.health_check_period.0 + c.health_check_retry_delay.0 * u64::from(c.health_check_max_retries);
     Settings {
         me: me(setup),
         names,
@@ -337,7 +338,8 @@ impl Watchdog {
                 let nodes = request.nodes.to_vec();
                 let what = match request.kind {
                     RequestKind::Degenerate => {
-                        let cause = if request.flags & 1 > 0 { Cause::HealthCheckTimeout } else { Cause::Watchdog };
+                        let cause =
+                            if request.flags & 1 > 0 { Cause::HealthCheckTimeout } else { Cause::Watchdog };
                         ToParent::Down { nodes, cause, by: ctx.me }
                     }
                     RequestKind::Failback => ToParent::Up(nodes.first().copied().unwrap_or(0), false),
@@ -424,7 +426,10 @@ impl Watchdog {
             }
             (Verdict::Proceed, RequestKind::Promote) => {
                 let switchover = asked.request.flags & 2 > 0;
-                super::super::request(ToParent::Promote(nodes.first().copied().unwrap_or(0), switchover), ctx);
+                super::super::request(
+                    ToParent::Promote(nodes.first().copied().unwrap_or(0), switchover),
+                    ctx,
+                );
             }
             (Verdict::NoQuorum | Verdict::ConsensusMayFail, RequestKind::Degenerate) => {
                 super::super::request(ToParent::Quarantine { nodes, cause: asked.cause }, ctx);

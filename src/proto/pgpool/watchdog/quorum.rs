@@ -104,7 +104,10 @@ mod tests {
     fn of_two_leaders_the_first_difference_decides() {
         let base = Claim { escalated: true, quorum: 1, standbys: 1, since: 100 };
         let young = Claim { since: 200, ..base };
-        assert_eq!(stays(base, Claim { escalated: false, quorum: 1, standbys: 9, since: 1 }), (true, By::Escalated));
+        assert_eq!(
+            stays(base, Claim { escalated: false, quorum: 1, standbys: 9, since: 1 }),
+            (true, By::Escalated)
+        );
         assert_eq!(stays(Claim { quorum: 0, ..base }, young), (false, By::Quorum));
         assert_eq!(stays(Claim { standbys: 2, ..young }, base), (true, By::Standbys));
         assert_eq!(stays(young, base), (false, By::Age));

@@ -298,7 +298,8 @@ impl Machine {
             Body::Accept | Body::Info(_) => None,
             _ => return false,
         };
-        let Some(i) = self.commands.iter().position(|c| c.id == packet.id && c.sent.iter().any(|s| s.0 == from))
+        let Some(i) =
+            self.commands.iter().position(|c| c.id == packet.id && c.sent.iter().any(|s| s.0 == from))
         else {
             return false;
         };
@@ -357,7 +358,9 @@ impl Machine {
                 }
             }
             // A candidate: the better priority stands.
-            (State::Loading | State::Joining, Body::Stand) => self.candidate(from, packet, self.priority > theirs, now),
+            (State::Loading | State::Joining, Body::Stand) => {
+                self.candidate(from, packet, self.priority > theirs, now)
+            }
             (State::Stand, Body::Stand) => {
                 let older = self.startup <= self.peer(from).info.startup;
                 let mine = self.priority > theirs || self.priority == theirs && older;
@@ -370,12 +373,16 @@ impl Machine {
                 Some(_) => self.has_leader(from, packet, now),
             },
             // Somebody declares itself leader.
-            (State::Stand, Body::Declare) => self.declared(from, packet, self.priority > theirs, State::Joining, now),
+            (State::Stand, Body::Declare) => {
+                self.declared(from, packet, self.priority > theirs, State::Joining, now)
+            }
             (State::Participate, Body::Declare) => {
                 self.declared(from, packet, theirs < self.priority, State::Initializing, now);
             }
             (State::Coordinator, Body::Declare) => self.reply(from, packet, Body::Error, now),
-            (State::Standby, Body::Declare) if self.leader != Some(from) => self.has_leader(from, packet, now),
+            (State::Standby, Body::Declare) if self.leader != Some(from) => {
+                self.has_leader(from, packet, now)
+            }
             (State::Participate, Body::Iam(_)) => self.become_state(State::Joining, now),
             (State::Coordinator, Body::Iam(beacon)) => {
                 self.take_beacon(from, *beacon, now);
