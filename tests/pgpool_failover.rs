@@ -45,7 +45,8 @@ fn outage(r: &pgpool_dogs::Played) -> f64 {
 
 #[test]
 fn pgp_15_one_broken_session_is_enough_for_a_failover() {
-    let set = r#"health_check_period: "10s", health_check_max_retries: 5, failover_on_backend_shutdown: false,"#;
+    let set =
+        r#"health_check_period: "10s", health_check_max_retries: 5, failover_on_backend_shutdown: false,"#;
     let l = single(set, true, "80s", r#"At("40s..50s", Kill("db1", "postgres"))"#);
     let t = seen(&l, 60, |r| {
         assert!(outage(r) < 2.0, "{}", outage(r));
@@ -93,7 +94,13 @@ fn pgp_18_the_smallest_number_is_promoted_even_if_it_is_behind() {
     let l = single(r#"health_check_period: "5s","#, true, "90s", faults);
     for seed in 1..=20 {
         let r = play(&l, seed);
-        let promoted: Vec<&str> = r.run.marks.iter().filter(|m| m.kind == "promoted" && m.at >= r.fault).map(|m| r.run.host(m.host)).collect();
+        let promoted: Vec<&str> = r
+            .run
+            .marks
+            .iter()
+            .filter(|m| m.kind == "promoted" && m.at >= r.fault)
+            .map(|m| r.run.host(m.host))
+            .collect();
         assert_eq!(promoted, ["db2"], "seed {seed}");
         assert!(r.run.balance.lost > 50, "five seconds of writes are lost: {}", r.run.balance.lost);
     }
@@ -101,7 +108,12 @@ fn pgp_18_the_smallest_number_is_promoted_even_if_it_is_behind() {
 
 #[test]
 fn pgp_19_without_a_promotion_the_search_goes_on_for_300_seconds() {
-    let l = single(r#"health_check_period: "5s", failover_command: Nothing,"#, true, "400s", r#"At("40s..50s", Kill("db1", "postgres"))"#);
+    let l = single(
+        r#"health_check_period: "5s", failover_command: Nothing,"#,
+        true,
+        "400s",
+        r#"At("40s..50s", Kill("db1", "postgres"))"#,
+    );
     let t = seen(&l, 10, |r| {
         assert_eq!(r.count("new_primary", ""), 0);
         let started = r.after("failover_started", "pool")?;
@@ -137,7 +149,8 @@ fn pgp_20_a_detached_node_stays_down_unless_auto_failback_attaches_it() {
 
 #[test]
 fn pgp_22_with_three_pgpools_the_second_fastest_detection_fails_over_once() {
-    let l = drill(r#""application.autostart": "false","#, "100s", r#"At("45s..57s", Kill("n1", "postgres"))"#);
+    let l =
+        drill(r#""application.autostart": "false","#, "100s", r#"At("45s..57s", Kill("n1", "postgres"))"#);
     let t = seen(&l, 100, |r| {
         assert_eq!(r.count("failover_command", ""), 1, "one command in total");
         let mut votes: Vec<f64> = ["n1", "n2", "n3"].iter().filter_map(|h| r.after("detected", h)).collect();
@@ -157,7 +170,11 @@ fn pgp_38_the_clients_of_the_leader_are_one_vote() {
     let l = drill("", "100s", kill);
     let t = seen(&l, 60, |r| {
         in_range(r.after("quarantined", "n1")?, 0.0, 0.1, "quarantined at once");
-        let others = r.after("detected", "n2").into_iter().chain(r.after("detected", "n3")).fold(f64::INFINITY, f64::min);
+        let others = r
+            .after("detected", "n2")
+            .into_iter()
+            .chain(r.after("detected", "n3"))
+            .fold(f64::INFINITY, f64::min);
         let command = r.after("failover_command", "")?;
         in_range(command - others, 0.0, 0.2, "after the first other");
         Some(command)

@@ -102,7 +102,9 @@ fn pgp_29_nodes_that_went_in_order_count_unless_they_are_removed() {
     let removes = format!(r#"{QUIET} "pgpool.wd_remove_shutdown_nodes": "true","#);
     // Off: one of three is no quorum. On: after one removal two are needed, so losing the second costs the quorum; with both gone in
     // order one of one is a quorum.
-    for (set, faults, quorum) in [(QUIET, stop, false), (removes.as_str(), kill, false), (removes.as_str(), stop, true)] {
+    for (set, faults, quorum) in
+        [(QUIET, stop, false), (removes.as_str(), kill, false), (removes.as_str(), stop, true)]
+    {
         let l = drill(set, "100s", faults);
         for seed in 1..=20 {
             let r = play(&l, seed);

@@ -22,7 +22,8 @@ pub fn drill_on(stack: &str, set: &str, until: &str, faults: &str) -> Loaded {
     let text = format!(
         r#"Drill(about: "test", stack: "{stack}", until: "{until}", set: {{ {set} }}, faults: [{faults}])"#
     );
-    let l = load_text("test", "test.ron", text, &[], None).unwrap_or_else(|r| panic!("{}", r[0].render(false)));
+    let l =
+        load_text("test", "test.ron", text, &[], None).unwrap_or_else(|r| panic!("{}", r[0].render(false)));
     Loaded { stack: l.stack, drill: l.drill }
 }
 /// One pgpool on a host of its own, databases on db1, db2 and db3, a writer and a reader on cl: with settings of pgpool, and whether

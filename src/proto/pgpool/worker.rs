@@ -137,7 +137,8 @@ impl Worker {
         if self.seen.len() > SEEN {
             self.seen.remove(0);
         }
-        let followers = primary.and_then(|p| self.said[p].as_ref()).map(|s| s.standbys.clone()).unwrap_or_default();
+        let followers =
+            primary.and_then(|p| self.said[p].as_ref()).map(|s| s.standbys.clone()).unwrap_or_default();
         // Nodes that are down too: `auto_failback` wants to know who streams again.
         for (n, b) in ctx.files.pgpool.backends.iter_mut().enumerate() {
             let host = &self.setup.backends[n].host;

@@ -3,7 +3,7 @@
 use super::Lint;
 use crate::engine::Span;
 use crate::proto::pgpool::Pgpool;
-use crate::proto::pgpool::config::{Management, Mode, SubMode, Version};
+use crate::proto::pgpool::config::{Lifecheck, Management, Mode, SubMode, Version};
 use crate::proto::pgpool::route::{Preferred, Redirect};
 use crate::proto::postgres::Postgres;
 use crate::proto::postgres::sql::Persistence;
@@ -178,7 +178,7 @@ fn modes(l: &mut Lint<'_>, path: &str, p: &Pgpool) {
         let help = Some("`heartbeat`, which is the default; `query` is deprecated".to_owned());
         l.error(&at("wd_lifecheck_method"), "a lifecheck by queries is not modelled", help);
     }
-    let second = crate::engine::Span::secs(1);
+    let second = Span::secs(1);
     for (field, span, zero) in [
         ("wd_interval", p.wd_interval, false),
         ("wd_heartbeat_keepalive", p.wd_heartbeat_keepalive, false),
