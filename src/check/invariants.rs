@@ -46,8 +46,14 @@ pub const fn name(i: Invariant) -> &'static str {
         Invariant::PhantomRead => "PhantomRead",
         Invariant::DuplicateWrite => "DuplicateWrite",
         Invariant::TwoLeaseHolders => "TwoLeaseHolders",
+        Invariant::TwoPgpoolLeaders => "TwoPgpoolLeaders",
         Invariant::PromotionWithoutKey => "PromotionWithoutKey",
         Invariant::TwoQuoratePartitions => "TwoQuoratePartitions",
+        Invariant::FewerCopies => "FewerCopies",
+        Invariant::LateRead => "LateRead",
+        Invariant::Divergence => "Divergence",
+        Invariant::RefusedWithRoom => "RefusedWithRoom",
+        Invariant::OwnWriteUnseen => "OwnWriteUnseen",
     }
 }
 
@@ -79,6 +85,10 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
     if stage.databases {
         for i in super::database::ALL {
             let seen = super::database::check(&stage.world, &stage.watch.ledger, i, s.now());
+            record(stage, i, seen, s);
+        }
+        for i in super::pool::ALL {
+            let seen = super::pool::check(&stage.world, &stage.watch.ledger.pool, i);
             record(stage, i, seen, s);
         }
         if stage.watch.broken(Invariant::TwoLeaseHolders).is_some() {

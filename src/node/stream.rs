@@ -347,12 +347,12 @@ impl<P: Process> World<P> {
                     self.rearm(host, id, s);
                 }
                 if fresh {
-                    self.hand_over(host, id, owner, msg, s);
+                    self.hand_over(host, id, msg, s);
                     for n in n + 1..ack {
                         let Some(c) = self.conn_mut(host, id) else { return };
                         let Some(i) = c.ahead.iter().position(|(early, _)| *early == n) else { return };
                         let (_, msg) = c.ahead.swap_remove(i);
-                        self.hand_over(host, id, owner, msg, s);
+                        self.hand_over(host, id, msg, s);
                     }
                 }
             }
@@ -371,7 +371,9 @@ impl<P: Process> World<P> {
     }
 
     /// Hands the next message of a connection, or its end, to the process.
-    fn hand_over(&mut self, host: HostId, id: ConnId, owner: Pid, msg: Option<P::Msg>, s: &mut Sch<P>) {
+    fn hand_over(&mut self, host: HostId, id: ConnId, msg: Option<P::Msg>, s: &mut Sch<P>) {
+        // The end of the handshake may have come with this segment, and given the connection to another process.
+        let Some(owner) = self.conn(host, id).map(|c| c.owner) else { return };
         if let Some(m) = msg {
             if let Some(news) = self.keep(host, id, Tcp::Data(m)) {
                 self.input(owner, Input::Tcp(id, news), s);

@@ -464,6 +464,23 @@ pub enum Fault {
     Weight { target: Target, server: String, weight: u32 },
     /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).
     FenceMode { target: Target, mode: DeviceMode },
+    /// `pcp_attach_node`, told to the pgpool of `target`: the backend with this number is used again. Its data is not looked at.
+    PcpAttachNode { target: Target, node: u8 },
+    /// `pcp_detach_node`: the backend goes, needing neither quorum nor votes; `graceful` (`-g`): when the clients have gone.
+    PcpDetachNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        graceful: bool,
+    },
+    /// `pcp_promote_node`: pgpool believes that the backend is the primary; with `switchover` (`-s`) the old one is detached and this one
+    /// is promoted.
+    PcpPromoteNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        switchover: bool,
+    },
 }
 
 /// What happens to packets for a frozen host.
@@ -601,6 +618,19 @@ pub enum Invariant {
     DuplicateWrite,
     /// Two Patronis believe that they hold the leader key.
     TwoLeaseHolders,
+    /// Two pgpools are leader of their watchdog and have escalated: each has the virtual address.
+    TwoPgpoolLeaders,
+    /// A client was told that a write is committed, and fewer servers have it than pgpool's mode promises (all attached ones in native
+    /// replication and snapshot isolation).
+    FewerCopies,
+    /// pgpool sent a SELECT to a server that was detached, or further behind than its threshold allows.
+    LateRead,
+    /// Servers that pgpool replicates to hold different data although nothing is under way.
+    Divergence,
+    /// pgpool refused a client although its accept queue had room.
+    RefusedWithRoom,
+    /// A client did not see its own write that it had been told is committed.
+    OwnWriteUnseen,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
     /// Two partitions of a Corosync cluster are quorate (without `two_node`).

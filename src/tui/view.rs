@@ -3,7 +3,7 @@
 use super::database;
 use super::inject;
 use super::model::{Ask, LINK_MENU, Panel, Player, text_of};
-use super::{cluster, panel_jobs, panel_queues};
+use super::{cluster, panel_jobs, panel_pool, panel_queues};
 use crate::check::invariants::role;
 use crate::engine::Time;
 use crate::node::process::HostId;
@@ -79,6 +79,7 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
         Panel::Time => (say!("ui-time"), time_lines(p, time, look), time),
         Panel::Jobs => (say!("panel-jobs"), panel_jobs::lines(p, wide, look), wide),
         Panel::Queues => (say!("panel-queues"), panel_queues::lines(p, wide, look), wide),
+        Panel::Pool => (say!("panel-pool"), panel_pool::lines(p, wide, look), wide),
     };
     f.render_widget(Paragraph::new(lines).block(block(&title, look)), place);
     if place == time {
