@@ -536,7 +536,8 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Condition::NoVip(h)
         | Condition::Streaming(h)
         | Condition::InPool(h, _)
-        | Condition::NotInPool(h, _) = state
+        | Condition::NotInPool(h, _)
+        | Condition::ClientsWait(h, _) = state
         {
             unknown(&mut l, &format!("expect[{i}]"), h);
         }
