@@ -155,6 +155,7 @@ pub fn mark_of(what: &What<Note>) -> Option<&'static str> {
         What::ArpMoved(..) => "arp_moved",
         What::ArpFailed(_) => "arp_failed",
         What::QueueFull(..) => "queue_full",
+        What::ClientsWait(_) => "clients_wait",
         What::WatchdogReset(_) => "watchdog_reset",
         What::Thawed(_) => "thawed",
         What::Violation(..) => "violation",

@@ -88,6 +88,9 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
             record(stage, i, seen, s);
         }
         for i in super::pool::ALL {
+            if i == Invariant::Divergence && super::pool::busy(&stage.world) {
+                continue;
+            }
             let seen = super::pool::check(&stage.world, &stage.watch.ledger.pool, i);
             record(stage, i, seen, s);
         }

@@ -234,7 +234,7 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "NoMark" => &["kind"],
         "RequestsResume" | "WritesResume" | "ReadsResume" => &["within"],
         "Outage" => &["between"],
-        "Failures" => &["min", "max"],
+        "Failures" | "Answers" => &["min", "max"],
         "Marks" => &["kind", "min", "max"],
         "Eventually" => &["state", "by"],
         "Always" => &["state", "from", "to"],

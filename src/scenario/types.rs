@@ -550,6 +550,8 @@ pub enum Expect {
     Outage { between: SpanRange },
     /// So many requests of clients fail in all.
     Failures { min: u64, max: u64 },
+    /// So many requests of clients are answered in all: a throughput, times the length of the run.
+    Answers { min: u64, max: u64 },
     /// So many marks of a kind come after the first fault.
     Marks { kind: String, min: u64, max: u64 },
     /// The condition holds at some moment not later than `by` (after the start).
@@ -665,6 +667,8 @@ pub enum Condition {
     NotQuorate(String),
     /// The host's Corosync is in a standing membership of so many nodes.
     Members(String, u32),
+    /// So many clients wait in the accept queues of the host (of its pgpool), or more.
+    ClientsWait(String, u32),
 }
 
 /// Roles that conditions speak of.

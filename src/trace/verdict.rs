@@ -162,6 +162,14 @@ impl Judge {
                     say!("verdict-failures-were", n = n),
                 )
             }
+            Expect::Answers { min, max } => {
+                let n = run.requests.counts(true).0 + run.requests.counts(false).0;
+                (
+                    say!("verdict-answers", min = min, max = max),
+                    (*min..=*max).contains(&n),
+                    say!("verdict-answers-were", n = n),
+                )
+            }
             Expect::Marks { kind, min, max } => {
                 let from = run.first_fault().unwrap_or(Time::ZERO);
                 let n = run.marks.iter().filter(|m| m.kind == kind && m.at >= from).count() as u64;
@@ -272,6 +280,9 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
         Condition::InPool(director, server) | Condition::NotInPool(director, server) => {
             pooled(sim, director, server) == Some(matches!(c, Condition::InPool(..)))
         }
+        Condition::ClientsWait(host, n) => on(host, &|id| {
+            world.host(id).tcp.shared.values().map(|l| l.queue.len()).sum::<usize>() >= *n as usize
+        }),
         Condition::HoldsVip(host) => on(host, &has),
         Condition::NoVip(host) => on(host, &|id| !has(id)),
         Condition::SomePrimary => roles::primary(world).is_some(),
@@ -309,6 +320,7 @@ fn words(c: &Condition) -> String {
         Condition::Quorate(h) => say!("cond-quorate", host = h),
         Condition::NotQuorate(h) => say!("cond-not-quorate", host = h),
         Condition::Members(h, n) => say!("cond-members", host = h, count = n),
+        Condition::ClientsWait(host, n) => say!("verdict-clients-wait", host = host, n = n),
     }
 }
 

@@ -551,6 +551,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Condition::Quorate(h)
         | Condition::NotQuorate(h)
         | Condition::Members(h, _) = state
+        | Condition::ClientsWait(h, _) = state
         {
             unknown(&mut l, &format!("expect[{i}]"), h);
         }
