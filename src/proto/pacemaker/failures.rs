@@ -251,7 +251,7 @@ impl Sched {
         }
         if !expired && last_failure && matches!(op.task.as_str(), "start" | "monitor") {
             if self.needs_address(r) {
-                self.deferred.push((r, n, ix, true));
+                self.deferred.push(super::model::Deferred { rsc: r, node: n, op: ix, last_failure: true });
             } else {
                 let changed = self.digest_verdict(r, n, op, false);
                 clear |=
