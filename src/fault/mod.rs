@@ -235,11 +235,10 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::Failover { candidate: target }
         | F::DnsRecord { to: target, .. }
         | F::Weight { target, .. }
-        | F::FenceMode { target, .. } => Some(target),
+        | F::FenceMode { target, .. }
         | F::PcpAttachNode { target, .. }
         | F::PcpDetachNode { target, .. }
-        | F::PcpPromoteNode { target, .. }
-        | F::Weight { target, .. } => Some(target),
+        | F::PcpPromoteNode { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey => None,
     }
