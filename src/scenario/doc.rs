@@ -17,6 +17,7 @@ pub struct Row {
 }
 
 const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 13] = [
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -31,6 +32,7 @@ const FILES: [(&str, &str); 14] = [
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
     (include_str!("../proto/heartbeat/config.rs"), "ha.cf(5)"),
     (include_str!("../proto/fence/config.rs"), "fence agents' library; IPMI 2.0"),
+    (include_str!("../proto/corosync/config.rs"), "corosync.conf(5), votequorum(5), corosync-qdevice(8)"),
 ];
 
 fn prefix(container: &str) -> Option<String> {
@@ -38,6 +40,7 @@ fn prefix(container: &str) -> Option<String> {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
         | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
         | "FenceDevice" | "Heartbeat" => {
+        | "Corosync" | "Qnetd" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -54,6 +57,7 @@ fn prefix(container: &str) -> Option<String> {
         "HttpGet" => "lvs.virtual_server[].real_server[].check[].HTTP_GET.".to_owned(),
         "Misc" => "lvs.virtual_server[].real_server[].check[].MISC_CHECK.".to_owned(),
         "TrackInterface" => "keepalived.track_interface[].".to_owned(),
+        "Device" => "corosync.device.".to_owned(),
         "Network" => "networks.NAME.".to_owned(),
         "Host" => "hosts.NAME.".to_owned(),
         "Sysctl" => "hosts.NAME.sysctl.".to_owned(),

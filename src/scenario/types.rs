@@ -10,6 +10,7 @@ use crate::proto::app::Application;
 use crate::proto::batch::{Nfs, Sbatch, Slurmctld, Slurmd};
 use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
+use crate::proto::corosync::config::{Corosync, Qnetd};
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
 use crate::proto::fence::FenceDevice;
@@ -193,6 +194,10 @@ pub enum Runs {
     FenceDevice(FenceDevice),
     /// A node of a generic heartbeat cluster.
     Heartbeat(Heartbeat),
+    /// Corosync, with `corosync-qdevice` if it has a quorum device: all hosts with one form a cluster.
+    Corosync(Corosync),
+    /// `corosync-qnetd`: the server of quorum devices.
+    Qnetd(Qnetd),
 }
 impl Runs {
     /// The name of the process.
@@ -216,6 +221,8 @@ impl Runs {
             Runs::Nfs(_) => "nfs",
             Runs::FenceDevice(_) => "fencedevice",
             Runs::Heartbeat(_) => "heartbeat",
+            Runs::Corosync(_) => "corosync",
+            Runs::Qnetd(_) => "qnetd",
         }
     }
 }
@@ -355,7 +362,8 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `arp`. Default: everything.
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `quorum`, `arp`. Default:
+        /// everything.
         #[serde(default)]
         plane: Option<Plane>,
     },

@@ -14,6 +14,7 @@ pub mod changes;
 pub mod cib;
 mod clone;
 mod colocation;
+pub mod cpg;
 pub mod digest;
 pub mod graph;
 pub mod history;

@@ -2,6 +2,7 @@
 
 mod batch;
 mod client;
+pub(super) mod cluster;
 mod database;
 mod dcs;
 mod fence;
@@ -171,6 +172,8 @@ fn add_daemon(
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
         Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
         Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
+        Runs::Corosync(config) => cluster::corosync(world, plan, &site, config),
+        Runs::Qnetd(config) => cluster::qnetd(world, plan, &site, config),
     }
 }
 

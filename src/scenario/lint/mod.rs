@@ -2,6 +2,7 @@
 
 mod batch;
 mod client;
+mod cluster;
 mod database;
 mod dcs;
 mod fence;
@@ -14,6 +15,7 @@ use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
 use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
+use crate::proto::corosync::api::NodeId;
 use crate::proto::vrrp::config::{Check, InitialState, Keepalived};
 
 /// The most hosts of a stack.
@@ -154,6 +156,8 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Nfs(_) => {}
                 Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
+                Runs::Corosync(c) => cluster::corosync(&mut l, stack, (&path, name), c),
+                Runs::Qnetd(q) => cluster::qnetd(&mut l, stack, (&path, name), q),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -592,6 +596,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Application(_) => &["application"],
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
+            Runs::Corosync(c) if c.device.is_some() => &["corosync", "corosync-qdevice"],
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
