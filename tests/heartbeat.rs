@@ -106,7 +106,7 @@ fn a_random_wait_collides_as_often_as_the_formula_says() {
     // Two racers within [0, W], one delay d apart or less: 1 - (1 - d/W)^2. Both clocks start at the same instant here: a fixed delay.
     let sets = [("heartbeat.backoff", "10ms"), ("networks.lan.latency", "1ms")];
     let body = r#"until: "34s", faults: [At("30s..31s", PowerOff(VipHolder))]"#;
-    let n = 400;
+    let n = 200;
     let rs = runs(&drill("heartbeat-backoff", body, &sets), n);
     let two = rs.iter().filter(|r| marks(r, "worker", fault(r, 1)).len() == 2).count() as f64;
     let (p, n) = (1.0 - 0.9f64.powi(2), n as f64);

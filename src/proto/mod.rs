@@ -16,6 +16,7 @@ pub mod pacemaker;
 pub mod patroni;
 pub mod postgres;
 pub mod raft;
+pub mod sbd;
 pub mod vrrp;
 
 use crate::engine::Time;
@@ -69,6 +70,8 @@ pub enum Msg {
     Fence(Box<fence::msg::Fence>),
     /// A heartbeat.
     Heartbeat(heartbeat::Beat),
+    /// A node and a shared disk.
+    Sbd(Box<sbd::Io>),
     /// Corosync and a client of it on the same host.
     Corosync(Box<corosync::api::Api>),
     /// Between Corosyncs: the ring, and knet's pings. Many, and small enough to lie here.
@@ -98,6 +101,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
         Msg::Fence(_) => ("fence agent", 0),
+        Msg::Sbd(_) => ("shared disk", 0),
         Msg::Heartbeat(heartbeat::Beat::Alive(_)) => ("heartbeat", 0),
         Msg::Heartbeat(heartbeat::Beat::Claim(_)) => ("claim", 0),
         Msg::Heartbeat(heartbeat::Beat::Release) => ("release", 0),
@@ -136,6 +140,8 @@ pub enum Note {
     Fence(fence::note::Note),
     /// A heartbeat node.
     Heartbeat(heartbeat::note::Note),
+    /// `sbd`.
+    Sbd(Box<sbd::note::Note>),
     /// Corosync.
     Corosync(Box<corosync::note::Note>),
 }
@@ -156,6 +162,7 @@ impl Note {
             Note::Batch(n) => n.mark(),
             Note::Fence(n) => n.mark(),
             Note::Heartbeat(n) => n.mark(),
+            Note::Sbd(n) => n.mark(),
             Note::Corosync(n) => n.mark(),
         }
     }
@@ -175,6 +182,7 @@ impl Note {
             Note::Batch(n) => n.text(),
             Note::Fence(n) => n.text(),
             Note::Heartbeat(n) => n.text(),
+            Note::Sbd(n) => n.text(),
             Note::Corosync(n) => n.text(),
         }
     }
@@ -243,6 +251,10 @@ pub enum Daemon {
     Fence(Box<fence::Device>),
     /// A heartbeat node.
     Heartbeat(Box<heartbeat::Node>),
+    /// `sbd`.
+    Sbd(Box<sbd::daemon::Daemon>),
+    /// A shared disk.
+    SbdDisk(Box<sbd::disk::Disk>),
     /// Corosync.
     Corosync(Box<corosync::Corosync>),
     /// `corosync-qdevice`.
@@ -314,6 +326,8 @@ impl Process for Daemon {
             Daemon::Nfs(p) => p.on(input, ctx),
             Daemon::Fence(p) => p.on(input, ctx),
             Daemon::Heartbeat(p) => p.on(input, ctx),
+            Daemon::Sbd(p) => p.on(input, ctx),
+            Daemon::SbdDisk(p) => p.on(input, ctx),
             Daemon::Corosync(p) => p.on(input, ctx),
             Daemon::Qdevice(p) => p.on(input, ctx),
             Daemon::Qnetd(p) => p.on(input, ctx),
@@ -343,6 +357,8 @@ impl Process for Daemon {
             Daemon::Nfs(p) => p.reset(),
             Daemon::Fence(p) => p.reset(),
             Daemon::Heartbeat(p) => p.reset(),
+            Daemon::Sbd(p) => p.reset(),
+            Daemon::SbdDisk(p) => p.reset(),
             Daemon::Corosync(p) => p.reset(end),
             Daemon::Qdevice(p) => p.reset(),
             Daemon::Qnetd(p) => p.reset(),

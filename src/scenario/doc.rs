@@ -16,8 +16,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 14] = [
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 16] = [
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -31,6 +30,7 @@ const FILES: [(&str, &str); 13] = [
     (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
     (include_str!("../proto/heartbeat/config.rs"), "ha.cf(5)"),
+    (include_str!("../proto/sbd/config.rs"), "sbd(8)"),
     (include_str!("../proto/fence/config.rs"), "fence agents' library; IPMI 2.0"),
     (include_str!("../proto/corosync/config.rs"), "corosync.conf(5), votequorum(5), corosync-qdevice(8)"),
 ];
@@ -39,7 +39,7 @@ fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
         | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
-        | "FenceDevice" | "Heartbeat" => {
+        | "FenceDevice" | "Heartbeat" | "Sbd" | "SbdDisk"
         | "Corosync" | "Qnetd" => {
             format!("{}.", container.to_lowercase())
         }

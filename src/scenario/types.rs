@@ -20,6 +20,7 @@ use crate::proto::heartbeat::Heartbeat;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::postgres::Postgres;
+use crate::proto::sbd::{Sbd, SbdDisk};
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -194,6 +195,10 @@ pub enum Runs {
     FenceDevice(FenceDevice),
     /// A node of a generic heartbeat cluster.
     Heartbeat(Heartbeat),
+    /// `sbd`: a node that resets itself when it may no longer run.
+    Sbd(Sbd),
+    /// A shared disk for `sbd`.
+    SbdDisk(SbdDisk),
     /// Corosync, with `corosync-qdevice` if it has a quorum device: all hosts with one form a cluster.
     Corosync(Corosync),
     /// `corosync-qnetd`: the server of quorum devices.
@@ -221,6 +226,8 @@ impl Runs {
             Runs::Nfs(_) => "nfs",
             Runs::FenceDevice(_) => "fencedevice",
             Runs::Heartbeat(_) => "heartbeat",
+            Runs::Sbd(_) => "sbd",
+            Runs::SbdDisk(_) => "sbddisk",
             Runs::Corosync(_) => "corosync",
             Runs::Qnetd(_) => "qnetd",
         }
@@ -362,7 +369,7 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `quorum`, `arp`. Default:
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `storage`, `batch`, `quorum`, `arp`. Default:
         /// everything.
         #[serde(default)]
         plane: Option<Plane>,

@@ -9,6 +9,7 @@ mod fence;
 mod heartbeat;
 mod lvs;
 mod proxy;
+mod sbd;
 
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
@@ -154,6 +155,8 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Sbd(d) => sbd::daemon(&mut l, stack, (&path, name), d),
+                Runs::SbdDisk(d) => sbd::disk(&mut l, (&path, name), d),
                 Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
                 Runs::Corosync(c) => cluster::corosync(&mut l, stack, (&path, name), c),
