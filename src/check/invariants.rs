@@ -47,6 +47,7 @@ pub const fn name(i: Invariant) -> &'static str {
         Invariant::DuplicateWrite => "DuplicateWrite",
         Invariant::TwoLeaseHolders => "TwoLeaseHolders",
         Invariant::PromotionWithoutKey => "PromotionWithoutKey",
+        Invariant::TwoQuoratePartitions => "TwoQuoratePartitions",
     }
 }
 
@@ -70,6 +71,10 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
             }
         }
         record(stage, i, seen, s);
+    }
+    if stage.clusters {
+        let seen = super::cluster::two_partitions(&stage.world);
+        record(stage, Invariant::TwoQuoratePartitions, seen, s);
     }
     if stage.databases {
         for i in super::database::ALL {

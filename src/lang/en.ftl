@@ -965,3 +965,5 @@ sbd-not-written-why = only on {$disks} of {$of} disks
 sbd-dead = {$node} counts as dead
 sbd-dead-why = msgwait of {$msgwait} is over: it has read its slot, or its watchdog has reset it
 sbd-stopping = stops and closes the watchdog
+ui-quorum = quorum
+ui-no-quorum = no quorum

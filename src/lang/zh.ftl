@@ -1018,3 +1018,5 @@ sbd-not-written-why = 只写到 {$of} 块磁盘中的 {$disks} 块
 sbd-dead = {$node} 算作死亡
 sbd-dead-why = msgwait {$msgwait} 已过：它要么读了自己的槽，要么被看门狗复位
 sbd-stopping = 停止并关闭看门狗
+ui-quorum = 有法定票数
+ui-no-quorum = 无法定票数

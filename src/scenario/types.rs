@@ -598,6 +598,8 @@ pub enum Invariant {
     TwoLeaseHolders,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
+    /// Two partitions of a Corosync cluster are quorate (without `two_node`).
+    TwoQuoratePartitions,
 }
 
 /// A state that can be waited for.
@@ -622,6 +624,12 @@ pub enum Condition {
     InPool(String, String),
     /// It does not.
     NotInPool(String, String),
+    /// The host's Corosync is quorate.
+    Quorate(String),
+    /// The host runs no Corosync that is quorate.
+    NotQuorate(String),
+    /// The host's Corosync is in a standing membership of so many nodes.
+    Members(String, u32),
 }
 
 /// Roles that conditions speak of.
@@ -674,7 +682,7 @@ pub enum Witness {
     Rewound,
     /// A director took a server out of its table after the first fault.
     Ejected,
-    /// A director's service lost its quorum after the first fault.
+    /// A director's service, or a partition of a cluster, lost its quorum after the first fault.
     QuorumLost,
     /// A job was started before one that had come earlier.
     Backfilled,
@@ -690,6 +698,10 @@ pub enum Witness {
     ControllerBack,
     /// A batch cluster's node is DOWN.
     NodeDown,
+    /// After the first fault a Corosync formed a new membership.
+    NewMembership,
+    /// After the first fault a node was no longer a member.
+    NodeLost,
 }
 
 /// What a real cluster did.

@@ -543,7 +543,10 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Condition::NoVip(h)
         | Condition::Streaming(h)
         | Condition::InPool(h, _)
-        | Condition::NotInPool(h, _) = state
+        | Condition::NotInPool(h, _)
+        | Condition::Quorate(h)
+        | Condition::NotQuorate(h)
+        | Condition::Members(h, _) = state
         {
             unknown(&mut l, &format!("expect[{i}]"), h);
         }
