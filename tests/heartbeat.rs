@@ -58,7 +58,8 @@ fn silence_is_noticed_between_deadtime_less_keepalive_and_deadtime() {
     inside("takeover", &times, 2_000, 3_000, 800);
     // The figures of the sample `ha.cf`.
     let sets = [("heartbeat.keepalive", "2s"), ("heartbeat.deadtime", "30s"), ("heartbeat.initdead", "60s")];
-    let l = drill("heartbeat-trio", r#"until: "140s", faults: [At("100s..102s", PowerOff(VipHolder))]"#, &sets);
+    let l =
+        drill("heartbeat-trio", r#"until: "140s", faults: [At("100s..102s", PowerOff(VipHolder))]"#, &sets);
     let times: Vec<Span> = runs(&l, 40).iter().map(|r| first(r, "worker", 1)).collect();
     inside("takeover with the sample's figures", &times, 28_000, 30_000, 1_500);
 }
@@ -117,12 +118,16 @@ fn a_random_wait_collides_as_often_as_the_formula_says() {
 #[test]
 fn an_orderly_stop_is_told_and_only_the_race_is_left() {
     let body = r#"until: "40s", faults: [At("30s..31s", Stop("n1", "heartbeat"))]"#;
-    let times: Vec<Span> = runs(&drill("heartbeat-order", body, &[]), 20).iter().map(|r| first(r, "worker", 1)).collect();
+    let times: Vec<Span> =
+        runs(&drill("heartbeat-order", body, &[]), 20).iter().map(|r| first(r, "worker", 1)).collect();
     inside("after a stop", &times, 1_000, 1_000, 0);
     // A kill is not told, and leaves the address where it is: two hosts have it.
     let body = r#"until: "60s", faults: [At("30s..31s", Kill("n1", "heartbeat"))]"#;
     for r in runs(&drill("heartbeat-order", body, &[]), 20) {
-        assert!(r.violations.iter().any(|v| v.invariant == "DualVip" && v.to == r.end), "the address stays for good");
+        assert!(
+            r.violations.iter().any(|v| v.invariant == "DualVip" && v.to == r.end),
+            "the address stays for good"
+        );
     }
 }
 

@@ -68,7 +68,31 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
                 }
             }
         }
+        Fault::Fence { target, by } => fence(world, target, by, vips, s),
         _ => {}
+    }
+}
+
+/// Somebody runs a fence agent by hand.
+fn fence(
+    world: &mut World,
+    target: &crate::scenario::types::Target,
+    by: &crate::scenario::types::Target,
+    vips: &[Ip],
+    s: &mut Sched,
+) {
+    use crate::proto::fence::msg::{Command, Fence};
+    let victims = resolve(world, target, vips);
+    for (n, victim) in (0u32..).zip(victims) {
+        let port: Arc<str> = world.host(victim).name.as_str().into();
+        for h in resolve(world, by, vips) {
+            let tool =
+                roles::daemon(world, h, |d| matches!(d, Daemon::Fence(_) | Daemon::Sbd(_)).then_some(()));
+            if let Some((pid, ())) = tool.filter(|(pid, ())| super::runs(world, *pid)) {
+                let ask = Fence::Request { id: n, command: Command::Reboot, port: port.clone() };
+                world.call(pid, Msg::Fence(Box::new(ask)), s);
+            }
+        }
     }
 }
 

@@ -1299,3 +1299,4 @@ sbd-dead-why = msgwait of {$msgwait} is over: it has read its slot, or its watch
 sbd-stopping = stops and closes the watchdog
 ui-quorum = quorum
 ui-no-quorum = no quorum
+fault-fence = an operator fences {$t} with {$by}

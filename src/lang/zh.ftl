@@ -1362,3 +1362,7 @@ sbd-dead-why = msgwait {$msgwait} 已过：它要么读了自己的槽，要么�
 sbd-stopping = 停止并关闭看门狗
 ui-quorum = 有法定票数
 ui-no-quorum = 无法定票数
+fault-fence = 管理员用 {$by} 隔离 {$t}
+drill-sbd-diskless-isolated = 没有磁盘的 SBD：三个节点中的一个被隔离。它失去法定人数，停止喂看门狗并被复位；没有人需要联系到它。其他节点在失去它 stonith-watchdog-timeout（10 s）之后才可以启动它的服务：至少晚三秒。
+drill-sbd-diskless-two-node = 两个节点上没有磁盘的 SBD，网络分裂。two_node 让两边都保有法定人数，而这正是 SBD 不相信它的原因：对它来说，独自一个不算法定人数。两个节点都复位自己。需要第三个节点、仲裁设备或一块磁盘。
+drill-sbd-disk-freeze = 一块磁盘的 SBD：存储停顿二十秒。没有人能读自己的槽，但所有节点都有法定人数，Corosync 也在：它们没有磁盘也继续，之后再回到磁盘。同样的停顿若发生在一个节点又被隔离时，就是它的死亡：它既没有磁盘也没有法定人数。

@@ -70,8 +70,6 @@ pub enum Msg {
     Batch(Box<batch::msg::Message>),
     /// Inside a pgpool, and between pgpools.
     Pgpool(Box<pgpool::msg::Msg>),
-    /// Corosync and a client of it on the same host.
-    Corosync(Box<corosync::api::Api>),
     /// A fence agent and its device.
     Fence(Box<fence::msg::Fence>),
     /// A heartbeat.

@@ -471,6 +471,9 @@ pub enum Fault {
     Weight { target: Target, server: String, weight: u32 },
     /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).
     FenceMode { target: Target, mode: DeviceMode },
+    /// An operator fences a node by hand, with the fence device on a host (`fence_ipmilan -o reboot`), or from a node that runs `sbd`
+    /// (`sbd message NODE reset`).
+    Fence { target: Target, by: Target },
 }
 
 /// What happens to packets for a frozen host.

@@ -23,6 +23,9 @@ const AGAIN: Span = Span::secs(1);
 /// The process without which Pacemaker is not well.
 const PACEMAKER: [&str; 2] = ["pacemakerd", "pacemaker-based"];
 
+/// Stands for an operator.
+const NOBODY: Endpoint = Endpoint { ip: Ip::NONE, port: 0 };
+
 /// What `sbd` knows of its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Setup {
@@ -131,6 +134,10 @@ impl Daemon {
                 }
             }
             Input::Packet { from, to, msg: Msg::Fence(m) } => self.asked(from, to, &m, cx),
+            Input::Call(Msg::Fence(m)) => {
+                self.answered = None;
+                self.asked(NOBODY, NOBODY, &m, cx);
+            }
             Input::Signal(Signal::Term) => {
                 note(Note::Stopping, cx);
                 cx.act(Action::Watchdog(Watchdog::Disarm));
@@ -317,8 +324,7 @@ impl Daemon {
             let node = port.clone();
             writes.push(self.send(i, |id| Io::Write { id, node, slot }, cx));
         }
-        self.job =
-            Some(Job { from, to, id: *id, node: port.clone(), slot, writes, done: 0, waiting: false });
+        self.job = Some(Job { from, to, id: *id, node: port.clone(), slot, writes, done: 0, waiting: false });
         cx.set_timer(WRITE, self.config.timeout_io);
     }
     fn answer(&mut self, from: Endpoint, to: Endpoint, id: u32, outcome: Outcome, cx: &mut Cx<'_>) {
@@ -341,5 +347,8 @@ fn note(note: Note, cx: &mut Cx<'_>) {
     cx.note(AnyNote::Sbd(Box::new(note)));
 }
 fn say_fence(to: Endpoint, from: Endpoint, msg: Fence, cx: &mut Cx<'_>) {
+    if to == NOBODY {
+        return;
+    }
     cx.act(Action::Send { from, to, net: None, plane: Plane::fencing, msg: Msg::Fence(Box::new(msg)) });
 }

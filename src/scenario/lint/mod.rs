@@ -17,9 +17,8 @@ use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
 use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
-use crate::proto::vrrp::config::{Check, InitialState, Keepalived, NotifyScript};
 use crate::proto::corosync::api::NodeId;
-use crate::proto::vrrp::config::{Check, InitialState, Keepalived};
+use crate::proto::vrrp::config::{Check, InitialState, Keepalived, NotifyScript};
 
 /// The most hosts of a stack.
 const HOSTS: usize = 200;
@@ -489,6 +488,10 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
             Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::Fence { .. } => {
+                let tool = |r: &Runs| matches!(r, Runs::FenceDevice(_) | Runs::Sbd(_));
+                Some(("fence device (`FenceDevice`) or `Sbd`", runs(&tool)))
+            }
             Fault::FenceMode { .. } => {
                 Some(("fence device (`FenceDevice`)", runs(&|r| matches!(r, Runs::FenceDevice(_)))))
             }
@@ -584,6 +587,7 @@ fn targets(f: &Fault) -> Vec<&Target> {
     let mut t: Vec<&Target> = crate::fault::target_of(f).into_iter().collect();
     match f {
         Fault::Cut { from, .. } => t.push(from),
+        Fault::Fence { by, .. } => t.push(by),
         Fault::CutOneWay { to, .. } => t.push(to),
         Fault::Loss { to, .. } | Fault::Delay { to, .. } => t.extend(to),
         _ => {}
