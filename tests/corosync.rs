@@ -262,8 +262,7 @@ fn cor_13_last_man_standing_shrinks_the_cluster() {
         let t = 60_000 + phase(seed);
         // Each group dies when the window after the membership change before it is over.
         let step = EIGHT + 11_000;
-        let mut sim =
-            eight(seed, &[(0, &["n6", "n7", "n8"]), (step, &["n4", "n5"]), (2 * step, &["n3"])]);
+        let mut sim = eight(seed, &[(0, &["n6", "n7", "n8"]), (step, &["n4", "n5"]), (2 * step, &["n3"])]);
         let state = |sim: &firedrill::sim::Sim| {
             let v = corosync(sim, "n1").votes();
             (v.quorum, v.expected, v.total, v.quorate)
@@ -421,14 +420,20 @@ fn cor_20_every_second_of_token_costs_more_than_two() {
 
 /// What lint says of a cluster.
 fn lint(c: &Cluster) -> String {
-    firedrill::scenario::load::check_stack("x.ron".to_owned(), &format!("Stack{}", c.text())).render(false)
+    firedrill::scenario::load::check_stack("x.ron".to_owned(), format!("Stack{}", c.text())).render(false)
 }
 
 #[test]
 fn lint_knows_what_cannot_work() {
     let two = |settings: &str| lint(&nodes(2, settings));
-    assert!(two("two_node: true, device: (host: \"n1\")").contains("two_node and a quorum device are not compatible"));
-    assert!(two("two_node: true, auto_tie_breaker: true").contains("auto_tie_breaker and two_node are not compatible"));
+    assert!(
+        two("two_node: true, device: (host: \"n1\")")
+            .contains("two_node and a quorum device are not compatible")
+    );
+    assert!(
+        two("two_node: true, auto_tie_breaker: true")
+            .contains("auto_tie_breaker and two_node are not compatible")
+    );
     assert!(two("device: (host: \"n1\")").contains("n1 does not run Qnetd"));
     assert!(two("").contains("two nodes without two_node"));
     assert!(two("two_node: true, wait_for_all: false").contains("they take turns"));
@@ -438,15 +443,24 @@ fn lint_knows_what_cannot_work() {
     assert!(three(refuses).contains("corosync refuses to start"), "{}", three(refuses));
     assert!(three("auto_tie_breaker: true").contains("needs wait_for_all; it is switched off"));
     assert!(three("last_man_standing: true, quorum_votes: 2").contains("needs one vote for each node"));
-    assert!(three("auto_tie_breaker: true, auto_tie_breaker_node: \"first\"").contains("no tie breaker: `first`"));
-    assert!(three("consensus: \"4s\"").contains("1.2 times the effective token"), "{}", three("consensus: \"4s\""));
+    assert!(
+        three("auto_tie_breaker: true, auto_tie_breaker_node: \"first\"").contains("no tie breaker: `first`")
+    );
+    assert!(
+        three("consensus: \"4s\"").contains("1.2 times the effective token"),
+        "{}",
+        three("consensus: \"4s\"")
+    );
     assert!(three("token: \"10ms\"").contains("token is a whole number of ms from 30ms"));
     assert!(three("networks: [\"net\"]").contains("did you mean `net0`?"));
     assert!(three("nodeid: 2").contains("have the same nodeid 2"));
     assert!(three("tokn: \"1s\"").contains("token"), "{}", three("tokn: \"1s\""));
     assert!(three("version: \"4\"").contains("no version of corosync"));
     assert!(!three("").contains("error"), "{}", three(""));
-    let device = Cluster { hosts: "\"q\": (runs: [Qnetd()]),".to_owned(), ..nodes(3, "device: (host: \"q\", votes: 2)") };
+    let device = Cluster {
+        hosts: "\"q\": (runs: [Qnetd()]),".to_owned(),
+        ..nodes(3, "device: (host: \"q\", votes: 2)")
+    };
     assert!(lint(&device).contains("ffsplit works only if"));
 }
 

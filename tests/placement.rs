@@ -245,6 +245,9 @@ fn bad_input_is_refused_with_a_line() {
     );
     let (code, _, err) = place(&[], &many);
     assert!(code == 2 && err.contains("line 8: more than"), "{err}");
+    let many = SMALL.replace("EXTRA", "<bundle id=\"b\"><podman image=\"i\" replicas=\"1000000\"/></bundle>");
+    let (code, _, err) = place(&[], &many);
+    assert!(code == 2 && err.contains("line 8: more than 200 replicas"), "{err}");
 }
 
 /// A CIB that something has happened to: bytes changed, lost, and copied elsewhere.

@@ -284,7 +284,7 @@ fn every_mistake_has_its_words() {
         (&[power_off, "--vary", "client.ttl=1"], &["no knob `client.ttl`"]),
         (
             &["keepalived/master-power-off", "--vary", "keepalived.priority=250..260:1"],
-            &["priority", "1 to 254", "keepalived.priority=25"],
+            &["`priority` is out of its range", "1 to 255", "keepalived.conf(5)", "keepalived.priority=260"],
         ),
         (&[power_off, "--set", "patroni.ttl"], &["has no `=`"]),
         (&[power_off, "--seeds", "9..3"], &["no seed in it"]),

@@ -41,6 +41,7 @@ fn prefix(container: &str) -> Option<String> {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
         | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
         | "Pgpool" | "FenceDevice" | "Heartbeat" | "Sbd" | "SbdDisk" | "Corosync" | "Qnetd" => {
+        | "Pgpool" | "FenceDevice" | "Heartbeat" | "Corosync" | "Qnetd" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -148,6 +149,12 @@ pub fn doc(knob: &str) -> Result<String, String> {
     }
     let page = |r: &&Row| format!("{}\n  {}\n  type: {}\n  source: {}\n", r.path, r.text, r.kind, r.source);
     Ok(found.iter().map(page).collect::<Vec<_>>().join("\n"))
+}
+
+/// Meaning, range and source of a knob, by its last name, in one sentence.
+pub fn about(field: &str) -> Option<String> {
+    let row = rows().iter().find(|r| r.path.rsplit('.').next() == Some(field))?;
+    Some(format!("{} ({})", row.text.trim_end_matches('.'), row.source))
 }
 
 /// One line for every knob.

@@ -282,9 +282,9 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
         }
         Condition::Quorate(host) => on(host, &|id| roles::quorate(world, id)),
         Condition::NotQuorate(host) => on(host, &|id| !roles::quorate(world, id)),
-        Condition::Members(host, n) => on(host, &|id| {
-            roles::corosync(world, id).is_some_and(|c| c.settled() && c.members().len() == *n)
-        }),
+        Condition::Members(host, n) => {
+            on(host, &|id| roles::corosync(world, id).is_some_and(|c| c.settled() && c.members().len() == *n))
+        }
         Condition::Role(host, r) => on(host, &|id| match r {
             Role::Master => role(world, id) == Some(machine::Role::Master),
             Role::Backup => role(world, id) == Some(machine::Role::Backup),

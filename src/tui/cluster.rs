@@ -27,7 +27,6 @@ pub(super) fn host_text(world: &World, host: HostId) -> Option<String> {
         let quorum = if c.quorate() { say!("ui-quorum") } else { say!("ui-no-quorum") };
         return Some(format!("{state}[{}] {}/{} {quorum}", c.members(), v.total, v.quorum));
     }
-    let server = |d| if let Daemon::Qnetd(q) = d { Some(&**q) } else { None };
-    let (_, q) = roles::daemon(world, host, server)?;
+    let (_, q) = roles::daemon(world, host, |d| if let Daemon::Qnetd(q) = d { Some(&**q) } else { None })?;
     Some(format!("-> [{}]", q.voters()))
 }

@@ -8,7 +8,7 @@ use firedrill::node::disk::End;
 use firedrill::node::log::Level;
 use firedrill::node::process::{Ctx, HostId, Input, Pid, Process, Timer};
 use firedrill::node::world::{Ev, World};
-use firedrill::proto::corosync::api::{Client, Event, Group, NodeId, News};
+use firedrill::proto::corosync::api::{Client, Event, Group, News, NodeId};
 use firedrill::proto::corosync::config::{Corosync as Config, Transport};
 use firedrill::proto::corosync::knet::{self, Net, Peer};
 use firedrill::proto::corosync::{Corosync, Settings, T_KNET, quorum, srp};
@@ -116,7 +116,13 @@ impl Model for Lab {
             Do::Off(h) => self.0.power_off(HostId(h), s),
             Do::Cut(a, b) => {
                 for (from, to) in [(a, b), (b, a)] {
-                    self.0.rules.push(Rule { from: set(from), to: set(to), plane: None, effect: Effect::Drop, by: EventId(0) });
+                    self.0.rules.push(Rule {
+                        from: set(from),
+                        to: set(to),
+                        plane: None,
+                        effect: Effect::Drop,
+                        by: EventId(0),
+                    });
                 }
             }
             Do::Loss(percent) => {
@@ -179,12 +185,8 @@ fn lab(seed: u64, n: u16, transport: Transport, plan: Vec<(Time, Do)>, end: Time
     for i in 0..n {
         let host = world.add_host(&format!("n{i}"), Sysctl::default().neigh(), zero, zero);
         world.plug(host, net, Cidr { ip: ip(i), prefix: 24 });
-        let knet = knet::Settings {
-            transport,
-            interval: t.ping_interval,
-            timeout: t.ping_timeout,
-            pong_count: 2,
-        };
+        let knet =
+            knet::Settings { transport, interval: t.ping_interval, timeout: t.ping_timeout, pong_count: 2 };
         let me = NodeId(i + 1);
         let net = Net::new(me, knet, peers.clone(), T_KNET);
         let daemon = Corosync::new(me, settings(n, &config), net);
@@ -215,7 +217,10 @@ fn check(seed: u64, members: &[Member]) -> usize {
         for c in &m.changes {
             for (from, n) in &c.before {
                 let last = seen.insert(*from, *n);
-                assert!(last.is_none_or(|l| l < *n), "seed {seed}: {me:?} heard {n} of {from:?} after {last:?}");
+                assert!(
+                    last.is_none_or(|l| l < *n),
+                    "seed {seed}: {me:?} heard {n} of {from:?} after {last:?}"
+                );
             }
             // A member that comes again starts anew, as its process may have.
             for j in &c.joined {

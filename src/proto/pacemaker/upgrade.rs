@@ -11,7 +11,10 @@ fn is_old(root: &Element) -> bool {
     if schema.starts_with("transitional") {
         return true;
     }
-    schema.strip_prefix("pacemaker-").and_then(|v| v.split('.').next()).is_some_and(|major| matches!(major, "0" | "1" | "2"))
+    schema
+        .strip_prefix("pacemaker-")
+        .and_then(|v| v.split('.').next())
+        .is_some_and(|major| matches!(major, "0" | "1" | "2"))
 }
 
 /// Upgrades a document, if it is old.
@@ -60,8 +63,13 @@ fn options(set: &mut Element, moved: &mut [Vec<(&'static str, String)>; 2]) {
             "default-resource-stickiness" => moved[0].push(("resource-stickiness", value)),
             "is-managed-default" => moved[0].push(("is-managed", value)),
             "default-action-timeout" => moved[1].push(("timeout", value)),
-            "default-resource-failure-stickiness" => moved[0].extend(threshold(&value).map(|t| ("migration-threshold", t.to_owned()))),
-            "default-migration-threshold" | "expected-quorum-votes" | "notification-agent" | "notification-recipient" => {}
+            "default-resource-failure-stickiness" => {
+                moved[0].extend(threshold(&value).map(|t| ("migration-threshold", t.to_owned())))
+            }
+            "default-migration-threshold"
+            | "expected-quorum-votes"
+            | "notification-agent"
+            | "notification-recipient" => {}
             "transition-idle-timeout" => {
                 p.set("name", "cluster-delay");
                 return true;
@@ -102,7 +110,8 @@ fn resource(e: &mut Element) {
     }
     if let Some(value) = requires {
         let id = format!("upgraded-{}", e.id());
-        e.children.push(Element::new("meta_attributes", &[("id", &id)]).with([pair(&id, "requires", &value)]));
+        e.children
+            .push(Element::new("meta_attributes", &[("id", &id)]).with([pair(&id, "requires", &value)]));
     }
 }
 
@@ -113,7 +122,10 @@ fn meta(set: &mut Element) {
             let Some(t) = p.get("value").and_then(threshold) else { return false };
             p.set("name", "migration-threshold");
             p.set("value", t);
-        } else if matches!(name.as_str(), "isolation" | "isolation-host" | "isolation-instance" | "isolation-wrapper") {
+        } else if matches!(
+            name.as_str(),
+            "isolation" | "isolation-host" | "isolation-instance" | "isolation-wrapper"
+        ) {
             p.set("name", "target-role");
             p.set("value", "Stopped");
         }
@@ -127,7 +139,11 @@ fn operation(op: &mut Element) -> Option<String> {
     let mut requires = op.get("requires").map(str::to_owned);
     op.attributes.retain(|(k, _)| k != "requires");
     let mut settings = Vec::new();
-    for set in op.children.iter_mut().filter(|c| matches!(c.name.as_str(), "meta_attributes" | "instance_attributes")) {
+    for set in op
+        .children
+        .iter_mut()
+        .filter(|c| matches!(c.name.as_str(), "meta_attributes" | "instance_attributes"))
+    {
         let parameters = set.name == "instance_attributes";
         set.children.retain(|p| {
             let (name, value) = (p.get("name").unwrap_or_default(), p.get("value").unwrap_or_default());
@@ -137,7 +153,13 @@ fn operation(op: &mut Element) -> Option<String> {
             }
             let setting = matches!(
                 name,
-                "interval-origin" | "start-delay" | "enabled" | "on-fail" | "record-pending" | "role" | "timeout"
+                "interval-origin"
+                    | "start-delay"
+                    | "enabled"
+                    | "on-fail"
+                    | "record-pending"
+                    | "role"
+                    | "timeout"
             );
             if parameters && setting {
                 settings.push((name.to_owned(), value.to_owned()));
@@ -167,7 +189,9 @@ mod tests {
         super::upgrade(&mut root);
         let pairs = |e: &str| {
             let found = root.find(e).unwrap().children[0].children.iter();
-            found.map(|p| format!("{}={}", p.get("name").unwrap(), p.get("value").unwrap())).collect::<Vec<_>>()
+            found
+                .map(|p| format!("{}={}", p.get("name").unwrap(), p.get("value").unwrap()))
+                .collect::<Vec<_>>()
         };
         assert_eq!(pairs("crm_config"), ["no-quorum-policy=ignore"]);
         assert_eq!(pairs("rsc_defaults"), ["resource-stickiness=7", "migration-threshold=1"]);
