@@ -79,6 +79,8 @@ pub struct Daemon {
     corosync: Client,
     /// Quorate, and how many nodes there are, as Corosync said last.
     cluster: Option<(bool, usize)>,
+    /// The cluster has been well since the start: before that it is on its way up, and nothing is held against it.
+    seen: bool,
     pacemaker: bool,
     disks: Vec<DiskState>,
     feeding: bool,
@@ -98,6 +100,7 @@ impl Daemon {
             setup,
             corosync: Client::default(),
             cluster: None,
+            seen: false,
             pacemaker: true,
             feeding: false,
             survives: false,
@@ -172,7 +175,11 @@ impl Daemon {
     fn news(&mut self, news: &News, cx: &mut Cx<'_>) {
         match news {
             News::Connected(_) => self.corosync.track(cx),
-            News::Event(Event::Quorum(q)) => self.cluster = Some((q.quorate, q.members.len())),
+            News::Event(Event::Quorum(q)) => {
+                self.cluster = Some((q.quorate, q.members.len()));
+                let alone = self.setup.distrusts_alone && q.members.len() < 2;
+                self.seen |= q.quorate && !alone || self.setup.ignores_quorum;
+            }
             News::Event(_) => {}
             News::Lost => {
                 // Before the first contact the cluster is on its way up; later a lost Corosync is an illness.
@@ -183,9 +190,10 @@ impl Daemon {
             }
         }
     }
-    /// What is wrong with the cluster here. Before the first contact nothing is: the cluster is still to start.
+    /// What is wrong with the cluster here. Before it was well for the first time nothing is: it is still to start.
     fn sick(&self) -> Option<Sick> {
         if self.setup.corosync
+            && self.seen
             && let Some((quorate, members)) = self.cluster
         {
             if members == 0 {
@@ -240,7 +248,7 @@ impl Daemon {
         let reads = all > 0 && if all > 2 { good > all / 2 } else { good > 0 };
         let sick = self.sick();
         // Without a cluster there is nothing that the disks could be replaced by.
-        let well = sick.is_none() && self.setup.corosync && (all == 0 || self.cluster.is_some());
+        let well = sick.is_none() && self.setup.corosync && (all == 0 || self.seen);
         let survives = all > 0 && !reads && well;
         if survives && !self.survives {
             note(Note::Survives, cx);
