@@ -140,6 +140,7 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         | Fault::PcpDetachNode { .. }
         | Fault::PcpPromoteNode { .. }
         | Fault::DnsRecord { .. } => operator::apply(world, fault, vips, s),
+        Fault::Fence { .. } => operator::apply(world, fault, vips, s),
         Fault::FenceMode { target, mode } => {
             for h in hosts(world, target) {
                 for pid in world.host(h).procs.clone() {
@@ -239,6 +240,7 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::PcpAttachNode { target, .. }
         | F::PcpDetachNode { target, .. }
         | F::PcpPromoteNode { target, .. } => Some(target),
+        F::Fence { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey => None,
     }
@@ -313,6 +315,7 @@ pub fn describe(fault: &Fault) -> String {
         F::Promote { .. } => say!("fault-promote", t = t),
         F::DnsRecord { name, .. } => say!("fault-dns-record", name = name, t = t),
         F::Weight { server, weight, .. } => say!("fault-weight", server = server, weight = weight, t = t),
+        F::Fence { by, .. } => say!("fault-fence", t = t, by = target::words(by)),
         F::FenceMode { mode, .. } => say!("fault-fence-mode", mode = format!("{mode:?}"), t = t),
         F::PcpAttachNode { node, .. } => say!("fault-pcp-attach", node = node, t = t),
         F::PcpDetachNode { node, graceful, .. } => {

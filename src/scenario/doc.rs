@@ -31,6 +31,7 @@ const FILES: &[(&str, &str)] = &[
     (include_str!("../proto/pgpool/config.rs"), "pgpool-II 4.7 manual, chapter \"Server Configuration\""),
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
     (include_str!("../proto/heartbeat/config.rs"), "ha.cf(5)"),
+    (include_str!("../proto/sbd/config.rs"), "sbd(8)"),
     (include_str!("../proto/fence/config.rs"), "fence agents' library; IPMI 2.0"),
     (include_str!("../proto/corosync/config.rs"), "corosync.conf(5), votequorum(5), corosync-qdevice(8)"),
 ];
@@ -39,7 +40,7 @@ fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
         | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
-        | "Pgpool" | "FenceDevice" | "Heartbeat" | "Corosync" | "Qnetd" => {
+        | "Pgpool" | "FenceDevice" | "Heartbeat" | "Sbd" | "SbdDisk" | "Corosync" | "Qnetd" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),

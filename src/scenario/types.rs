@@ -21,6 +21,7 @@ use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::pgpool::Pgpool;
 use crate::proto::postgres::Postgres;
+use crate::proto::sbd::{Sbd, SbdDisk};
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -201,6 +202,10 @@ pub enum Runs {
     FenceDevice(FenceDevice),
     /// A node of a generic heartbeat cluster.
     Heartbeat(Heartbeat),
+    /// `sbd`: a node that resets itself when it may no longer run.
+    Sbd(Sbd),
+    /// A shared disk for `sbd`.
+    SbdDisk(SbdDisk),
     /// Corosync, with `corosync-qdevice` if it has a quorum device: all hosts with one form a cluster.
     Corosync(Corosync),
     /// `corosync-qnetd`: the server of quorum devices.
@@ -229,6 +234,8 @@ impl Runs {
             Runs::Pgpool(_) => "pgpool",
             Runs::FenceDevice(_) => "fencedevice",
             Runs::Heartbeat(_) => "heartbeat",
+            Runs::Sbd(_) => "sbd",
+            Runs::SbdDisk(_) => "sbddisk",
             Runs::Corosync(_) => "corosync",
             Runs::Qnetd(_) => "qnetd",
         }
@@ -374,7 +381,7 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `quorum`, `arp`. Default:
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `storage`, `batch`, `quorum`, `arp`. Default:
         /// everything.
         #[serde(default)]
         plane: Option<Plane>,
@@ -481,6 +488,9 @@ pub enum Fault {
         #[serde(default)]
         switchover: bool,
     },
+    /// An operator fences a node by hand, with the fence device on a host (`fence_ipmilan -o reboot`), or from a node that runs `sbd`
+    /// (`sbd message NODE reset`).
+    Fence { target: Target, by: Target },
 }
 
 /// What happens to packets for a frozen host.

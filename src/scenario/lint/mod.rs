@@ -10,6 +10,7 @@ mod heartbeat;
 mod lvs;
 mod pgpool;
 mod proxy;
+mod sbd;
 
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
@@ -155,6 +156,8 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Sbd(d) => sbd::daemon(&mut l, stack, (&path, name), d),
+                Runs::SbdDisk(d) => sbd::disk(&mut l, (&path, name), d),
                 Runs::Pgpool(p) => pgpool::pgpool(&mut l, stack, (&path, name), p),
                 Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
@@ -485,6 +488,10 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
             Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::Fence { .. } => {
+                let tool = |r: &Runs| matches!(r, Runs::FenceDevice(_) | Runs::Sbd(_));
+                Some(("fence device (`FenceDevice`) or `Sbd`", runs(&tool)))
+            }
             Fault::FenceMode { .. } => {
                 Some(("fence device (`FenceDevice`)", runs(&|r| matches!(r, Runs::FenceDevice(_)))))
             }
@@ -581,6 +588,7 @@ fn targets(f: &Fault) -> Vec<&Target> {
     let mut t: Vec<&Target> = crate::fault::target_of(f).into_iter().collect();
     match f {
         Fault::Cut { from, .. } => t.push(from),
+        Fault::Fence { by, .. } => t.push(by),
         Fault::CutOneWay { to, .. } => t.push(to),
         Fault::Loss { to, .. } | Fault::Delay { to, .. } => t.extend(to),
         _ => {}
