@@ -56,7 +56,9 @@ impl Stage {
     pub fn new(world: World, faults: Vec<Planned>, vips: Vec<Ip>) -> Self {
         let databases = world.procs.iter().any(|p| matches!(p.logic, Daemon::Postgres(_)));
         let clusters = world.procs.iter().any(|p| matches!(p.logic, Daemon::Corosync(_)));
-        Stage { world, faults, vips, watch: Watch::default(), databases, clusters, fired: 0 }
+        let mut watch = Watch::default();
+        watch.ledger.pool.independent = crate::fault::roles::independent(&world);
+        Stage { world, faults, vips, watch, databases, clusters, fired: 0 }
     }
     /// A run of the stage from its start: hosts up, daemons starting, timed faults scheduled.
     pub fn start(mut self) -> Sim {
@@ -152,6 +154,8 @@ pub fn mark_of(what: &What<Note>) -> Option<&'static str> {
         What::Booted => "booted",
         What::ArpMoved(..) => "arp_moved",
         What::ArpFailed(_) => "arp_failed",
+        What::QueueFull(..) => "queue_full",
+        What::ClientsWait(_) => "clients_wait",
         What::WatchdogReset(_) => "watchdog_reset",
         What::Thawed(_) => "thawed",
         What::Violation(..) => "violation",

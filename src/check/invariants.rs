@@ -46,8 +46,14 @@ pub const fn name(i: Invariant) -> &'static str {
         Invariant::PhantomRead => "PhantomRead",
         Invariant::DuplicateWrite => "DuplicateWrite",
         Invariant::TwoLeaseHolders => "TwoLeaseHolders",
+        Invariant::TwoPgpoolLeaders => "TwoPgpoolLeaders",
         Invariant::PromotionWithoutKey => "PromotionWithoutKey",
         Invariant::TwoQuoratePartitions => "TwoQuoratePartitions",
+        Invariant::FewerCopies => "FewerCopies",
+        Invariant::LateRead => "LateRead",
+        Invariant::Divergence => "Divergence",
+        Invariant::RefusedWithRoom => "RefusedWithRoom",
+        Invariant::OwnWriteUnseen => "OwnWriteUnseen",
     }
 }
 
@@ -79,6 +85,13 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
     if stage.databases {
         for i in super::database::ALL {
             let seen = super::database::check(&stage.world, &stage.watch.ledger, i, s.now());
+            record(stage, i, seen, s);
+        }
+        for i in super::pool::ALL {
+            if i == Invariant::Divergence && super::pool::busy(&stage.world) {
+                continue;
+            }
+            let seen = super::pool::check(&stage.world, &stage.watch.ledger.pool, i);
             record(stage, i, seen, s);
         }
         if stage.watch.broken(Invariant::TwoLeaseHolders).is_some() {
@@ -163,7 +176,7 @@ pub fn masters(world: &World) -> Vec<HostId> {
 /// The role of a host's first VRRP instance, if keepalived runs there.
 pub fn role(world: &World, host: HostId) -> Option<crate::proto::vrrp::machine::Role> {
     world.host(host).procs.iter().find_map(|p| match &world.proc(*p).logic {
-        crate::proto::Daemon::Vrrp(v, _) if world.proc(*p).life != crate::node::world::Life::Dead => {
+        crate::proto::Daemon::Vrrp(v, ..) if world.proc(*p).life != crate::node::world::Life::Dead => {
             v.instances().first().map(|i| i.role())
         }
         _ => None,

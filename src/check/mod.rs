@@ -4,3 +4,4 @@ mod cluster;
 mod database;
 pub mod invariants;
 pub mod ledger;
+mod pool;

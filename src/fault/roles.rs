@@ -31,6 +31,22 @@ pub fn has_postgres(world: &World, host: HostId) -> bool {
 pub fn patroni(world: &World, host: HostId) -> Option<(Pid, &patroni::Agent)> {
     daemon(world, host, |d| if let Daemon::Patroni(p) = d { Some(&**p) } else { None })
 }
+/// What the pgpool of a host was told.
+pub fn pgpool(world: &World, host: HostId) -> Option<&crate::proto::pgpool::Setup> {
+    use crate::proto::pgpool::Proc;
+    daemon(world, host, |d| match d {
+        Daemon::Pgpool(p) => match &**p {
+            Proc::Parent(p) => Some(p.setup()),
+            _ => None,
+        },
+        _ => None,
+    })
+    .map(|(_, s)| s)
+}
+/// Whether the servers of a pgpool each do their statements for themselves: no one's data follows from another's.
+pub fn independent(world: &World) -> bool {
+    hosts(world).filter_map(|h| pgpool(world, h)).any(|s| !s.mode.has_primary())
+}
 /// Whether a host's server accepts writes just now.
 pub fn writable(world: &World, host: HostId) -> bool {
     super::awake(world, host)
@@ -86,6 +102,14 @@ pub fn is_store(world: &World, host: HostId) -> bool {
 pub fn store(world: &World, host: HostId) -> Option<Pid> {
     daemon(world, host, |d| matches!(d, Daemon::Etcd(..) | Daemon::ConsulServer(..)).then_some(()))
         .map(|(pid, ())| pid)
+}
+/// What on a host has a vote in who is primary, and no data: a member of the DCS.
+pub fn arbiter(world: &World, host: HostId) -> Option<Pid> {
+    store(world, host)
+}
+/// Whether two hosts stand in the same site.
+pub fn same_site(world: &World, a: HostId, b: HostId) -> bool {
+    a == b || (world.host(a).site.is_some() && world.host(a).site == world.host(b).site)
 }
 /// Whether a member of the DCS leads, and its term.
 fn leads(world: &World, host: HostId) -> Option<u32> {
@@ -144,4 +168,19 @@ pub fn corosync(world: &World, host: HostId) -> Option<&crate::proto::corosync::
 /// Whether a host's Corosync runs and tells its clients that there is quorum.
 pub fn quorate(world: &World, host: HostId) -> bool {
     corosync(world, host).is_some_and(|c| c.quorate())
+}
+/// The hosts whose pgpool leads its watchdog: those that have escalated first.
+pub fn pgpool_leaders(world: &World) -> impl Iterator<Item = HostId> + '_ {
+    use crate::proto::pgpool::watchdog::msg::State;
+    let leads = move |h: &HostId| {
+        let s = &world.host(*h).files.pgpool;
+        super::awake(world, *h) && s.parent.is_some() && s.wd.state == Some(State::Coordinator)
+    };
+    let escalated = |h: &HostId| world.host(*h).files.pgpool.wd.escalated;
+    let first = hosts(world).filter(move |h| leads(h) && escalated(h));
+    first.chain(hosts(world).filter(move |h| leads(h) && !escalated(h)))
+}
+/// The hosts whose pgpool leads its watchdog and has the virtual address by right.
+pub fn escalated_pgpools(world: &World) -> impl Iterator<Item = HostId> + '_ {
+    pgpool_leaders(world).filter(|h| world.host(*h).files.pgpool.wd.escalated)
 }

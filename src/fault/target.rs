@@ -21,13 +21,14 @@ fn priority(world: &World, host: HostId) -> u8 {
     h.procs
         .iter()
         .find_map(|p| match &world.proc(*p).logic {
-            Daemon::Vrrp(v, _) => v.instances().first().map(|i| i.effective_priority()),
+            Daemon::Vrrp(v, ..) => v.instances().first().map(|i| i.effective_priority()),
             _ => None,
         })
         .unwrap_or(0)
 }
 fn has_vrrp(world: &World, host: HostId) -> bool {
-    world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Vrrp(..)))
+    let stands_by = |d: &Daemon| matches!(d, Daemon::Vrrp(..) | Daemon::Heartbeat(_));
+    world.host(host).procs.iter().any(|p| stands_by(&world.proc(*p).logic))
 }
 fn has_client(world: &World, host: HostId) -> bool {
     world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Client(_) | Daemon::App(_)))
@@ -50,7 +51,11 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
         Target::Clients => roles::hosts(world).filter(|h| has_client(world, *h)).collect(),
         Target::VipHolder => holder().into_iter().collect(),
         Target::Primary => roles::primary(world).or_else(holder).into_iter().collect(),
-        Target::Leader => roles::store_leader(world).or_else(holder).into_iter().collect(),
+        Target::Leader => roles::store_leader(world)
+            .or_else(|| roles::pgpool_leaders(world).next())
+            .or_else(holder)
+            .into_iter()
+            .collect(),
         Target::Databases => roles::hosts(world).filter(|h| roles::has_postgres(world, *h)).collect(),
         Target::Replicas => roles::hosts(world).filter(|h| roles::is_replica(world, *h)).collect(),
         Target::SyncStandby => roles::sync_standby(world).into_iter().collect(),
@@ -71,6 +76,11 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
             standby.get((*n as usize).saturating_sub(1)).copied().into_iter().collect()
         }
         Target::MostAdvanced => roles::most_advanced(world).into_iter().collect(),
+        Target::PrimarySite => {
+            let Some(primary) = roles::primary(world).or_else(holder) else { return Vec::new() };
+            roles::hosts(world).filter(|h| roles::same_site(world, *h, primary)).collect()
+        }
+        Target::Arbiters => roles::hosts(world).filter(|h| roles::arbiter(world, *h).is_some()).collect(),
     }
 }
 
@@ -92,5 +102,7 @@ pub(super) fn words(target: &Target) -> String {
         Target::Proxies => say!("target-proxies"),
         Target::Leader => say!("target-leader"),
         Target::MostAdvanced => say!("target-most-advanced"),
+        Target::PrimarySite => say!("target-primary-site"),
+        Target::Arbiters => say!("target-arbiters"),
     }
 }

@@ -122,6 +122,8 @@ pub enum Probe {
     Running(String),
     /// A process of this host accepts on this port and answers.
     Answers(u16),
+    /// Another host has power: what its baseboard management controller sees.
+    Powered(HostId),
 }
 
 /// Options of a connection (`setsockopt`).
@@ -144,6 +146,21 @@ pub enum Watchdog {
     Disarm,
 }
 
+/// What is done to a host from outside, or by its own kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Switch {
+    /// The power goes.
+    Off,
+    /// The power comes.
+    On,
+    /// The power goes, and comes: the reset button, `reboot -f`, `echo b > /proc/sysrq-trigger`.
+    Reset,
+    /// The outlet that the asking process has for the host goes off or on; the host is off when all its outlets are.
+    Outlet(bool),
+    /// The host's link on a network goes or comes, at the switch.
+    Link(NetId, bool),
+}
+
 /// What a process asks for.
 #[derive(Clone, Debug)]
 pub enum Action<M, N> {
@@ -164,6 +181,15 @@ pub enum Action<M, N> {
     Bind(u16),
     /// Accept connections on this port, the queue holding so many.
     Listen(u16, u32),
+    /// Accept connections on this port, together with other processes: they wait in the kernel's queue of this length until one of
+    /// the processes that have asked with [`Action::Accept`] gets them, this one.
+    ListenShared(u16, u32, super::tcp::Pick),
+    /// Wait in `accept` on a shared port of this host: the next connection, or the one that has waited longest in its queue.
+    Accept(u16),
+    /// Stop waiting there.
+    NotAccept(u16),
+    /// Say something to a process of this host, over a pipe or a local socket: it gets [`Input::Call`].
+    Tell(Pid, M),
     /// Open a connection; its number has been given out by the context.
     Connect(ConnId, Endpoint, Plane, TcpOptions),
     /// Send on a connection.
@@ -192,6 +218,8 @@ pub enum Action<M, N> {
     Signal(Pid, Signal),
     /// Use the host's watchdog device.
     Watchdog(Watchdog),
+    /// Switch a host: what fence devices do to others, and a kernel to itself.
+    Power(HostId, Switch),
     /// Run a check script: what, how long it takes, its timeout, and the number under which its result comes back.
     Exec(Probe, SpanRange, Span, u16),
     /// fsync: `Input::Synced` follows when the disk has done it ([`super::disk::OnDisk`] keeps the value).
@@ -284,6 +312,10 @@ pub trait Process: Clone {
     /// The state of the process before it was started: what an end of this kind leaves of it, which is the disk. `files` are those of
     /// its host; the process puts right what its end means for them.
     fn reset(&mut self, end: End, files: &mut Self::Files);
+    /// Whether the kernel of a host with these files does anything with packets that [`Process::forward`] has to be asked for.
+    fn hooked(_files: &Self::Files) -> bool {
+        false
+    }
     /// What the kernel of a host with these files does with a packet from the network before anything else: the hook of a load
     /// balancer, with what it has to tell.
     fn forward(

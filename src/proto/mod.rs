@@ -5,21 +5,26 @@ pub mod batch;
 pub mod client;
 pub mod consul;
 pub mod corosync;
+pub mod cpu;
 pub mod dns;
 pub mod etcd;
+pub mod fence;
 pub mod haproxy;
+pub mod heartbeat;
 pub mod http;
 pub mod lvs;
 pub mod pacemaker;
 pub mod patroni;
+pub mod pgpool;
 pub mod postgres;
 pub mod raft;
+pub mod sbd;
 pub mod vrrp;
 
 use crate::engine::Time;
 use crate::node::disk::End;
 use crate::node::forward::{Packet, Verdict};
-use crate::node::process::{Action, Ctx, HostId, Input, Process, Tcp};
+use crate::node::process::{Action, Ctx, HostId, Input, Pid, Process, Tcp};
 
 /// What a process of a world sees and asks.
 pub type Cx<'a> = Ctx<'a, Msg, Note, Files>;
@@ -63,6 +68,14 @@ pub enum Msg {
     Ipvs(lvs::msg::Sync),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// Inside a pgpool, and between pgpools.
+    Pgpool(Box<pgpool::msg::Msg>),
+    /// A fence agent and its device.
+    Fence(Box<fence::msg::Fence>),
+    /// A heartbeat.
+    Heartbeat(heartbeat::Beat),
+    /// A node and a shared disk.
+    Sbd(Box<sbd::Io>),
     /// Corosync and a client of it on the same host.
     Corosync(Box<corosync::api::Api>),
     /// Between Corosyncs: the ring, and knet's pings. Many, and small enough to lie here.
@@ -85,13 +98,19 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::ConsulRaft(_) => ("Consul Raft", 0),
         Msg::Http(http::Http::Request(..)) => ("HTTP request", 0),
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
-        Msg::Sql(Sql::Startup { .. } | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
+        Msg::Sql(Sql::Startup { .. } | Sql::Login(_) | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
         Msg::Sql(_) => ("SQL answer", 0),
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Pgpool(m) => pgpool::msg::label(m),
         Msg::Corosync(_) => ("libcpg", 0),
+        Msg::Fence(_) => ("fence agent", 0),
+        Msg::Sbd(_) => ("shared disk", 0),
+        Msg::Heartbeat(heartbeat::Beat::Alive(_)) => ("heartbeat", 0),
+        Msg::Heartbeat(heartbeat::Beat::Claim(_)) => ("claim", 0),
+        Msg::Heartbeat(heartbeat::Beat::Release) => ("release", 0),
         Msg::Totem(m) => corosync::msg::label(m),
         Msg::Qnet(_) => ("qnetd", 0),
     }
@@ -122,6 +141,14 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// pgpool-II.
+    Pgpool(Box<pgpool::note::Note>),
+    /// Fence devices.
+    Fence(fence::note::Note),
+    /// A heartbeat node.
+    Heartbeat(heartbeat::note::Note),
+    /// `sbd`.
+    Sbd(Box<sbd::note::Note>),
     /// Corosync.
     Corosync(Box<corosync::note::Note>),
 }
@@ -140,6 +167,10 @@ impl Note {
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Pgpool(n) => n.mark(),
+            Note::Fence(n) => n.mark(),
+            Note::Heartbeat(n) => n.mark(),
+            Note::Sbd(n) => n.mark(),
             Note::Corosync(n) => n.mark(),
         }
     }
@@ -157,6 +188,10 @@ impl Note {
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Pgpool(n) => n.text(),
+            Note::Fence(n) => n.text(),
+            Note::Heartbeat(n) => n.text(),
+            Note::Sbd(n) => n.text(),
             Note::Corosync(n) => n.text(),
         }
     }
@@ -171,6 +206,10 @@ pub struct Files {
     pub ipvs: lvs::table::Ipvs,
     /// A batch cluster's node.
     pub batch: batch::NodeFiles,
+    /// The shared memory of a pgpool, and its status file.
+    pub pgpool: pgpool::Shared,
+    /// Its processors.
+    pub cpu: cpu::Cpu,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -183,8 +222,8 @@ type Scratch<M, N> = Vec<Action<M, N>>;
 pub enum Daemon {
     /// keepalived's parent.
     Keepalived(vrrp::process::Parent, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
-    /// keepalived's VRRP child.
-    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
+    /// keepalived's VRRP child, and the database server of its host, which notify scripts act on.
+    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>, Option<Pid>),
     /// The service, or HAProxy.
     HAProxy(haproxy::process::Service),
     /// A client.
@@ -221,6 +260,16 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// A process of a pgpool.
+    Pgpool(Box<pgpool::Proc>),
+    /// A fence device.
+    Fence(Box<fence::Device>),
+    /// A heartbeat node.
+    Heartbeat(Box<heartbeat::Node>),
+    /// `sbd`.
+    Sbd(Box<sbd::daemon::Daemon>),
+    /// A shared disk.
+    SbdDisk(Box<sbd::disk::Disk>),
     /// Corosync.
     Corosync(Box<corosync::Corosync>),
     /// `corosync-qdevice`.
@@ -271,7 +320,12 @@ impl Process for Daemon {
         );
         match self {
             Daemon::Keepalived(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
-            Daemon::Vrrp(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
+            Daemon::Vrrp(p, out, postgres) => {
+                adapt(input, ctx, out, advert, |i, c| p.on(i, c));
+                if let Some(script) = p.notifies() {
+                    vrrp::notify::run(script, *postgres, ctx);
+                }
+            }
             Daemon::HAProxy(p) => p.on(input, ctx),
             Daemon::Client(p) => p.on(input, ctx),
             Daemon::Etcd(p, out) => adapt(input, ctx, out, etcd, |i, c| p.on(i, c)),
@@ -290,6 +344,11 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Pgpool(p) => p.on(input, ctx),
+            Daemon::Fence(p) => p.on(input, ctx),
+            Daemon::Heartbeat(p) => p.on(input, ctx),
+            Daemon::Sbd(p) => p.on(input, ctx),
+            Daemon::SbdDisk(p) => p.on(input, ctx),
             Daemon::Corosync(p) => p.on(input, ctx),
             Daemon::Qdevice(p) => p.on(input, ctx),
             Daemon::Qnetd(p) => p.on(input, ctx),
@@ -298,7 +357,7 @@ impl Process for Daemon {
     fn reset(&mut self, end: End, files: &mut Files) {
         match self {
             Daemon::Keepalived(p, _) => p.reset(),
-            Daemon::Vrrp(p, _) => p.reset(),
+            Daemon::Vrrp(p, ..) => p.reset(),
             Daemon::HAProxy(p) => p.reset(),
             Daemon::Client(p) => p.reset(),
             Daemon::Etcd(p, _) => p.reset(end),
@@ -317,10 +376,18 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Pgpool(p) => p.reset(end, &mut files.pgpool),
+            Daemon::Fence(p) => p.reset(),
+            Daemon::Heartbeat(p) => p.reset(),
+            Daemon::Sbd(p) => p.reset(),
+            Daemon::SbdDisk(p) => p.reset(),
             Daemon::Corosync(p) => p.reset(end),
             Daemon::Qdevice(p) => p.reset(),
             Daemon::Qnetd(p) => p.reset(),
         }
+    }
+    fn hooked(files: &Files) -> bool {
+        files.ipvs.hooked()
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
         let mut told = Vec::new();
@@ -393,6 +460,10 @@ fn adapt<M, N>(
         Action::Note(n) => Action::Note(note(n)),
         Action::Bind(p) => Action::Bind(p),
         Action::Listen(p, n) => Action::Listen(p, n),
+        Action::ListenShared(p, n, k) => Action::ListenShared(p, n, k),
+        Action::Accept(p) => Action::Accept(p),
+        Action::NotAccept(p) => Action::NotAccept(p),
+        Action::Tell(p, m) => Action::Tell(p, wrap(m)),
         Action::Connect(c, e, p, o) => Action::Connect(c, e, p, o),
         Action::Close(c) => Action::Close(c),
         Action::Shutdown(c) => Action::Shutdown(c),
@@ -406,6 +477,7 @@ fn adapt<M, N>(
         Action::Spawn(p) => Action::Spawn(p),
         Action::Signal(p, x) => Action::Signal(p, x),
         Action::Watchdog(w) => Action::Watchdog(w),
+        Action::Power(h, w) => Action::Power(h, w),
         Action::Exec(p, r, t, n) => Action::Exec(p, r, t, n),
         Action::Sync(n) => Action::Sync(n),
         Action::Exit(n) => Action::Exit(n),

@@ -16,7 +16,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 13] = [
+const FILES: &[(&str, &str)] = &[
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -28,7 +28,11 @@ const FILES: [(&str, &str); 13] = [
     (include_str!("../proto/dns/config.rs"), "RFC 1035, RFC 2136"),
     (include_str!("../proto/app/config.rs"), "libpq, pgJDBC and HikariCP documentation"),
     (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
+    (include_str!("../proto/pgpool/config.rs"), "pgpool-II 4.7 manual, chapter \"Server Configuration\""),
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
+    (include_str!("../proto/heartbeat/config.rs"), "ha.cf(5)"),
+    (include_str!("../proto/sbd/config.rs"), "sbd(8)"),
+    (include_str!("../proto/fence/config.rs"), "fence agents' library; IPMI 2.0"),
     (include_str!("../proto/corosync/config.rs"), "corosync.conf(5), votequorum(5), corosync-qdevice(8)"),
 ];
 
@@ -36,7 +40,7 @@ fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
         | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
-        | "Corosync" | "Qnetd" => {
+        | "Pgpool" | "FenceDevice" | "Heartbeat" | "Sbd" | "SbdDisk" | "Corosync" | "Qnetd" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -47,6 +51,7 @@ fn prefix(container: &str) -> Option<String> {
         "Record" => "dns.records.NAME.".to_owned(),
         "Pool" => "application.pool.".to_owned(),
         "WebServer" => "server.".to_owned(),
+        "Backend" => "pgpool.backends[].".to_owned(),
         "VirtualServer" => "lvs.virtual_server[].".to_owned(),
         "RealServer" => "lvs.virtual_server[].real_server[].".to_owned(),
         "Schedule" => "lvs.virtual_server[].real_server[].check[].".to_owned(),
@@ -65,7 +70,9 @@ fn prefix(container: &str) -> Option<String> {
         | "Every" | "SchedulerType" | "Launcher" | "OnFailure" | "Check" | "Protocol" | "InitialState"
         | "When" | "At" | "Role" | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe"
         | "OnError" | "Pace" | "Driver" | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout"
-        | "AfterError" | "Evict" | "NameCache" => {
+        | "AfterError" | "Evict" | "NameCache" | "SubMode" | "Flag" | "Pick" | "Management" | "OnWrite"
+        | "Command" | "Follow" | "IdleLimit" | "Lifecheck" | "Version" | "DeviceKind" | "DeviceMode"
+        | "Race" | "Conflict" => {
             format!("{container}.")
         }
         _ => return None,
@@ -141,6 +148,12 @@ pub fn doc(knob: &str) -> Result<String, String> {
     }
     let page = |r: &&Row| format!("{}\n  {}\n  type: {}\n  source: {}\n", r.path, r.text, r.kind, r.source);
     Ok(found.iter().map(page).collect::<Vec<_>>().join("\n"))
+}
+
+/// Meaning, range and source of a knob, by its last name, in one sentence.
+pub fn about(field: &str) -> Option<String> {
+    let row = rows().iter().find(|r| r.path.rsplit('.').next() == Some(field))?;
+    Some(format!("{} ({})", row.text.trim_end_matches('.'), row.source))
 }
 
 /// One line for every knob.

@@ -13,10 +13,15 @@ use crate::proto::consul::config::Consul;
 use crate::proto::corosync::config::{Corosync, Qnetd};
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
+use crate::proto::fence::FenceDevice;
+use crate::proto::fence::config::DeviceMode;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::heartbeat::Heartbeat;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
+use crate::proto::pgpool::Pgpool;
 use crate::proto::postgres::Postgres;
+use crate::proto::sbd::{Sbd, SbdDisk};
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,6 +75,8 @@ pub struct Host {
     pub addresses: BTreeMap<String, Cidr>,
     /// The networks that the host is connected to. Default: all.
     pub networks: Option<Vec<String>>,
+    /// The site (room, rack, availability zone) that the host stands in; a site can be lost as a whole. Default: a site of its own.
+    pub site: Option<String>,
     /// Power-on to the start of the daemons. Default 30 s.
     pub boot_time: Option<SpanRange>,
     /// From the SIGTERM of a reboot to the end of the kernel (systemd stopping its units). Default 2s.
@@ -82,6 +89,8 @@ pub struct Host {
     pub wakeup: SpanRange,
     /// The watchdog device, `/dev/watchdog`. Default: none.
     pub watchdog: Option<WatchdogKind>,
+    /// Processors, which the statements of databases and of pgpool share. Default: no limit.
+    pub cpus: Option<u16>,
     /// What the disk needs to confirm a write (fsync). Default 500 us to 2 ms.
     pub disk: Option<SpanRange>,
     /// `net.ipv4.neigh.*` and `tcp_*` settings of the kernel.
@@ -187,6 +196,16 @@ pub enum Runs {
     Sbatch(Sbatch),
     /// The file server of a batch cluster.
     Nfs(Nfs),
+    /// pgpool-II.
+    Pgpool(Pgpool),
+    /// A fence device: BMC, PDU, switch.
+    FenceDevice(FenceDevice),
+    /// A node of a generic heartbeat cluster.
+    Heartbeat(Heartbeat),
+    /// `sbd`: a node that resets itself when it may no longer run.
+    Sbd(Sbd),
+    /// A shared disk for `sbd`.
+    SbdDisk(SbdDisk),
     /// Corosync, with `corosync-qdevice` if it has a quorum device: all hosts with one form a cluster.
     Corosync(Corosync),
     /// `corosync-qnetd`: the server of quorum devices.
@@ -212,6 +231,11 @@ impl Runs {
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
+            Runs::Pgpool(_) => "pgpool",
+            Runs::FenceDevice(_) => "fencedevice",
+            Runs::Heartbeat(_) => "heartbeat",
+            Runs::Sbd(_) => "sbd",
+            Runs::SbdDisk(_) => "sbddisk",
             Runs::Corosync(_) => "corosync",
             Runs::Qnetd(_) => "qnetd",
         }
@@ -303,6 +327,10 @@ pub enum Target {
     Leader,
     /// The standby that has received most. (Needs a database stack.)
     MostAdvanced,
+    /// All hosts of the site of the `Primary`; its host alone where no site is named.
+    PrimarySite,
+    /// The hosts that run what has a vote and no data: members of the DCS. Nobody, in a stack without. Their daemon is the process `arbiter`.
+    Arbiters,
 }
 
 /// Something that goes wrong, or is put right. In a file, `target` may be left out as a name: `PowerOff(VipHolder)`.
@@ -353,7 +381,7 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `quorum`, `arp`. Default:
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `storage`, `batch`, `quorum`, `arp`. Default:
         /// everything.
         #[serde(default)]
         plane: Option<Plane>,
@@ -441,6 +469,28 @@ pub enum Fault {
     DnsRecord { name: String, to: Target },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
+    /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).
+    FenceMode { target: Target, mode: DeviceMode },
+    /// `pcp_attach_node`, told to the pgpool of `target`: the backend with this number is used again. Its data is not looked at.
+    PcpAttachNode { target: Target, node: u8 },
+    /// `pcp_detach_node`: the backend goes, needing neither quorum nor votes; `graceful` (`-g`): when the clients have gone.
+    PcpDetachNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        graceful: bool,
+    },
+    /// `pcp_promote_node`: pgpool believes that the backend is the primary; with `switchover` (`-s`) the old one is detached and this one
+    /// is promoted.
+    PcpPromoteNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        switchover: bool,
+    },
+    /// An operator fences a node by hand, with the fence device on a host (`fence_ipmilan -o reboot`), or from a node that runs `sbd`
+    /// (`sbd message NODE reset`).
+    Fence { target: Target, by: Target },
 }
 
 /// What happens to packets for a frozen host.
@@ -510,6 +560,8 @@ pub enum Expect {
     Outage { between: SpanRange },
     /// So many requests of clients fail in all.
     Failures { min: u64, max: u64 },
+    /// So many requests of clients are answered in all: a throughput, times the length of the run.
+    Answers { min: u64, max: u64 },
     /// So many marks of a kind come after the first fault.
     Marks { kind: String, min: u64, max: u64 },
     /// The condition holds at some moment not later than `by` (after the start).
@@ -578,6 +630,19 @@ pub enum Invariant {
     DuplicateWrite,
     /// Two Patronis believe that they hold the leader key.
     TwoLeaseHolders,
+    /// Two pgpools are leader of their watchdog and have escalated: each has the virtual address.
+    TwoPgpoolLeaders,
+    /// A client was told that a write is committed, and fewer servers have it than pgpool's mode promises (all attached ones in native
+    /// replication and snapshot isolation).
+    FewerCopies,
+    /// pgpool sent a SELECT to a server that was detached, or further behind than its threshold allows.
+    LateRead,
+    /// Servers that pgpool replicates to hold different data although nothing is under way.
+    Divergence,
+    /// pgpool refused a client although its accept queue had room.
+    RefusedWithRoom,
+    /// A client did not see its own write that it had been told is committed.
+    OwnWriteUnseen,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
     /// Two partitions of a Corosync cluster are quorate (without `two_node`).
@@ -612,6 +677,8 @@ pub enum Condition {
     NotQuorate(String),
     /// The host's Corosync is in a standing membership of so many nodes.
     Members(String, u32),
+    /// So many clients wait in the accept queues of the host (of its pgpool), or more.
+    ClientsWait(String, u32),
 }
 
 /// Roles that conditions speak of.

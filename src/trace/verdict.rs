@@ -50,13 +50,37 @@ pub struct Judge {
     /// For each expectation with a condition: when it held first, and when it did not although it should have.
     met: Vec<Option<Time>>,
     missed: Vec<Option<Time>>,
+    /// Only the last word of an `Eventually` is wanted: looking begins so long before its time.
+    window: Span,
+    /// For each `Eventually`: it was looked at inside the window.
+    looked: Vec<bool>,
 }
 
 impl Judge {
     /// A judge of this drill.
     pub fn new(drill: &Drill) -> Self {
         let n = drill.expect.len();
-        Judge { expect: drill.expect.clone(), met: vec![None; n], missed: vec![None; n] }
+        Judge {
+            expect: drill.expect.clone(),
+            met: vec![None; n],
+            missed: vec![None; n],
+            window: Span::MAX,
+            looked: vec![false; n],
+        }
+    }
+    /// The same for a run of which only the verdict is wanted, not since when something held: of an `Eventually` the last moments count.
+    #[must_use]
+    pub fn brief(self) -> Self {
+        Judge { window: Span::secs(10), ..self }
+    }
+    /// Whether the verdict of a brief judge counts: there was something to look at in each of the windows.
+    pub fn sure(&self) -> bool {
+        self.window == Span::MAX
+            || self
+                .expect
+                .iter()
+                .zip(&self.looked)
+                .all(|(e, l)| *l || !matches!(e, Expect::Eventually { .. }))
     }
     /// Looks at the world after an event.
     pub fn observe(&mut self, sim: &Sim) {
@@ -64,6 +88,10 @@ impl Judge {
         for (i, e) in self.expect.iter().enumerate() {
             match e {
                 Expect::Eventually { state, by } => {
+                    if now + self.window < Time::ZERO + *by {
+                        continue;
+                    }
+                    self.looked[i] |= now <= Time::ZERO + *by;
                     if now <= Time::ZERO + *by && holds(sim, state) {
                         self.met[i].get_or_insert(now);
                     } else if now <= Time::ZERO + *by {
@@ -132,6 +160,14 @@ impl Judge {
                     say!("verdict-failures", min = min, max = max),
                     (*min..=*max).contains(&n),
                     say!("verdict-failures-were", n = n),
+                )
+            }
+            Expect::Answers { min, max } => {
+                let n = run.requests.counts(true).0 + run.requests.counts(false).0;
+                (
+                    say!("verdict-answers", min = min, max = max),
+                    (*min..=*max).contains(&n),
+                    say!("verdict-answers-were", n = n),
                 )
             }
             Expect::Marks { kind, min, max } => {
@@ -244,6 +280,9 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
         Condition::InPool(director, server) | Condition::NotInPool(director, server) => {
             pooled(sim, director, server) == Some(matches!(c, Condition::InPool(..)))
         }
+        Condition::ClientsWait(host, n) => on(host, &|id| {
+            world.host(id).tcp.shared.values().map(|l| l.queue.len()).sum::<usize>() >= *n as usize
+        }),
         Condition::HoldsVip(host) => on(host, &has),
         Condition::NoVip(host) => on(host, &|id| !has(id)),
         Condition::SomePrimary => roles::primary(world).is_some(),
@@ -281,6 +320,7 @@ fn words(c: &Condition) -> String {
         Condition::Quorate(h) => say!("cond-quorate", host = h),
         Condition::NotQuorate(h) => say!("cond-not-quorate", host = h),
         Condition::Members(h, n) => say!("cond-members", host = h, count = n),
+        Condition::ClientsWait(host, n) => say!("verdict-clients-wait", host = host, n = n),
     }
 }
 

@@ -7,5 +7,6 @@ pub mod gallery;
 pub mod inject;
 pub mod model;
 mod panel_jobs;
+mod panel_pool;
 mod panel_queues;
 pub mod view;

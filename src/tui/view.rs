@@ -3,7 +3,7 @@
 use super::database;
 use super::inject;
 use super::model::{Ask, LINK_MENU, Panel, Player, text_of};
-use super::{cluster, panel_jobs, panel_queues};
+use super::{cluster, panel_jobs, panel_pool, panel_queues};
 use crate::check::invariants::role;
 use crate::engine::Time;
 use crate::node::process::HostId;
@@ -79,6 +79,7 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
         Panel::Time => (say!("ui-time"), time_lines(p, time, look), time),
         Panel::Jobs => (say!("panel-jobs"), panel_jobs::lines(p, wide, look), wide),
         Panel::Queues => (say!("panel-queues"), panel_queues::lines(p, wide, look), wide),
+        Panel::Pool => (say!("panel-pool"), panel_pool::lines(p, wide, look), wide),
     };
     f.render_widget(Paragraph::new(lines).block(block(&title, look)), place);
     if place == time {
@@ -200,6 +201,7 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             Some(Role::Fault) => "F",
             None if p.now.model.databases => database::letter(world, id),
             None if p.now.model.clusters => cluster::letter(world, id),
+            None => works(world, id),
             _ => "-",
         };
         let holds = p.now.model.vips.iter().any(|v| world.holders(*v).any(|x| x == id));
@@ -268,6 +270,21 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
     lines
 }
 
+/// The letter of a heartbeat node: it works, or it watches.
+fn works(world: &crate::sim::World, host: HostId) -> &'static str {
+    use crate::proto::heartbeat::node::Role as Beats;
+    let role = world.host(host).procs.iter().find_map(|p| match &world.proc(*p).logic {
+        Daemon::Heartbeat(n) if world.proc(*p).life != Life::Dead => Some(n.role()),
+        _ => None,
+    });
+    match role {
+        Some(Beats::Worker) => "W",
+        Some(Beats::Init | Beats::Idle) => "I",
+        Some(Beats::Racing | Beats::Claiming) => "R",
+        None => "-",
+    }
+}
+
 fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
     let rows = area.height.saturating_sub(3) as usize;
     let hosts = &p.run.hosts;
@@ -306,7 +323,7 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
     for pid in &h.procs {
         let proc = world.proc(*pid);
         match &proc.logic {
-            Daemon::Vrrp(v, _) if proc.life != Life::Dead => {
+            Daemon::Vrrp(v, ..) if proc.life != Life::Dead => {
                 for i in v.instances() {
                     lines.push(Line::raw(say!(
                         "ui-prio",
@@ -318,6 +335,10 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
                         lines.push(Line::raw(say!("ui-gives-up", time = Time(at.since(now).0))));
                     }
                 }
+            }
+            Daemon::Heartbeat(n) if proc.life != Life::Dead => {
+                lines.push(Line::raw(format!("{:?}", n.role())));
+                lines.push(Line::raw(n.belief()));
             }
             Daemon::Client(c) => {
                 let n = c.waiting().0;

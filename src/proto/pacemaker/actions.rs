@@ -39,18 +39,31 @@ impl Sched {
     /// The actions of a key on a node, oldest first; nothing is changed.
     pub(super) fn find_exact(&self, r: RscIx, key: &str, node: Option<NodeIx>) -> Vec<ActIx> {
         let Some(node) = node else { return Vec::new() };
-        let is = |a: &&ActIx| self.acts[**a].node == Some(node) && self.acts[**a].key.eq_ignore_ascii_case(key);
+        let is =
+            |a: &&ActIx| self.acts[**a].node == Some(node) && self.acts[**a].key.eq_ignore_ascii_case(key);
         self.rscs[r].actions.iter().filter(is).copied().collect()
     }
 
     /// The actions of a task, oldest first. `exact`: only those that are on the node already.
-    pub(super) fn actions_of(&mut self, r: RscIx, task: &str, node: Option<NodeIx>, exact: bool) -> Vec<ActIx> {
+    pub(super) fn actions_of(
+        &mut self,
+        r: RscIx,
+        task: &str,
+        node: Option<NodeIx>,
+        exact: bool,
+    ) -> Vec<ActIx> {
         let key = self.key_of(r, task);
         if exact { self.find_exact(r, &key, node) } else { self.find_actions(Some(r), &key, node) }
     }
 
     /// The newest action of a key or a task of a resource, on a node if one is given.
-    pub(super) fn newest(&self, r: RscIx, key: Option<&str>, task: Option<&str>, node: Option<NodeIx>) -> Option<ActIx> {
+    pub(super) fn newest(
+        &self,
+        r: RscIx,
+        key: Option<&str>,
+        task: Option<&str>,
+        node: Option<NodeIx>,
+    ) -> Option<ActIx> {
         let fits = |a: &&ActIx| {
             let a = &self.acts[**a];
             key.is_none_or(|k| a.key.eq_ignore_ascii_case(k))
@@ -87,7 +100,14 @@ impl Sched {
         a
     }
 
-    fn new_action(&mut self, r: Option<RscIx>, key: &str, task: &str, node: Option<NodeIx>, optional: bool) -> ActIx {
+    fn new_action(
+        &mut self,
+        r: Option<RscIx>,
+        key: &str,
+        task: &str,
+        node: Option<NodeIx>,
+        optional: bool,
+    ) -> ActIx {
         let mut flags = act::RUNNABLE;
         if optional {
             flags |= act::OPTIONAL;
@@ -96,11 +116,13 @@ impl Sched {
             flags |= act::BY_DC;
         }
         let needs = match r.map(|r| &self.rscs[r]) {
-            Some(rsc) if task == "start" || task == "promote" => match (rsc.needs_fencing, rsc.needs_quorum) {
-                (true, _) => Needs::Fencing,
-                (false, true) => Needs::Quorum,
-                _ => Needs::Nothing,
-            },
+            Some(rsc) if task == "start" || task == "promote" => {
+                match (rsc.needs_fencing, rsc.needs_quorum) {
+                    (true, _) => Needs::Fencing,
+                    (false, true) => Needs::Quorum,
+                    _ => Needs::Nothing,
+                }
+            }
             _ => Needs::Nothing,
         };
         let a = self.acts.len();
@@ -151,7 +173,8 @@ impl Sched {
             self.acts[a].flags &= !act::RUNNABLE;
             return;
         };
-        if !by_dc && !self.nodes[n].online {
+        let guest = self.guest_of(n).is_some();
+        if !by_dc && !self.nodes[n].online && (!guest || self.nodes[n].reset) {
             let stop = action.task == "stop";
             self.acts[a].flags &= !act::RUNNABLE;
             if self.rscs[r].managed && stop && !self.nodes[n].unclean {
@@ -161,7 +184,11 @@ impl Sched {
             self.acts[a].flags &= !act::RUNNABLE;
         } else if action.needs == Needs::Nothing {
             self.acts[a].reason = None;
-            self.acts[a].flags |= act::RUNNABLE;
+            if guest && !self.can_fence(n) {
+                self.acts[a].flags &= !act::RUNNABLE;
+            } else {
+                self.acts[a].flags |= act::RUNNABLE;
+            }
         } else {
             match self.quorum_policy(r) {
                 QuorumPolicy::Stop => self.block(a, "no quorum"),
@@ -241,6 +268,10 @@ impl Sched {
     /// Fencing of a node.
     pub(super) fn fence_action(&mut self, n: NodeIx, optional: bool, reason: Option<&str>) -> ActIx {
         let how = self.options.fence_action.clone();
+        self.fence_by(n, how, optional, reason)
+    }
+
+    pub(super) fn fence_by(&mut self, n: NodeIx, how: String, optional: bool, reason: Option<&str>) -> ActIx {
         let key = format!("stonith-{}-{how}", self.nodes[n].name);
         let a = match self.singles.get(&key) {
             Some(a) => *a,
@@ -277,8 +308,13 @@ impl Sched {
             action: side.action,
         };
         let (first, then) = (fill(self, first), fill(self, then));
-        self.orders.push(super::model::Order { first: first.clone(), then: then.clone(), kind });
-        self.order_migrations(&first, &then);
+        let moves = |s: &Sched, r: Option<RscIx>| r.is_some_and(|r| s.rscs[r].allow_migrate);
+        if moves(self, first.rsc) || moves(self, then.rsc) {
+            self.orders.push(super::model::Order { first: first.clone(), then: then.clone(), kind });
+            self.order_migrations(&first, &then);
+        } else {
+            self.orders.push(super::model::Order { first, then, kind });
+        }
     }
 
     /// Remembers an ordering between tasks of two resources.

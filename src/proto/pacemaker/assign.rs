@@ -13,7 +13,12 @@ impl Sched {
         if self.options.strategy != Strategy::Default {
             self.sort_resources();
         }
-        for r in self.top.clone() {
+        let (connections, others): (Vec<_>, Vec<_>) =
+            self.top.iter().partition(|r| self.rscs[**r].connection);
+        for r in connections {
+            self.assign(r, self.rscs[r].migrating_to);
+        }
+        for r in others {
             self.assign(r, None);
         }
     }
@@ -27,14 +32,18 @@ impl Sched {
                 self.assign_clone(r, prefer);
                 None
             }
+            Kind::Bundle => {
+                self.assign_bundle(r, prefer);
+                None
+            }
         }
     }
 
     fn assign_primitive(&mut self, r: RscIx, prefer: Option<NodeIx>) -> Option<NodeIx> {
-        if let Some(p) = self.rscs[r].parent {
-            if !self.rscs[p].placing {
-                self.assign(p, prefer);
-            }
+        if let Some(p) = self.rscs[r].parent
+            && !self.rscs[p].placing
+        {
+            self.assign(p, prefer);
         }
         if !self.rscs[r].provisional {
             return self.rscs[r].assigned.map(|(n, _)| n);
@@ -76,24 +85,32 @@ impl Sched {
             self.choose(r, prefer);
         }
         self.rscs[r].placing = false;
+        if self.rscs[r].connection {
+            self.connection_assigned(r);
+        }
         self.rscs[r].assigned.map(|(n, _)| n)
     }
 
     /// Places what a resource depends on, and applies the colocation.
     fn apply_with(&mut self, r: RscIx, c: usize) {
         let constraint = self.colocations[c].clone();
-        let may_undo = constraint.dependent_role >= Role::Promoted || (constraint.score < 0 && constraint.score > -INF);
+        let may_undo =
+            constraint.dependent_role >= Role::Promoted || (constraint.score < 0 && constraint.score > -INF);
         let saved = may_undo.then(|| self.rscs[r].allowed.copy());
         self.assign(constraint.primary, None);
         let before = self.rscs[r].allowed.clone();
         self.apply_colocation(r, constraint.primary, c, true);
         let other = self.rscs[constraint.primary].id.clone();
-        self.tell_table(r, &before, &Cause::With { id: constraint.id.clone(), other, score: constraint.score });
-        if let Some(saved) = saved {
-            if !self.any_available(&self.rscs[r].allowed) {
-                let before = std::mem::replace(&mut self.rscs[r].allowed, saved);
-                self.tell_table(r, &before, &Cause::TakenBack(constraint.id));
-            }
+        self.tell_table(
+            r,
+            &before,
+            &Cause::With { id: constraint.id.clone(), other, score: constraint.score },
+        );
+        if let Some(saved) = saved
+            && !self.any_available(&self.rscs[r].allowed)
+        {
+            let before = std::mem::replace(&mut self.rscs[r].allowed, saved);
+            self.tell_table(r, &before, &Cause::TakenBack(constraint.id));
         }
     }
 
@@ -122,7 +139,8 @@ impl Sched {
     /// The nodes of a table, the best first.
     pub(super) fn ranked(&self, r: RscIx, active: Option<NodeIx>) -> Vec<(NodeIx, i32)> {
         let score = |n: NodeIx| self.rscs[r].allowed.get(n).map_or(0, |s| s.score);
-        let mut nodes: Vec<(NodeIx, i32)> = self.table_order(r).into_iter().rev().map(|n| (n, score(n))).collect();
+        let mut nodes: Vec<(NodeIx, i32)> =
+            self.table_order(r).into_iter().rev().map(|n| (n, score(n))).collect();
         merge_sort(&mut nodes, &mut |a, b| self.better(a, b, active));
         nodes
     }
@@ -138,7 +156,8 @@ impl Sched {
         let mut chosen = prefer.and_then(|p| ranked.iter().find(|(n, _)| *n == p).copied());
         chosen = chosen.filter(|(n, score)| *score >= best.1 && *score >= 0 && self.available(*n));
         let chosen = chosen.unwrap_or_else(|| {
-            let told_apart = self.rscs[r].parent.is_some_and(|p| self.rscs[p].kind == Kind::Clone && self.rscs[p].unique);
+            let told_apart =
+                self.rscs[r].parent.is_some_and(|p| self.rscs[p].kind == Kind::Clone && self.rscs[p].unique);
             let current = self.current(r).filter(|n| self.available(*n) && self.nodes[*n].base >= 0);
             match current {
                 Some(now) if !told_apart && best.1 > 0 && self.available(best.0) => {
@@ -156,11 +175,11 @@ impl Sched {
         let slot = node.and_then(|n| self.rscs[r].allowed.get(n));
         let score = slot.map_or(0, |s| s.score);
         let mut node = node;
-        if let (Some(n), false) = (node, force) {
-            if score < 0 || !self.available(n) {
-                self.rscs[r].next_role = Role::Stopped;
-                node = None;
-            }
+        if let (Some(n), false) = (node, force)
+            && (score < 0 || (!self.available(n) && self.guest_of(n).is_none()))
+        {
+            self.rscs[r].next_role = Role::Stopped;
+            node = None;
         }
         self.unassign(r);
         self.rscs[r].provisional = false;
@@ -273,7 +292,9 @@ impl Sched {
                 wishes[r].as_ref().and_then(|t: &super::model::Table| t.get(n)).map_or(-INF, |s| s.score)
             };
             let now = |r: RscIx| self.current(r).map_or(-INF, |n| score(r, n));
-            nodes.iter().fold(now(b).cmp(&now(a)), |o, (n, _)| o.then_with(|| score(b, *n).cmp(&score(a, *n))))
+            nodes
+                .iter()
+                .fold(now(b).cmp(&now(a)), |o, (n, _)| o.then_with(|| score(b, *n).cmp(&score(a, *n))))
         });
         self.top = sorted;
     }

@@ -93,7 +93,18 @@ impl Sched {
             }
             if op.interval > 0 && (self.rscs[r].maintenance || self.nodes[n].maintenance) {
                 self.plan_cancel(r, &op.task, op.interval, n);
-            } else if op.interval > 0 || matches!(op.task.as_str(), "monitor" | "start" | "promote" | "migrate_from") {
+            } else if op.interval > 0
+                || matches!(op.task.as_str(), "monitor" | "start" | "promote" | "migrate_from")
+            {
+                if self.needs_address(r) {
+                    self.deferred.push(super::model::Deferred {
+                        rsc: r,
+                        node: n,
+                        op: (s, h, *o),
+                        last_failure: false,
+                    });
+                    continue;
+                }
                 let expired = self.expired.contains(&(s, h, *o));
                 if self.check_op(r, n, op, expired) && self.fail_count(n, r, true, None).0 != 0 {
                     self.clear_fail_count(r, n);
@@ -103,7 +114,7 @@ impl Sched {
     }
 
     /// Whether an operation is not as configured; plans what follows.
-    fn check_op(&mut self, r: RscIx, n: NodeIx, op: &HistoryOp, expired: bool) -> bool {
+    pub(super) fn check_op(&mut self, r: RscIx, n: NodeIx, op: &HistoryOp, expired: bool) -> bool {
         if op.interval > 0 {
             let key = super::actions::key(&self.rscs[r].id, &op.task, op.interval);
             if self.op_config(r, &key, false).is_none() {
@@ -121,7 +132,9 @@ impl Sched {
                 let a = self.action(Some(r), &key, &op.task, Some(n), true);
                 self.acts[a].flags |= act::RESCHEDULE;
             }
-            Verdict::Changed | Verdict::Unknown if op.restart_digest.is_some() || expired => self.plan_reload(r, n),
+            Verdict::Changed | Verdict::Unknown if op.restart_digest.is_some() || expired => {
+                self.plan_reload(r, n)
+            }
             Verdict::Changed | Verdict::Unknown => self.force_restart(r, op),
         }
         true
@@ -163,11 +176,15 @@ impl Sched {
         let mut all = BTreeMap::new();
         self.parameters(r, Some(n), &mut all);
         let extra = self.op_config(r, &key, true).map(|o| o.parameters.clone()).unwrap_or_default();
+        if let Some(a) = self.bundle_address(r) {
+            all.insert("addr".into(), a);
+        }
         for (k, v) in &extra {
             all.entry(k.clone()).or_insert_with(|| v.clone());
         }
         all.retain(|k, _| {
-            let hidden = ["id", "crm_feature_set", "op-digest", "on_node", "on_node_uuid", "pcmk_external_ip"];
+            let hidden =
+                ["id", "crm_feature_set", "op-digest", "on_node", "on_node_uuid", "pcmk_external_ip"];
             !k.starts_with("CRM_meta_") && !hidden.contains(&k.as_str())
         });
         if op.interval > 0 {

@@ -63,6 +63,8 @@ pub struct History {
     pub provider: Option<String>,
     /// The agent.
     pub agent: Option<String>,
+    /// The resource that it runs in.
+    pub container: Option<String>,
     /// Since when the resource waits for this node, which was shut down (`shutdown-lock`).
     pub locked: Option<i64>,
     /// The operations, in the order of the document.
@@ -84,6 +86,8 @@ pub struct NodeState {
     pub join: Option<String>,
     /// How far it should have joined.
     pub expected: Option<String>,
+    /// When a node of Pacemaker Remote was fenced; 0 or nothing: its connection has come back since.
+    pub fenced: Option<String>,
     /// Its transient attributes, as `<transient_attributes>`.
     pub attributes: Option<Arc<Element>>,
     /// The histories.
@@ -126,12 +130,17 @@ impl Cib {
             return Err(XmlError { line: root.line, text: "`<cib>` has no `<configuration>`".into() });
         }
         if references(&root) > REFERENCES_MAX {
-            return Err(XmlError { line: root.line, text: format!("more than {REFERENCES_MAX} references (`id-ref`)") });
+            return Err(XmlError {
+                line: root.line,
+                text: format!("more than {REFERENCES_MAX} references (`id-ref`)"),
+            });
         }
+        super::upgrade::upgrade(&mut root);
         let unknown = super::known::unknown(&root);
         let mut nodes = Vec::new();
         for status in root.children.iter_mut().filter(|c| c.name == "status") {
-            let (states, rest) = std::mem::take(&mut status.children).into_iter().partition(|c| c.name == "node_state");
+            let (states, rest) =
+                std::mem::take(&mut status.children).into_iter().partition(|c| c.name == "node_state");
             status.children = rest;
             let states: Vec<Element> = states;
             nodes.extend(states.iter().filter_map(state));
@@ -150,6 +159,7 @@ fn state(e: &Element) -> Option<NodeState> {
         crmd: text("crmd"),
         join: text("join"),
         expected: text("expected"),
+        fenced: text("node_fenced"),
         attributes: e.child("transient_attributes").map(|a| Arc::new(a.clone())),
         histories: resources.map(|r| r.all("lrm_resource").filter_map(history).collect()).unwrap_or_default(),
     })
@@ -162,6 +172,7 @@ fn history(e: &Element) -> Option<History> {
         class: text("class"),
         provider: text("provider"),
         agent: text("type"),
+        container: text("container"),
         locked: e.get("shutdown-lock").and_then(super::score::number).filter(|t| *t != 0),
         ops: e.all("lrm_rsc_op").filter_map(operation).collect(),
     })

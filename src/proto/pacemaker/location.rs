@@ -18,7 +18,10 @@ impl Sched {
             for name in self.members(set) {
                 match self.constrained(&name) {
                     Some(r) => self.locate(e, r, set.get("role"), set.get("score")),
-                    None => return self.warn(e, format!("there is no resource `{name}`, so the rest is ignored")),
+                    None => {
+                        return self
+                            .warn(e, format!("there is no resource `{name}`, so the rest is ignored"));
+                    }
                 }
             }
         }
@@ -39,7 +42,9 @@ impl Sched {
                     }
                 }
             }
-            (None, None) => self.warn(e, format!("there is no resource `{name}`, so the constraint is ignored")),
+            (None, None) => {
+                self.warn(e, format!("there is no resource `{name}`, so the constraint is ignored"))
+            }
         }
     }
 
@@ -67,7 +72,9 @@ impl Sched {
                 return self.warn(e, format!("there is no node `{node}`, so the constraint is ignored"));
             };
             let role = match role.or_else(|| e.get("role")).map(Role::of) {
-                Some(None) => return self.warn(e, "the role is not known, so the constraint counts for every role"),
+                Some(None) => {
+                    return self.warn(e, "the role is not known, so the constraint counts for every role");
+                }
                 Some(Some(Role::Started | Role::Unpromoted)) | None => Role::Unknown,
                 Some(Some(r)) => r,
             };
@@ -88,12 +95,14 @@ impl Sched {
         let Some(rule) = resolved(&root, rule) else { return };
         let role = match rule.get("role").map(Role::of) {
             None => Role::Unknown,
-            Some(Some(Role::Unknown) | None) => return self.warn(rule, "the role is not known, so the rule is ignored"),
+            Some(Some(Role::Unknown) | None) => {
+                return self.warn(rule, "the role is not known, so the rule is ignored");
+            }
             Some(Some(Role::Unpromoted)) => Role::Unknown,
             Some(Some(role)) => role,
         };
         let mut nodes = Vec::new();
-        for n in 0..self.nodes.len() {
+        for n in (0..self.nodes.len()).filter(|n| !self.nodes[*n].absent).collect::<Vec<_>>() {
             let mut parameters = BTreeMap::new();
             self.parameters(r, Some(n), &mut parameters);
             let attributes = &self.nodes[n].attributes;
@@ -152,7 +161,8 @@ impl Sched {
 
     /// The health of nodes, as location constraints on everything.
     pub(super) fn apply_health(&mut self) {
-        let strategy = self.options.set.get("node-health-strategy").map(|s| s.to_ascii_lowercase()).unwrap_or_default();
+        let strategy =
+            self.options.set.get("node-health-strategy").map(|s| s.to_ascii_lowercase()).unwrap_or_default();
         if matches!(strategy.as_str(), "" | "none") {
             return;
         }
@@ -167,7 +177,8 @@ impl Sched {
                 continue;
             }
             for r in self.top.clone() {
-                let allowed = super::sets::is_true(self.rscs[r].meta.get("allow-unhealthy-nodes").map(String::as_str));
+                let allowed =
+                    super::sets::is_true(self.rscs[r].meta.get("allow-unhealthy-nodes").map(String::as_str));
                 if health > 0 || !allowed {
                     let nodes = vec![(n, health)];
                     let (role, discovery) = (Role::Unknown, Discovery::Always);
@@ -185,7 +196,7 @@ impl Sched {
         }
     }
 
-    fn apply_location(&mut self, r: RscIx, location: &Location, zero: bool) {
+    pub(super) fn apply_location(&mut self, r: RscIx, location: &Location, zero: bool) {
         let children = self.rscs[r].children.clone();
         match self.rscs[r].kind {
             Kind::Primitive => self.apply_here(r, location, zero),
@@ -202,6 +213,10 @@ impl Sched {
                     self.apply_location(c, location, zero);
                 }
             }
+            Kind::Bundle => {
+                self.apply_here(r, location, zero);
+                self.locate_replicas(r, location, zero);
+            }
         }
     }
 
@@ -215,7 +230,7 @@ impl Sched {
             let before = self.rscs[r].allowed.get(n);
             let mut slot = match before {
                 Some(s) => Slot { score: add(s.score, score), ..s },
-                None => Slot { score, ..Slot::default() },
+                None => Slot { score, count: 0, discovery: self.nodes[n].discovery },
             };
             if slot.discovery < location.discovery {
                 if location.discovery == Discovery::Exclusive {
@@ -241,7 +256,8 @@ impl Sched {
         match self.rscs[r].kind {
             Kind::Clone => return,
             Kind::Group => return self.rscs[r].children.clone().into_iter().for_each(|m| self.apply_lock(m)),
-            Kind::Primitive if self.rscs[r].fence_device => return,
+            Kind::Bundle => return,
+            Kind::Primitive if self.rscs[r].fence_device || self.is_remote_connection(r) => return,
             Kind::Primitive => {}
         }
         let running = self.rscs[r].running_on.clone();
@@ -253,7 +269,11 @@ impl Sched {
             }
             (Some((_, at)), []) => since = at,
             (None, [n]) if self.nodes[*n].shutdown && !self.nodes[*n].unclean => {
-                let said = self.nodes[*n].attributes.get("shutdown").and_then(|v| score::number(v)).filter(|t| *t != 0);
+                let said = self.nodes[*n]
+                    .attributes
+                    .get("shutdown")
+                    .and_then(|v| score::number(v))
+                    .filter(|t| *t != 0);
                 since = said.unwrap_or(self.now);
                 self.rscs[r].locked_to = Some((*n, since));
             }
@@ -263,7 +283,7 @@ impl Sched {
         if self.options.shutdown_lock_limit > 0 {
             self.recheck_by(since.saturating_add(self.options.shutdown_lock_limit).saturating_add(1));
         }
-        for n in (0..self.nodes.len()).filter(|n| *n != home) {
+        for n in (0..self.nodes.len()).filter(|n| *n != home && !self.nodes[*n].absent).collect::<Vec<_>>() {
             self.add_score(r, n, -INF, &Cause::ShutdownLock);
         }
     }
@@ -299,15 +319,21 @@ impl Sched {
         if !self.actions_of(r, "clear_failcount", Some(n), true).is_empty() {
             return;
         }
-        let threshold = self.rscs[r].migration_threshold;
-        if threshold == 0 || self.rscs[r].failure_ignored {
-            return;
-        }
-        let (count, _) = self.fail_count(n, r, true, None);
-        if count > 0 && count >= threshold {
+        if let Some(count) = self.failed_too_often(r, n) {
             let whole = if self.rscs[r].unique { r } else { self.outermost(r) };
+            let threshold = self.rscs[r].migration_threshold;
             self.add_score(whole, n, -INF, &Cause::Failures { count, threshold });
         }
+    }
+
+    /// The failures of a resource on a node, if they have reached its threshold.
+    pub(super) fn failed_too_often(&mut self, r: RscIx, n: NodeIx) -> Option<i32> {
+        let threshold = self.rscs[r].migration_threshold;
+        if threshold == 0 || self.rscs[r].failure_ignored {
+            return None;
+        }
+        let count = self.fail_count_with_fillers(n, r);
+        (count > 0 && count >= threshold).then_some(count)
     }
 
     /// Bans a resource with exclusive discovery from nodes without it.
@@ -320,11 +346,11 @@ impl Sched {
             self.apply_exclusive(c, n);
         }
         let before = self.rscs[r].allowed.get(n);
-        if let Some(slot) = self.rscs[r].allowed.slot(n) {
-            if slot.discovery != Discovery::Exclusive {
-                slot.score = -INF;
-                self.tell(r, n, before.map(|s| s.score), -INF, &Cause::Exclusive);
-            }
+        if let Some(slot) = self.rscs[r].allowed.slot(n)
+            && slot.discovery != Discovery::Exclusive
+        {
+            slot.score = -INF;
+            self.tell(r, n, before.map(|s| s.score), -INF, &Cause::Exclusive);
         }
     }
 }

@@ -4,11 +4,11 @@
 //! and what made it, and the status after the transition. It follows Pacemaker 2.1.5; the rules are those of the manual "Pacemaker Explained"
 //! as that version carries them out, with its own oddities, and are checked against cases answered by the program itself.
 //!
-//! **Not modelled:** Pacemaker Remote and guest nodes, bundles, unfencing, resource patterns, single instances in constraints. What is in a CIB
-//! and is not modelled is told as a warning with its line.
+//! **Not modelled:** unfencing, resource patterns (`rsc-pattern`), single instances in constraints (`rsc-instance`). What is in a CIB and is not modelled is told as a warning with its line.
 
 pub mod actions;
 mod assign;
+pub mod bundle;
 mod capacity;
 pub mod changes;
 pub mod cib;
@@ -16,6 +16,7 @@ mod clone;
 mod colocation;
 pub mod cpg;
 pub mod digest;
+mod failures;
 pub mod graph;
 pub mod history;
 mod known;
@@ -28,6 +29,7 @@ mod order;
 pub mod plan;
 mod promote;
 mod recurring;
+mod remote;
 pub mod run;
 pub mod score;
 pub mod sets;
@@ -40,6 +42,7 @@ pub mod summary;
 pub mod tickets;
 pub mod time;
 pub mod unpack;
+mod upgrade;
 pub mod xml;
 
 pub use plan::{Plan, schedule};

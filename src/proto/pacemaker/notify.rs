@@ -23,7 +23,14 @@ struct Doing {
 }
 
 impl Sched {
-    fn notice_action(&mut self, r: RscIx, around: ActIx, task: &str, kind: &str, notice: (&str, &str)) -> ActIx {
+    fn notice_action(
+        &mut self,
+        r: RscIx,
+        around: ActIx,
+        task: &str,
+        kind: &str,
+        notice: (&str, &str),
+    ) -> ActIx {
         let (optional, of) = (self.acts[around].is(act::OPTIONAL), self.acts[around].task.clone());
         let key = format!("{}_{kind}_notify_{of}_0", self.rscs[r].id);
         let a = self.action(Some(r), &key, task, None, optional);
@@ -62,7 +69,14 @@ impl Sched {
     }
 
     /// Puts notifications around a task of a clone, once; tells whether they are there.
-    pub(super) fn announce(&mut self, c: RscIx, slot: usize, task: &str, action: ActIx, complete: ActIx) -> bool {
+    pub(super) fn announce(
+        &mut self,
+        c: RscIx,
+        slot: usize,
+        task: &str,
+        action: ActIx,
+        complete: ActIx,
+    ) -> bool {
         if self.rscs[c].notify && self.rscs[c].clone.notices[slot].is_none() {
             let made = self.notice(c, task, Some(action), Some(complete));
             self.rscs[c].clone.notices[slot] = Some(made);
@@ -140,7 +154,7 @@ impl Sched {
             let pseudo = stop.is_some_and(|s| self.acts[s].is(act::PSEUDO));
             let stays = stop.is_none_or(|s| self.acts[s].is(act::OPTIONAL));
             for n in self.rscs[r].running_on.clone() {
-                if pseudo && self.nodes[n].unclean {
+                if pseudo && (self.nodes[n].unclean || self.nodes[n].reset) {
                     continue;
                 }
                 self.notify_one(r, n, notice.pre, notice.pre_done);
@@ -151,6 +165,13 @@ impl Sched {
         }
         if self.rscs[r].next_role != Role::Stopped && matches!(task, "start" | "promote") {
             let start = self.newest(r, None, Some("start"), None);
+            if let Some(s) = start.and_then(|s| self.acts[s].node) {
+                let connection = self.nodes[s].connection;
+                let up = connection.and_then(|c| self.newest(c, None, Some("start"), None));
+                if up.is_some_and(|a| !self.acts[a].is(act::RUNNABLE)) {
+                    return;
+                }
+            }
             let Some((n, _)) = self.rscs[r].assigned else { return };
             if task != "start" || start.is_none_or(|s| self.acts[s].is(act::OPTIONAL)) {
                 self.notify_one(r, n, notice.pre, notice.pre_done);
@@ -159,7 +180,13 @@ impl Sched {
         }
     }
 
-    fn notify_one(&mut self, r: RscIx, n: NodeIx, around: Option<ActIx>, done: Option<ActIx>) -> Option<ActIx> {
+    fn notify_one(
+        &mut self,
+        r: RscIx,
+        n: NodeIx,
+        around: Option<ActIx>,
+        done: Option<ActIx>,
+    ) -> Option<ActIx> {
         let (around, done) = (around?, done?);
         if !self.nodes[n].online || !self.acts[around].is(act::RUNNABLE) {
             return None;

@@ -67,7 +67,8 @@ impl Sched {
         if action.is(act::PSEUDO) {
             return;
         }
-        if matches!(action.task.as_str(), "do_shutdown" | "clear_failcount" | "lrm_delete" | "probe_complete") {
+        if matches!(action.task.as_str(), "do_shutdown" | "clear_failcount" | "lrm_delete" | "probe_complete")
+        {
             ran.push(Ran { rsc: None, task: action.task.clone(), node, interval: 0 });
             return;
         }
@@ -78,19 +79,32 @@ impl Sched {
         } else {
             self.rscs[r].history_name.clone().filter(|h| *h != id).unwrap_or_else(|| self.rscs[r].id.clone())
         };
-        ran.push(Ran { rsc: Some(shown.clone()), task: action.task.clone(), node: node.clone(), interval: action.interval });
+        ran.push(Ran {
+            rsc: Some(shown.clone()),
+            task: action.task.clone(),
+            node: node.clone(),
+            interval: action.interval,
+        });
         if matches!(action.task.as_str(), "delete" | "meta-data") {
             return;
         }
         let state = match cib.nodes.iter().position(|s| s.name == node) {
             Some(s) => &mut cib.nodes[s],
             None => {
-                cib.nodes.push(NodeState { id: self.nodes[n].id.clone(), name: node.clone(), ..NodeState::default() });
+                cib.nodes.push(NodeState {
+                    id: self.nodes[n].id.clone(),
+                    name: node.clone(),
+                    ..NodeState::default()
+                });
                 let last = cib.nodes.len() - 1;
                 &mut cib.nodes[last]
             }
         };
-        let known = state.histories.iter().position(|h| h.id == shown).or_else(|| state.histories.iter().position(|h| h.id == id));
+        let known = state
+            .histories
+            .iter()
+            .position(|h| h.id == shown)
+            .or_else(|| state.histories.iter().position(|h| h.id == id));
         let history = match known {
             Some(h) => &mut state.histories[h],
             None => {
@@ -101,6 +115,7 @@ impl Sched {
                     class: text("class"),
                     provider: text("provider"),
                     agent: text("type"),
+                    container: None,
                     locked: None,
                     ops: Vec::new(),
                 });
@@ -118,7 +133,7 @@ impl Sched {
         let task = if action.task == "reload-agent" { "start".to_owned() } else { action.task.clone() };
         let key = if task == action.task { key } else { super::actions::key(&id, &task, action.interval) };
         let expected = action.expected.unwrap_or(0);
-        let call = history.ops.iter().map(|o| o.call).max().unwrap_or(0).max(0) + 1;
+        let call = history.ops.iter().map(|o| o.call).max().unwrap_or(0).max(0).saturating_add(1);
         let name = |n: usize| self.nodes[n].name.clone();
         let op = HistoryOp {
             id: op_id,
@@ -163,6 +178,7 @@ fn fenced(cib: &mut Cib, id: &str, node: &str) {
         crmd: Some("offline".into()),
         join: Some("down".into()),
         expected: Some("down".into()),
+        fenced: None,
         attributes: None,
         histories: Vec::new(),
     };

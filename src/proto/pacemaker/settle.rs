@@ -76,7 +76,8 @@ impl Sched {
         if firsts.is_empty() && order.then.rsc != Some(first) {
             let (task, interval) = split_key(&wanted);
             let role = self.role_of(first, true);
-            let moot = (role == Role::Stopped && task == "stop") || (role == Role::Unpromoted && task == "demote");
+            let moot =
+                (role == Role::Stopped && task == "stop") || (role == Role::Unpromoted && task == "demote");
             if !moot {
                 let own = key(&self.rscs[first].id, task, interval);
                 firsts.push(self.action(Some(first), &own, task, None, true));
@@ -125,14 +126,34 @@ impl Sched {
         match self.rscs[r].kind {
             Kind::Primitive => self.acts[a].flags,
             Kind::Group => self.group_flags(a, r, node),
-            Kind::Clone => self.clone_flags(a, r, node),
+            Kind::Clone => self.clone_flags(a, r, node, &self.rscs[r].children.clone()),
+            Kind::Bundle => {
+                let inside = match self.acts[a].task.as_str() {
+                    "start" | "running" | "stop" | "stopped" | "do_shutdown" | "stonith" | "monitor" => None,
+                    _ => self.rscs[r].bundle.as_ref().and_then(|b| b.child),
+                };
+                let list = inside.map_or_else(|| self.instances(r), |c| self.rscs[c].children.clone());
+                self.clone_flags(a, r, node, &list)
+            }
         }
     }
 
     fn member_task(&self, r: RscIx, task: &str) -> String {
         let known = matches!(
             task,
-            "stop" | "stopped" | "start" | "running" | "do_shutdown" | "stonith" | "monitor" | "notify" | "notified" | "promote" | "promoted" | "demote" | "demoted"
+            "stop"
+                | "stopped"
+                | "start"
+                | "running"
+                | "do_shutdown"
+                | "stonith"
+                | "monitor"
+                | "notify"
+                | "notified"
+                | "promote"
+                | "promoted"
+                | "demote"
+                | "demoted"
         );
         match (known, self.rscs[r].kind) {
             (false, _) => "no_action".into(),
@@ -165,11 +186,11 @@ impl Sched {
         flags
     }
 
-    fn clone_flags(&mut self, a: ActIx, c: RscIx, node: Option<NodeIx>) -> u32 {
+    fn clone_flags(&mut self, a: ActIx, c: RscIx, node: Option<NodeIx>, list: &[RscIx]) -> u32 {
         let mut flags = act::OPTIONAL | act::RUNNABLE | act::PSEUDO;
         let task = self.clone_task(a, c);
         let mut any = false;
-        for i in self.rscs[c].children.clone() {
+        for &i in list {
             let on = if self.rscs[i].children.is_empty() { node } else { None };
             let Some(x) = self.newest(i, None, Some(&task), on) else { continue };
             let of_instance = self.flags_of(x, node);
@@ -228,7 +249,8 @@ impl Sched {
         if interval > 0 {
             return a;
         }
-        let wanted = if rsc.notify && rsc.parent.is_none() {
+        let heard = rsc.parent.is_none() || (rsc.kind == Kind::Clone && self.bundle_of(r).is_some());
+        let wanted = if rsc.notify && heard {
             format!("{}_confirmed-post_notify_{end}_0", rsc.id)
         } else {
             key(&rsc.id, end, 0)
@@ -259,26 +281,27 @@ impl Sched {
                 }
             };
             let (first_node, then_node) = (group_place(self, first), group_place(self, then));
-            if link.kind & ord::SAME_NODE != 0 {
-                if let (Some(m), Some(n)) = (first_node, then_node) {
-                    if m != n {
-                        self.acts[then].before[at].kind = ord::NONE;
-                        continue;
-                    }
-                }
+            if link.kind & ord::SAME_NODE != 0
+                && let (Some(m), Some(n)) = (first_node, then_node)
+                && m != n
+            {
+                self.acts[then].before[at].kind = ord::NONE;
+                continue;
             }
             changed &= !FIRST;
             let (fr, tr) = (self.acts[first].rsc, self.acts[then].rsc);
-            if fr.is_some() && link.kind & ord::THEN_CANCELS_FIRST != 0 && !self.acts[then].is(act::OPTIONAL) {
+            if fr.is_some() && link.kind & ord::THEN_CANCELS_FIRST != 0 && !self.acts[then].is(act::OPTIONAL)
+            {
                 self.acts[first].flags |= act::OPTIONAL;
                 if let (Some(r), "reload-agent") = (fr, self.acts[first].task.as_str()) {
                     self.rscs[r].reload = false;
                 }
             }
-            if let (Some(f), Some(t)) = (fr, tr) {
-                if f != t && !self.is_inside(t, f) {
-                    first = self.end_of(first);
-                }
+            if let (Some(f), Some(t)) = (fr, tr)
+                && f != t
+                && !self.is_inside(t, f)
+            {
+                first = self.end_of(first);
             }
             if first == link.other {
                 let first_flags = self.flags_for_order(first, then_node);
@@ -323,18 +346,25 @@ impl Sched {
         let ask = |flags: u32, filter: u32, kind: u32| Ask { node, flags, filter, kind };
         if has(kind, ord::IMPLIES_THEN) {
             if let Some(r) = tr {
-                changed |= self.tell_pair(r, first, then, ask(first_flags & act::OPTIONAL, act::OPTIONAL, ord::IMPLIES_THEN));
+                changed |= self.tell_pair(
+                    r,
+                    first,
+                    then,
+                    ask(first_flags & act::OPTIONAL, act::OPTIONAL, ord::IMPLIES_THEN),
+                );
             } else if first_flags & act::OPTIONAL == 0 && self.acts[then].is(act::OPTIONAL) {
                 self.acts[then].flags &= !act::OPTIONAL;
                 changed |= THEN;
             }
         }
         if let (true, Some(r)) = (has(kind, ord::RESTART), tr) {
-            changed |= self.tell_pair(r, first, then, ask(first_flags, act::OPTIONAL | act::RUNNABLE, ord::RESTART));
+            changed |=
+                self.tell_pair(r, first, then, ask(first_flags, act::OPTIONAL | act::RUNNABLE, ord::RESTART));
         }
         if has(kind, ord::IMPLIES_FIRST) {
             if let Some(r) = fr {
-                changed |= self.tell_pair(r, first, then, ask(first_flags, act::OPTIONAL, ord::IMPLIES_FIRST));
+                changed |=
+                    self.tell_pair(r, first, then, ask(first_flags, act::OPTIONAL, ord::IMPLIES_FIRST));
             } else if first_flags & act::OPTIONAL == 0 && self.acts[first].is(act::RUNNABLE) {
                 self.acts[first].flags &= !act::RUNNABLE;
                 changed |= FIRST;
@@ -356,9 +386,18 @@ impl Sched {
                 }
             }
         }
+        if let (true, Some(r)) = (has(kind, ord::PROBE), tr) {
+            if first_flags & act::RUNNABLE == 0 && fr.is_some_and(|f| !self.rscs[f].running_on.is_empty()) {
+                self.acts[then].before[at].kind = ord::NONE;
+            } else {
+                changed |=
+                    self.tell_pair(r, first, then, ask(first_flags, act::RUNNABLE, ord::RUNNABLE_LEFT));
+            }
+        }
         if has(kind, ord::RUNNABLE_LEFT) {
             if let Some(r) = tr {
-                changed |= self.tell_pair(r, first, then, ask(first_flags, act::RUNNABLE, ord::RUNNABLE_LEFT));
+                changed |=
+                    self.tell_pair(r, first, then, ask(first_flags, act::RUNNABLE, ord::RUNNABLE_LEFT));
             } else if first_flags & act::RUNNABLE == 0 && self.acts[then].is(act::RUNNABLE) {
                 self.acts[then].flags &= !act::RUNNABLE;
                 changed |= THEN;
@@ -375,7 +414,10 @@ impl Sched {
                 changed |= self.tell_pair(r, first, then, ask(first_flags, filter, bit));
             }
         }
-        if self.acts[first].is(act::RUNNABLE) && has(kind, ord::IMPLIES_THEN_SHOWN) && first_flags & act::OPTIONAL == 0 {
+        if self.acts[first].is(act::RUNNABLE)
+            && has(kind, ord::IMPLIES_THEN_SHOWN)
+            && first_flags & act::OPTIONAL == 0
+        {
             self.acts[then].flags |= act::SHOWN;
         }
         if has(kind, ord::IMPLIES_FIRST_SHOWN) && then_flags & act::OPTIONAL == 0 {
@@ -383,7 +425,10 @@ impl Sched {
         }
         if let (true, Some(r)) = (kind & (ord::IMPLIES_THEN | ord::IMPLIES_FIRST | ord::RESTART) != 0, fr) {
             let rsc = &self.rscs[r];
-            let stuck = !rsc.managed && rsc.blocked && !self.acts[first].is(act::RUNNABLE) && self.acts[first].task == "stop";
+            let stuck = !rsc.managed
+                && rsc.blocked
+                && !self.acts[first].is(act::RUNNABLE)
+                && self.acts[first].task == "stop";
             if stuck && self.acts[then].is(act::RUNNABLE) {
                 self.acts[then].flags &= !act::RUNNABLE;
                 changed |= THEN;
@@ -407,13 +452,13 @@ impl Sched {
                 }
                 changed
             }
-            Kind::Clone => self.tell_clone(first, then, ask),
+            Kind::Clone | Kind::Bundle => self.tell_clone(first, then, ask),
         }
     }
 
     fn interleaves(&self, first: ActIx, then: ActIx) -> bool {
         let (Some(f), Some(t)) = (self.acts[first].rsc, self.acts[then].rsc) else { return false };
-        if f == t || self.rscs[f].kind != Kind::Clone || self.rscs[t].kind != Kind::Clone {
+        if f == t || self.rscs[f].kind < Kind::Clone || self.rscs[t].kind < Kind::Clone {
             return false;
         }
         let k = &self.acts[then].key;
@@ -428,7 +473,7 @@ impl Sched {
         let Some(c) = self.acts[then].rsc else { return 0 };
         let mut changed = self.tell_actions(first, then, ask);
         let task = self.acts[then].task.clone();
-        for i in self.rscs[c].children.clone() {
+        for i in self.instances(c) {
             let Some(x) = self.newest(i, None, Some(&task), ask.node) else { continue };
             let flags = self.flags_of(x, ask.node);
             let one = if flags & act::RUNNABLE != 0 { self.tell_pair(i, first, x, ask) } else { 0 };
@@ -447,7 +492,7 @@ impl Sched {
         let key = &self.acts[first].key;
         let now = key.ends_with("_stopped_0") || key.ends_with("_demoted_0");
         let mut changed = 0;
-        for i in self.rscs[t].children.clone() {
+        for i in self.instances(t) {
             let Some(partner) = self.partner(i, f, Role::Unknown, now) else {
                 let bound = ask.kind & (ord::RUNNABLE_LEFT | ord::IMPLIES_THEN) != 0;
                 if !now && bound && self.force(i, None) {
@@ -456,9 +501,14 @@ impl Sched {
                 continue;
             };
             let task = self.clone_task(first, f);
-            let Some(a) = self.newest(partner, None, Some(&task), ask.node) else { continue };
+            let stops = self.acts[first].task.contains("stop");
+            let inside = self.inside_of(f, partner, ask.node).filter(|_| stops);
+            let Some(a) = self.newest(inside.unwrap_or(partner), None, Some(&task), ask.node) else {
+                continue;
+            };
             let own = self.acts[then].task.clone();
-            let Some(b) = self.newest(i, None, Some(&own), ask.node) else { continue };
+            let inside = self.inside_of(t, i, ask.node).filter(|_| own.contains("mote"));
+            let Some(b) = self.newest(inside.unwrap_or(i), None, Some(&own), ask.node) else { continue };
             if self.link(a, b, ask.kind) {
                 changed |= FIRST | THEN;
             }
@@ -506,7 +556,11 @@ impl Sched {
             }
         }
         let promoted = self.acts[then].rsc.is_some_and(|r| self.rscs[r].role == Role::Promoted);
-        if on(ord::PROMOTED_IMPLIES_FIRST) && promoted && wants(act::OPTIONAL) && !is(self, then, act::OPTIONAL) {
+        if on(ord::PROMOTED_IMPLIES_FIRST)
+            && promoted
+            && wants(act::OPTIONAL)
+            && !is(self, then, act::OPTIONAL)
+        {
             self.take(first, act::OPTIONAL, then);
             if is(self, first, act::MIGRATES) && !is(self, then, act::MIGRATES) {
                 self.take(first, act::MIGRATES, then);
@@ -524,7 +578,11 @@ impl Sched {
             self.take(then, act::MIGRATES, first);
             self.acts[then].flags &= !act::PSEUDO;
         }
-        if on(ord::RUNNABLE_LEFT) && wants(act::RUNNABLE) && is(self, then, act::RUNNABLE) && flags & act::RUNNABLE == 0 {
+        if on(ord::RUNNABLE_LEFT)
+            && wants(act::RUNNABLE)
+            && is(self, then, act::RUNNABLE)
+            && flags & act::RUNNABLE == 0
+        {
             self.take(then, act::RUNNABLE, first);
             self.take(then, act::MIGRATES, first);
         }
@@ -634,15 +692,16 @@ impl Sched {
                 }
             }
         }
-        let clone = ar.filter(|r| self.rscs[*r].kind == Kind::Clone);
-        let interleave = clone.is_some_and(|c| is_true(self.rscs[c].meta.get("interleave").map(String::as_str)));
+        let clone = ar.filter(|r| self.rscs[*r].kind >= Kind::Clone);
+        let interleave =
+            clone.is_some_and(|c| is_true(self.rscs[c].meta.get("interleave").map(String::as_str)));
         let partner = clone.filter(|_| interleave).and_then(|c| self.partner(pr, c, Role::Unknown, false));
         for at in (0..self.acts[after].after.len()).rev() {
             let link = self.acts[after].after[at];
             if link.kind & ord::IMPLIES_THEN == 0 {
                 let Some(r) = ar.filter(|r| self.rscs[*r].kind != Kind::Primitive) else { continue };
                 let other = self.acts[link.other].rsc;
-                let Some(o) = other.filter(|o| self.rscs[*o].kind != Kind::Clone) else { continue };
+                let Some(o) = other.filter(|o| self.rscs[*o].kind < Kind::Clone) else { continue };
                 if self.rscs[pr].parent == Some(r) || self.rscs[o].parent != Some(r) {
                     continue;
                 }
@@ -657,14 +716,22 @@ impl Sched {
     fn probes_before_stops(&mut self) {
         for at in 0..self.orders.len() {
             let order = self.orders[at].clone();
-            let Some(first) = order.first.rsc.filter(|f| order.kind != ord::NONE && order.then.rsc != Some(*f)) else {
+            let Some(first) =
+                order.first.rsc.filter(|f| order.kind != ord::NONE && order.then.rsc != Some(*f))
+            else {
                 continue;
             };
             let stops = match order.first.action {
                 Some(a) => self.acts[a].task == "stop",
                 None => order.first.key.as_ref().is_some_and(|k| k.ends_with("_stop_0")),
             };
-            if !stops || (order.then.action.is_none() && order.then.key.is_none()) {
+            let leaves = order.then.rsc.is_some() && self.rscs[first].container == order.then.rsc;
+            let both = leaves
+                && match (order.then.action, &order.then.key) {
+                    (Some(a), _) => self.acts[a].task == "stop",
+                    (None, k) => k.as_ref().is_some_and(|k| k.ends_with("_stop_0")),
+                };
+            if !stops || both || (order.then.action.is_none() && order.then.key.is_none()) {
                 continue;
             }
             let kind = match order.kind {
@@ -686,7 +753,8 @@ impl Sched {
             for &probe in &probes {
                 for &then in &thens {
                     let (p, t) = (&self.acts[probe], &self.acts[then]);
-                    let elsewhere = t.task == "do_shutdown" && p.node.is_some() && t.node.is_some() && p.node != t.node;
+                    let elsewhere =
+                        t.task == "do_shutdown" && p.node.is_some() && t.node.is_some() && p.node != t.node;
                     if !elsewhere {
                         self.link(probe, then, kind);
                     }
@@ -700,7 +768,15 @@ impl Sched {
         for a in (0..self.acts.len()).rev() {
             for at in (0..self.acts[a].before.len()).rev() {
                 let link = self.acts[a].before[at];
-                let load = link.kind == ord::LOAD && self.acts[a].rsc.is_some() && self.acts[a].task == "migrate_to";
+                let input = &self.acts[link.other];
+                let guest = input.node.and_then(|n| self.guest_of(n));
+                let own = self.acts[a].rsc.filter(|r| !self.rscs[*r].fillers.is_empty());
+                if link.kind & ord::PRESERVE == 0 && input.rsc.is_some() && own.is_some() && own == guest {
+                    self.acts[a].before[at].kind = ord::NONE;
+                    continue;
+                }
+                let load =
+                    link.kind == ord::LOAD && self.acts[a].rsc.is_some() && self.acts[a].task == "migrate_to";
                 if load && self.has_loop(a, a, at) {
                     self.acts[a].before[at].kind = ord::NONE;
                 }

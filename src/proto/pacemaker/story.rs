@@ -9,6 +9,14 @@ use crate::say;
 pub enum Cause {
     /// The cluster's default: allowed everywhere.
     Symmetric,
+    /// The connection to a guest may be anywhere: its guest decides.
+    Connection,
+    /// Nodes of Pacemaker Remote run no connections, no fence devices, and no guests.
+    NoRemote,
+    /// It belongs on the node that its container makes.
+    Container,
+    /// It is the resource of a bundle: its place is the node of its own replica.
+    Replica,
     /// A location constraint.
     Location(String),
     /// It runs there.
@@ -102,6 +110,10 @@ impl Cause {
     pub fn text(&self) -> String {
         match self {
             Cause::Symmetric => say!("pcm-symmetric"),
+            Cause::Connection => say!("pcm-connection"),
+            Cause::NoRemote => say!("pcm-no-remote"),
+            Cause::Container => say!("pcm-container"),
+            Cause::Replica => say!("pcm-replica"),
             Cause::Location(id) => say!("pcm-location", id = id),
             Cause::Stickiness => say!("pcm-stickiness"),
             Cause::Failures { count, threshold } => {
@@ -123,8 +135,12 @@ impl Cause {
             Cause::Health => say!("pcm-health"),
             Cause::Exclusive => say!("pcm-exclusive"),
             Cause::ShutdownLock => say!("pcm-shutdown-lock"),
-            Cause::With { id, other, score } => say!("pcm-with", id = id, other = other, score = show(*score)),
-            Cause::Wish { id, other, score } => say!("pcm-wish", id = id, other = other, score = show(*score)),
+            Cause::With { id, other, score } => {
+                say!("pcm-with", id = id, other = other, score = show(*score))
+            }
+            Cause::Wish { id, other, score } => {
+                say!("pcm-wish", id = id, other = other, score = show(*score))
+            }
             Cause::TakenBack(id) => say!("pcm-taken-back", id = id),
             Cause::NoInstance => say!("pcm-no-instance"),
             Cause::Retried => say!("pcm-retried"),
