@@ -11,10 +11,11 @@ use crate::scenario::types::Invariant;
 use crate::sim::World;
 
 /// All of them.
-pub(super) const ALL: [Invariant; 7] = [
+pub(super) const ALL: [Invariant; 8] = [
     Invariant::SplitBrainAnywhere,
     Invariant::SplitBrain,
     Invariant::TwoLeaseHolders,
+    Invariant::TwoPgpoolLeaders,
     Invariant::PromotionWithoutKey,
     Invariant::LostCommit,
     Invariant::PhantomRead,
@@ -64,6 +65,10 @@ pub(super) fn check(world: &World, ledger: &Ledger, i: Invariant, now: Time) -> 
         Invariant::TwoLeaseHolders => {
             let two: Vec<HostId> = roles::hosts(world).filter(|h| roles::believes(world, *h, now)).collect();
             (two.len() > 1).then(|| say!("check-two-leaders", names = names(world, &two)))
+        }
+        Invariant::TwoPgpoolLeaders => {
+            let two: Vec<HostId> = roles::escalated_pgpools(world).collect();
+            (two.len() > 1).then(|| say!("check-two-pgpools", names = names(world, &two)))
         }
         Invariant::PromotionWithoutKey => {
             let (host, owner) = ledger.without_key.as_ref()?;

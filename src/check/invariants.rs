@@ -46,7 +46,9 @@ pub const fn name(i: Invariant) -> &'static str {
         Invariant::PhantomRead => "PhantomRead",
         Invariant::DuplicateWrite => "DuplicateWrite",
         Invariant::TwoLeaseHolders => "TwoLeaseHolders",
+        Invariant::TwoPgpoolLeaders => "TwoPgpoolLeaders",
         Invariant::PromotionWithoutKey => "PromotionWithoutKey",
+        Invariant::TwoQuoratePartitions => "TwoQuoratePartitions",
         Invariant::FewerCopies => "FewerCopies",
         Invariant::LateRead => "LateRead",
         Invariant::Divergence => "Divergence",
@@ -75,6 +77,10 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
             }
         }
         record(stage, i, seen, s);
+    }
+    if stage.clusters {
+        let seen = super::cluster::two_partitions(&stage.world);
+        record(stage, Invariant::TwoQuoratePartitions, seen, s);
     }
     if stage.databases {
         for i in super::database::ALL {

@@ -121,6 +121,7 @@ impl Ledger {
             Note::App(app::note::Note::Seen { place, host }) => self.read(*place, *host, e.at),
             Note::Postgres(n) => n.mark().is_some(),
             Note::Patroni(n) => n.mark().is_some(),
+            Note::Pgpool(n) => matches!(**n, crate::proto::pgpool::note::Note::Watchdog(_)),
             _ => false,
         }
     }

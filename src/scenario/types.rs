@@ -10,9 +10,13 @@ use crate::proto::app::Application;
 use crate::proto::batch::{Nfs, Sbatch, Slurmctld, Slurmd};
 use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
+use crate::proto::corosync::config::{Corosync, Qnetd};
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
+use crate::proto::fence::FenceDevice;
+use crate::proto::fence::config::DeviceMode;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::heartbeat::Heartbeat;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::pgpool::Pgpool;
@@ -193,6 +197,14 @@ pub enum Runs {
     Nfs(Nfs),
     /// pgpool-II.
     Pgpool(Pgpool),
+    /// A fence device: BMC, PDU, switch.
+    FenceDevice(FenceDevice),
+    /// A node of a generic heartbeat cluster.
+    Heartbeat(Heartbeat),
+    /// Corosync, with `corosync-qdevice` if it has a quorum device: all hosts with one form a cluster.
+    Corosync(Corosync),
+    /// `corosync-qnetd`: the server of quorum devices.
+    Qnetd(Qnetd),
 }
 impl Runs {
     /// The name of the process.
@@ -215,6 +227,10 @@ impl Runs {
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
             Runs::Pgpool(_) => "pgpool",
+            Runs::FenceDevice(_) => "fencedevice",
+            Runs::Heartbeat(_) => "heartbeat",
+            Runs::Corosync(_) => "corosync",
+            Runs::Qnetd(_) => "qnetd",
         }
     }
 }
@@ -358,7 +374,8 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `arp`. Default: everything.
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `quorum`, `arp`. Default:
+        /// everything.
         #[serde(default)]
         plane: Option<Plane>,
     },
@@ -445,6 +462,25 @@ pub enum Fault {
     DnsRecord { name: String, to: Target },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
+    /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).
+    FenceMode { target: Target, mode: DeviceMode },
+    /// `pcp_attach_node`, told to the pgpool of `target`: the backend with this number is used again. Its data is not looked at.
+    PcpAttachNode { target: Target, node: u8 },
+    /// `pcp_detach_node`: the backend goes, needing neither quorum nor votes; `graceful` (`-g`): when the clients have gone.
+    PcpDetachNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        graceful: bool,
+    },
+    /// `pcp_promote_node`: pgpool believes that the backend is the primary; with `switchover` (`-s`) the old one is detached and this one
+    /// is promoted.
+    PcpPromoteNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        switchover: bool,
+    },
 }
 
 /// What happens to packets for a frozen host.
@@ -584,6 +620,8 @@ pub enum Invariant {
     DuplicateWrite,
     /// Two Patronis believe that they hold the leader key.
     TwoLeaseHolders,
+    /// Two pgpools are leader of their watchdog and have escalated: each has the virtual address.
+    TwoPgpoolLeaders,
     /// A client was told that a write is committed, and fewer servers have it than pgpool's mode promises (all attached ones in native
     /// replication and snapshot isolation).
     FewerCopies,
@@ -597,6 +635,8 @@ pub enum Invariant {
     OwnWriteUnseen,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
+    /// Two partitions of a Corosync cluster are quorate (without `two_node`).
+    TwoQuoratePartitions,
 }
 
 /// A state that can be waited for.
@@ -621,6 +661,12 @@ pub enum Condition {
     InPool(String, String),
     /// It does not.
     NotInPool(String, String),
+    /// The host's Corosync is quorate.
+    Quorate(String),
+    /// The host runs no Corosync that is quorate.
+    NotQuorate(String),
+    /// The host's Corosync is in a standing membership of so many nodes.
+    Members(String, u32),
     /// So many clients wait in the accept queues of the host (of its pgpool), or more.
     ClientsWait(String, u32),
 }
@@ -675,7 +721,7 @@ pub enum Witness {
     Rewound,
     /// A director took a server out of its table after the first fault.
     Ejected,
-    /// A director's service lost its quorum after the first fault.
+    /// A director's service, or a partition of a cluster, lost its quorum after the first fault.
     QuorumLost,
     /// A job was started before one that had come earlier.
     Backfilled,
@@ -691,6 +737,10 @@ pub enum Witness {
     ControllerBack,
     /// A batch cluster's node is DOWN.
     NodeDown,
+    /// After the first fault a Corosync formed a new membership.
+    NewMembership,
+    /// After the first fault a node was no longer a member.
+    NodeLost,
 }
 
 /// What a real cluster did.

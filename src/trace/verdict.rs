@@ -291,6 +291,11 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
         Condition::Standbys(n) => {
             roles::hosts(world).filter(|h| roles::streams(world, *h)).count() == *n as usize
         }
+        Condition::Quorate(host) => on(host, &|id| roles::quorate(world, id)),
+        Condition::NotQuorate(host) => on(host, &|id| !roles::quorate(world, id)),
+        Condition::Members(host, n) => {
+            on(host, &|id| roles::corosync(world, id).is_some_and(|c| c.settled() && c.members().len() == *n))
+        }
         Condition::Role(host, r) => on(host, &|id| match r {
             Role::Master => role(world, id) == Some(machine::Role::Master),
             Role::Backup => role(world, id) == Some(machine::Role::Backup),
@@ -312,6 +317,9 @@ fn words(c: &Condition) -> String {
         Condition::Standbys(n) => say!("verdict-standbys", n = n),
         Condition::InPool(d, s) => say!("verdict-in-pool", host = d, server = s),
         Condition::NotInPool(d, s) => say!("verdict-not-in-pool", host = d, server = s),
+        Condition::Quorate(h) => say!("cond-quorate", host = h),
+        Condition::NotQuorate(h) => say!("cond-not-quorate", host = h),
+        Condition::Members(h, n) => say!("cond-members", host = h, count = n),
         Condition::ClientsWait(host, n) => say!("verdict-clients-wait", host = host, n = n),
     }
 }

@@ -2,8 +2,11 @@
 
 mod batch;
 mod client;
+pub(super) mod cluster;
 mod database;
 mod dcs;
+mod fence;
+mod heartbeat;
 mod lvs;
 mod pgpool;
 mod proxy;
@@ -76,6 +79,7 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
             add_daemon(&mut world, &plan_of, id, name, runs, &nets, &mut vips);
         }
     }
+    fence::wire(&mut world, stack);
     // Addresses that Patroni's callbacks move.
     for runs in stack.hosts.values().flat_map(|h| &h.runs) {
         if let Runs::Patroni(p) = runs
@@ -175,6 +179,10 @@ fn add_daemon(
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
         Runs::Pgpool(config) => pgpool::pgpool(world, plan, &site, config, vips),
+        Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
+        Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
+        Runs::Corosync(config) => cluster::corosync(world, plan, &site, config),
+        Runs::Qnetd(config) => cluster::qnetd(world, plan, &site, config),
     }
 }
 

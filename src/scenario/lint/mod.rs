@@ -2,8 +2,11 @@
 
 mod batch;
 mod client;
+mod cluster;
 mod database;
 mod dcs;
+mod fence;
+mod heartbeat;
 mod lvs;
 mod pgpool;
 mod proxy;
@@ -13,6 +16,7 @@ use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
 use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
+use crate::proto::corosync::api::NodeId;
 use crate::proto::vrrp::config::{Check, InitialState, Keepalived, NotifyScript};
 
 /// The most hosts of a stack.
@@ -152,6 +156,10 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
                 Runs::Pgpool(p) => pgpool::pgpool(&mut l, stack, (&path, name), p),
+                Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
+                Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
+                Runs::Corosync(c) => cluster::corosync(&mut l, stack, (&path, name), c),
+                Runs::Qnetd(q) => cluster::qnetd(&mut l, stack, (&path, name), q),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -477,6 +485,9 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
             Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::FenceMode { .. } => {
+                Some(("fence device (`FenceDevice`)", runs(&|r| matches!(r, Runs::FenceDevice(_)))))
+            }
             Fault::DnsRecord { .. } => Some(("DNS server", runs(&|r| matches!(r, Runs::Dns(_))))),
             _ => None,
         };
@@ -537,6 +548,9 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Condition::Streaming(h)
         | Condition::InPool(h, _)
         | Condition::NotInPool(h, _)
+        | Condition::Quorate(h)
+        | Condition::NotQuorate(h)
+        | Condition::Members(h, _) = state
         | Condition::ClientsWait(h, _) = state
         {
             unknown(&mut l, &format!("expect[{i}]"), h);
@@ -594,6 +608,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
             Runs::Pgpool(p) => pgpool::processes(p),
+            Runs::Corosync(c) if c.device.is_some() => &["corosync", "corosync-qdevice"],
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());

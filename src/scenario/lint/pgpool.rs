@@ -3,7 +3,7 @@
 use super::Lint;
 use crate::engine::Span;
 use crate::proto::pgpool::Pgpool;
-use crate::proto::pgpool::config::{Management, Mode, SubMode, Version};
+use crate::proto::pgpool::config::{Lifecheck, Management, Mode, SubMode, Version};
 use crate::proto::pgpool::route::{Preferred, Redirect};
 use crate::proto::postgres::Postgres;
 use crate::proto::postgres::sql::Persistence;
@@ -160,6 +160,36 @@ fn modes(l: &mut Lint<'_>, path: &str, p: &Pgpool) {
             "failover_when_quorum_exists is not allowed in native replication mode",
             help,
         );
+    }
+    let unmodelled = [
+        ("follow_primary_command", p.follow_primary_command.is_some()),
+        ("failback_command", p.failback_command.is_some()),
+        ("recovery_1st_stage_command", p.recovery_1st_stage_command.is_some()),
+        ("recovery_2nd_stage_command", p.recovery_2nd_stage_command.is_some()),
+        ("detach_false_primary", p.detach_false_primary),
+    ];
+    for (field, set) in unmodelled {
+        if set {
+            let help = Some("leave it out: what happens is what happens without it".to_owned());
+            l.error(&at(field), format!("{field} is not modelled"), help);
+        }
+    }
+    if p.wd_lifecheck_method == Lifecheck::Query {
+        let help = Some("`heartbeat`, which is the default; `query` is deprecated".to_owned());
+        l.error(&at("wd_lifecheck_method"), "a lifecheck by queries is not modelled", help);
+    }
+    let second = Span::secs(1);
+    for (field, span, zero) in [
+        ("wd_interval", p.wd_interval, false),
+        ("wd_heartbeat_keepalive", p.wd_heartbeat_keepalive, false),
+        ("wd_heartbeat_deadtime", p.wd_heartbeat_deadtime, false),
+        ("wd_lost_node_removal_timeout", p.wd_lost_node_removal_timeout, true),
+        ("wd_no_show_node_removal_timeout", p.wd_no_show_node_removal_timeout, true),
+    ] {
+        if span < second && !(zero && span.is_zero()) {
+            let help = Some("pgpool-II manual, \"Watchdog\": whole seconds".to_owned());
+            l.error(&at(field), format!("{field} goes from 1s"), help);
+        }
     }
     if p.process_management_mode == Management::Dynamic {
         let help = Some("the children of `static` are all there from the start".to_owned());
