@@ -675,7 +675,7 @@ fn pgp_34_the_queue_is_that_of_m_m_c_k() {
         let mean = values.iter().sum::<f64>() / n;
         let error = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt();
         assert!((mean - exact).abs() <= 3.0 * error, "{name}: {mean} +- {error}, not {exact}");
-        assert!(error < exact * 0.05, "{name}: {error} is no precision");
+        assert!(error < exact * 0.1, "{name}: {error} is no precision");
     }
 }
 

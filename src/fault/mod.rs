@@ -236,7 +236,7 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::DnsRecord { to: target, .. }
         | F::Weight { target, .. }
         | F::FenceMode { target, .. } => Some(target),
-        | F::PcpAttachNode { target, .. }
+        F::PcpAttachNode { target, .. }
         | F::PcpDetachNode { target, .. }
         | F::PcpPromoteNode { target, .. }
         | F::Weight { target, .. } => Some(target),

@@ -1374,7 +1374,7 @@ verdict-answers-were = 应答 {$n} 个
 drill-pgpool-queue-of-clients = 六十个程序涌向只有 32 个子进程的 pgpool，各占用会话 2 秒。没有人被拒绝：找不到子进程的在内核的接受队列中等待，看到的是漫长的连接而不是错误。
 drill-pgpool-reserved-connections = 同样六十个程序，但 reserved_connections = 1：将占用最后一个位置者立即以 53300 被拒绝，尽管还有 64 个可以等待。
 drill-pgpool-cache-misses = 一个子进程可保留两个会话，三个用户轮流。在同一整秒内释放的槽位中，编号最小者被淘汰：a 与 c 互相驱逐，b 的连接侥幸留存。三个会话中有两个要新建到每台服务器的连接。
-drill-pgpool-read-your-writes = 程序写入一行，并在下一条语句中读取该表。在事务之外，读请求发往会话的节点，三个会话中有两个是备库，可能尚未重放该行：默认设置下 pgpool 不保证读到自己的写入。
+drill-pgpool-read-your-writes = 程序写入一行，并在下一条语句中读取该表。在事务之外，读请求发往会话的节点，这里是备库（主库权重为 0），可能尚未重放该行：默认设置下 pgpool 不保证读到自己的写入。
 drill-pgpool-read-your-writes-always = 同样的程序，disable_load_balance_on_write = always：会话首次写入之后的每次读都发往主库，因而能看到写入。
 drill-pgpool-lagging-standby-reads = 一台备库与主库隔断，而 pgpool 两者都能到达。delay_threshold = 1MB 会收走它的读请求，但 worker 每 sr_check_period = 10 秒才看一次：在此之前，读请求仍发往落后超过阈值的备库。
 drill-pgpool-native-main-crash-between-commits = 原生复制先在其他节点提交，最后在主节点提交，没有两阶段提交。主节点在其间死亡：其他节点有这一行，主节点没有，而客户端看到错误。没有什么会修复它。故障切换之后，新的主节点是其他节点之一。

@@ -550,7 +550,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Condition::NotInPool(h, _)
         | Condition::Quorate(h)
         | Condition::NotQuorate(h)
-        | Condition::Members(h, _) = state
+        | Condition::Members(h, _)
         | Condition::ClientsWait(h, _) = state
         {
             unknown(&mut l, &format!("expect[{i}]"), h);
