@@ -67,6 +67,10 @@ impl Book {
             }
             Note::App(app::note::Note::Seen { place, .. }) => {
                 let Some(me) = e.pid else { return false };
+                // Of a program with several sessions nobody can say which of them wrote.
+                if !one_session(world, me) {
+                    return false;
+                }
                 let own = self.own.iter().find(|o| o.0 == me).map(|o| o.1);
                 let behind = own.filter(|o| o.branch == place.branch).map_or(0, |o| o.lsn.since(place.lsn));
                 if behind > 0 && self.unseen.is_none() {
@@ -128,6 +132,10 @@ impl Book {
         }
         false
     }
+}
+/// Whether a program has one session.
+fn one_session(world: &World, client: Pid) -> bool {
+    matches!(&world.proc(client).logic, crate::proto::Daemon::App(a) if a.sessions().count() == 1)
 }
 /// Whether a program connects to a pgpool.
 fn through_pool(world: &World, client: Pid) -> bool {

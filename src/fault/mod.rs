@@ -238,6 +238,8 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::Weight { target, .. }
         | F::FenceMode { target, .. }
         | F::PcpAttachNode { target, .. }
+        | F::FenceMode { target, .. } => Some(target),
+        F::PcpAttachNode { target, .. }
         | F::PcpDetachNode { target, .. }
         | F::PcpPromoteNode { target, .. } => Some(target),
         F::Fence { target, .. } => Some(target),

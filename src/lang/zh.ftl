@@ -1418,3 +1418,16 @@ drill-pacemaker-qdevice-tiebreak = 两个节点加一个仲裁设备，节点互
 drill-pacemaker-qnetd-dies = 仲裁设备的服务器先死：什么也没发生，三票中还有两票，设备的票在一次回显无应答后被放弃。然后 n2 也死了：n1 只剩三票中的一票，停下来。没有服务器，两个节点承受不起任何损失。
 drill-pacemaker-last-man-standing = 八个节点先失去三个，再失去两个，又失去一个。有了 last_man_standing，每次损失十秒后集群只指望在场的节点：最后两个节点仍有法定票数。比窗口更快的损失得不到好处。
 drill-pacemaker-last-man-standing-too-fast = 同样的八个节点，但第二次损失发生在窗口之内：应有八票中的三票太少。last_man_standing 能应付一个接一个的损失，应付不了半个机房。
+drill-pgpool-queue-of-clients = 六十个程序涌向只有 32 个子进程的 pgpool，各占用会话 2 秒。没有人被拒绝：找不到子进程的在内核的接受队列中等待，看到的是漫长的连接而不是错误。
+drill-pgpool-reserved-connections = 同样六十个程序，但 reserved_connections = 1：将占用最后一个位置者立即以 53300 被拒绝，尽管还有 64 个可以等待。
+drill-pgpool-cache-misses = 一个子进程可保留两个会话，三个用户轮流。在同一整秒内释放的槽位中，编号最小者被淘汰：a 与 c 互相驱逐，b 的连接侥幸留存。三个会话中有两个要新建到每台服务器的连接。
+drill-pgpool-read-your-writes = 程序写入一行，并在下一条语句中读取该表。在事务之外，读请求发往会话的节点，这里是备库（主库权重为 0），可能尚未重放该行：默认设置下 pgpool 不保证读到自己的写入。
+drill-pgpool-read-your-writes-always = 同样的程序，disable_load_balance_on_write = always：会话首次写入之后的每次读都发往主库，因而能看到写入。
+drill-pgpool-lagging-standby-reads = 一台备库与主库隔断，而 pgpool 两者都能到达。delay_threshold = 1MB 会收走它的读请求，但 worker 每 sr_check_period = 10 秒才看一次：在此之前，读请求仍发往落后超过阈值的备库。
+drill-pgpool-native-main-crash-between-commits = 原生复制先在其他节点提交，最后在主节点提交，没有两阶段提交。主节点在其间死亡：其他节点有这一行，主节点没有，而客户端看到错误。没有什么会修复它。故障切换之后，新的主节点是其他节点之一。
+drill-pgpool-native-random-diverges = now() 在发往所有节点前被改写为常量，random() 则不会：每台服务器得到自己的值，从此三个数据库不同。所有应答都一样，所以 pgpool 毫无察觉。
+drill-pgpool-raw-mode-failover = raw 模式也会故障切换：在第一个断开的连接上，从节点 0 切到节点 1。但没有人复制任何数据，所以服务恢复时已是另一个数据库。
+drill-pgpool-parallel-query-node-lost = 博物馆里的并行查询：一张表的行分布在三台服务器上，查询需要全部三台。失去一台：没有故障切换，该表的每个查询都失败，直到它恢复。
+drill-pgpool-colocated-throughput-direct = 没有 pgpool 的吞吐量：八个程序让服务器的两个处理器一直忙碌。它是三个演练的基准；比较应答的数量。
+drill-pgpool-colocated-throughput = 同样的程序经过服务器本机上的 pgpool：pgpool 每条语句的 60 微秒出自同样的两个处理器，200 微秒中剩下 140：吞吐量损失约 30%。原因在于共享处理器，而不在于 pgpool 本身。
+drill-pgpool-colocated-throughput-apart = 同样的程序经过另一台主机上的 pgpool：多一跳使每条语句变慢，但服务器的处理器仍然忙碌，吞吐量与直连相差不过百分之几。

@@ -641,7 +641,7 @@ pub enum Invariant {
     Divergence,
     /// pgpool refused a client although its accept queue had room.
     RefusedWithRoom,
-    /// A client did not see its own write that it had been told is committed.
+    /// A program with one session did not see its own write that it had been told is committed.
     OwnWriteUnseen,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
