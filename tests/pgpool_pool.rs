@@ -140,7 +140,8 @@ fn pgp_05_caches_are_private_to_children() {
         assert!(first.len() > 50);
         assert_eq!(lab.misses(), 2, "one for each child");
     }
-    // Four children with room for one: 45.4 of 60 expected with a uniform choice, 60 with taking turns. (Measured: 48.)
+    // Four children with room for one: 46.7 of the first 60 with a uniform choice (0.757 of all in the long run, and more while the
+    // children are empty), 60 with taking turns. (Measured: 48.)
     let misses: Vec<f64> = (1..=60)
         .map(|seed| {
             let lab = visits(&["a", "b", "c"], "20ms", 9.0, "num_init_children: 4, max_pool: 1", seed);
@@ -148,7 +149,7 @@ fn pgp_05_caches_are_private_to_children() {
         })
         .collect();
     let mean = misses.iter().sum::<f64>() / misses.len() as f64;
-    assert!((mean - 45.4).abs() < 1.2, "{mean} {misses:?}");
+    assert!((mean - 46.67).abs() < 1.3, "{mean} {misses:?}");
     let fifo =
         visits(&["a", "b", "c"], "20ms", 9.0, "num_init_children: 4, max_pool: 1, child_choice: Fifo", 1);
     assert!(fifo.sessions().iter().take(60).filter(|s| !s.1).count() >= 58);
@@ -394,19 +395,23 @@ fn pgp_10_a_late_standby_is_left_at_the_next_check() {
                 "late reads go on until then"
             );
             lab.fault(cut(false));
-            lab.to(110.0);
+            lab.to(130.0);
+            let in_time = lab.pool().find(|(at, n)| {
+                *at > Time::ZERO + Span::secs(60) && matches!(n, Pool::Late { late: false, .. })
+            });
+            let in_time = in_time.expect("the worker sees it in time again").0;
             let reads = lab.routed();
             let again = reads.iter().find(|r| r.0 > Time::ZERO + Span::secs(60) && r.2 == Some(1));
             if prefer {
                 assert!(again.is_none(), "the session's node has become the primary");
             } else {
-                back.push(secs(again.expect("it comes back").0.since(Time::ZERO + Span::secs(60))));
+                back.push(secs(again.expect("it comes back").0.since(in_time)));
             }
         }
     }
     assert!(left.iter().all(|t| *t <= 10.2), "{left:?}");
     assert!(left.iter().any(|t| *t < 4.0) && left.iter().any(|t| *t > 6.0), "{left:?}");
-    assert!(back.iter().all(|t| *t <= 25.0), "{back:?}");
+    assert!(back.iter().all(|t| *t <= 0.1), "with the worker's next look, not before: {back:?}");
     // Without a threshold it is never left.
     let mut lab = Plan::new(2, "backends: [(host: \"n1\", weight: 0), (host: \"n2\")]")
         .app("reads: Pause(\"50ms\"), start_after: \"5s\"")
@@ -642,4 +647,285 @@ fn parallel_query_is_a_museum_piece() {
         .map(|e| matches!(e.1.outcome, Outcome::Ok(_)))
         .collect();
     assert!(late.iter().any(|ok| *ok), "a table that is not partitioned is on node 0");
+}
+
+// ---- the queue against theory ---------------------------------------------------------------------------------------
+
+mod queue {
+    use firedrill::engine::exponential::{BOUND, span};
+    use firedrill::engine::{Chance, Engine, Model, Scheduler, Span, SpanRange, Time};
+    use firedrill::net::Plane;
+    use firedrill::net::addr::{Cidr, Endpoint, Ip};
+    use firedrill::node::disk::End;
+    use firedrill::node::log::Level;
+    use firedrill::node::process::{Action, ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions, Timer};
+    use firedrill::node::world::{Ev, World};
+    use firedrill::proto::pgpool::{Backend, Pgpool, Proc, Role, Setup, config, roles};
+    use firedrill::proto::postgres::msg::{Answer, Sql};
+    use firedrill::proto::postgres::sql::Catalog;
+    use firedrill::proto::{Cx, Files, Msg, Note};
+    use firedrill::scenario::types::Sysctl;
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+
+    /// Clients that arrive at random, hold their sessions for a random time, and go at once if the kernel does not answer them.
+    #[derive(Clone, Default)]
+    pub struct Crowd {
+        mean: Span,
+        next: Time,
+        /// What happens when, by connection: patience, or the end of the session.
+        due: BTreeSet<(Time, u32, bool)>,
+        open: BTreeMap<u32, (Time, bool)>,
+        pub arrivals: u64,
+        pub blocked: u64,
+        pub waited: u64,
+        /// Arrivals and blocked ones, batch by batch.
+        pub batches: Vec<(u64, u64, u64)>,
+    }
+    const BATCH: u64 = 10_000;
+    const PATIENCE: Span = Span::ms(2);
+    const HOLD: Span = Span::secs(1);
+    impl Crowd {
+        fn draw(mean: Span, ctx: &mut Cx<'_>) -> Span {
+            span(mean, ctx.below(BOUND))
+        }
+        fn arm(&self, ctx: &mut Cx<'_>) {
+            let due = self.due.first().map_or(Time::MAX, |d| d.0).min(self.next);
+            ctx.set_timer(Timer(0), due.since(ctx.now));
+        }
+        fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
+            match input {
+                Input::Start => self.next = ctx.now + Span::secs(1),
+                Input::Timer(_) => {
+                    while self.next <= ctx.now {
+                        self.next += Self::draw(self.mean, ctx);
+                        let to = Endpoint::new(Ip(0x0A00_0001), 9999);
+                        let conn = ctx.connect(to, Plane::client, TcpOptions::default());
+                        self.open.insert(conn.0, (ctx.now, false));
+                        self.due.insert((ctx.now + PATIENCE, conn.0, false));
+                        self.arrivals += 1;
+                        if self.arrivals.is_multiple_of(BATCH) {
+                            self.batches.push((self.arrivals, self.blocked, self.waited));
+                        }
+                    }
+                    while self.due.first().is_some_and(|d| d.0 <= ctx.now) {
+                        let Some((_, n, over)) = self.due.pop_first() else { break };
+                        if over {
+                            ctx.act(Action::Close(ConnId(n)));
+                        } else if self.open.get(&n).is_some_and(|o| !o.1) {
+                            self.blocked += 1;
+                            self.open.remove(&n);
+                            ctx.act(Action::Close(ConnId(n)));
+                        }
+                    }
+                }
+                Input::Tcp(conn, Tcp::Connected) => {
+                    if let Some(o) = self.open.get_mut(&conn.0) {
+                        *o = (ctx.now, true);
+                    }
+                    ctx.act(Action::TcpSend(conn, Msg::Sql(Sql::Startup { superuser: false })));
+                }
+                Input::Tcp(conn, Tcp::Data(Msg::Sql(Sql::Ready(..)))) => {
+                    if let Some((since, _)) = self.open.remove(&conn.0) {
+                        self.waited += ctx.now.since(since).0;
+                    }
+                    let hold = Self::draw(HOLD, ctx);
+                    self.due.insert((ctx.now + hold, conn.0, true));
+                }
+                _ => {}
+            }
+            self.arm(ctx);
+        }
+    }
+
+    #[derive(Clone)]
+    #[allow(clippy::large_enum_variant)]
+    pub enum Node {
+        Pool(Proc),
+        /// A server that answers at once.
+        Server,
+        Crowd(Crowd),
+    }
+    impl Process for Node {
+        type Msg = Msg;
+        type Note = Note;
+        type Files = Files;
+        fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
+            match self {
+                Node::Pool(p) => p.on(input, ctx),
+                Node::Crowd(c) => c.on(input, ctx),
+                Node::Server => match input {
+                    Input::Start => ctx.act(Action::Listen(5432, 1_000)),
+                    Input::Tcp(c, Tcp::Data(Msg::Sql(Sql::Startup { .. } | Sql::Login(_)))) => {
+                        ctx.act(Action::TcpSend(c, Msg::Sql(Sql::Ready(ctx.host, false))));
+                    }
+                    Input::Tcp(c, Tcp::Data(Msg::Sql(Sql::Query(id, _)))) => {
+                        ctx.act(Action::TcpSend(c, Msg::Sql(Sql::Done(id, Answer::Done))));
+                    }
+                    Input::Tcp(c, Tcp::Closed) => ctx.act(Action::Close(c)),
+                    _ => {}
+                },
+            }
+        }
+        fn reset(&mut self, end: End, files: &mut Files) {
+            if let Node::Pool(p) = self {
+                p.reset(end, &mut files.pgpool);
+            }
+        }
+    }
+    #[derive(Clone)]
+    pub struct Lab {
+        world: World<Node>,
+    }
+    impl Model for Lab {
+        type Event = Ev<Msg>;
+        fn handle(&mut self, event: Ev<Msg>, s: &mut Scheduler<Ev<Msg>>) {
+            self.world.log.entries.clear();
+            match event {
+                Ev::Outer(h) => self.world.boot_now(HostId(h as u16), s),
+                event => self.world.handle(event, s),
+            }
+        }
+    }
+
+    /// pgpool's defaults but for the 65th place; arrivals per second; how many.
+    pub fn play(lambda: u64, arrivals: u64, seed: u64) -> Crowd {
+        let config = Pgpool {
+            backend_clustering_mode: Some(config::Mode::Raw),
+            accept_queue_plus_one: false,
+            cpu_per_session: Span::ZERO,
+            child_life_time: Span::ZERO,
+            ..Pgpool::default()
+        };
+        let mut world = World::new(seed, Level::Off, firedrill::proto::label);
+        let us = SpanRange::exactly(Span::us(1));
+        let net = world.add_net("lan", us, Chance::NEVER, Chance::NEVER, Span::secs(300));
+        for (i, name) in ["pool", "db", "crowd"].iter().enumerate() {
+            let h = world.add_host(
+                name,
+                Sysctl::default().neigh(),
+                SpanRange::exactly(Span::secs(1)),
+                SpanRange::default(),
+            );
+            world.plug(h, net, Cidr { ip: Ip(0x0A00_0001 + i as u32), prefix: 24 });
+        }
+        let all = roles(&config, 1, 0);
+        let backend = Backend {
+            host: "db".into(),
+            ip: Ip(0x0A00_0002),
+            port: 5432,
+            weight: 1,
+            flag: config::Flag::default(),
+        };
+        let setup = Arc::new(Setup {
+            backends: vec![backend],
+            processes: all.iter().enumerate().map(|(i, r)| (*r, Pid(i as u16))).collect(),
+            ..Setup::new(config, "pool", Ip(0x0A00_0001), Catalog::default())
+        });
+        for role in all {
+            let parent = (role != Role::Parent).then_some(Pid(0));
+            world.add_proc(HostId(0), &role.name("pgpool"), parent, Node::Pool(Proc::new(role, &setup)));
+        }
+        world.add_proc(HostId(1), "postgres", None, Node::Server);
+        let mean = Span(1_000_000_000 / lambda);
+        let crowd = world.add_proc(HostId(2), "crowd", None, Node::Crowd(Crowd { mean, ..Crowd::default() }));
+        let mut sched = Scheduler::new();
+        for h in 0..3 {
+            sched.at(Time::ZERO, Ev::Outer(h));
+        }
+        let mut sim = Engine { model: Lab { world }, sched };
+        loop {
+            sim.run_until(sim.sched.now() + Span::secs(500));
+            let Node::Crowd(c) = &sim.model.world.proc(crowd).logic else { unreachable!() };
+            if c.arrivals >= arrivals {
+                return c.clone();
+            }
+        }
+    }
+}
+
+#[test]
+fn pgp_34_the_queue_is_that_of_m_m_c_k() {
+    // c = 32, K = 96, offered 32 Erlang: P_block = 0.0139326, Lq = 28.9798.
+    let all = queue::play(32, 1_020_000, 1);
+    // Batch means without the first ones: consecutive clients are correlated.
+    let batches: Vec<(f64, f64)> = all
+        .batches
+        .windows(2)
+        .skip(2)
+        .map(|w| {
+            let (n, blocked, waited) = (w[1].0 - w[0].0, w[1].1 - w[0].1, w[1].2 - w[0].2);
+            // Little: the mean queue is what was waited in the time of the batch.
+            (blocked as f64 / n as f64, waited as f64 / 1e9 / (n as f64 / 32.0))
+        })
+        .collect();
+    assert!(batches.len() >= 90);
+    for (name, exact, values) in [
+        ("P_block", 0.013_932_6, batches.iter().map(|b| b.0).collect::<Vec<f64>>()),
+        ("Lq", 28.979_8, batches.iter().map(|b| b.1).collect()),
+    ] {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let error = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt();
+        assert!((mean - exact).abs() <= 3.0 * error, "{name}: {mean} +- {error}, not {exact}");
+        assert!(error < exact * 0.05, "{name}: {error} is no precision");
+    }
+}
+
+// ---- what pgpool refuses ---------------------------------------------------------------------------------------------
+
+#[test]
+fn what_pgpool_refuses_is_refused_here_with_its_reason() {
+    use firedrill::scenario::lint;
+    use firedrill::scenario::load::read;
+    use firedrill::scenario::types::Stack;
+    let found = |pgpool: &str| {
+        let text = Plan { streaming: false, ..Plan::new(2, pgpool) }.text();
+        let (stack, tree) =
+            read::<Stack>("stack.ron", &text).unwrap_or_else(|r| panic!("{}", r.render(false)));
+        let list = lint::stack(&stack, &tree);
+        list.into_iter().map(|d| (d.warning, d.message, text[d.span].to_owned())).collect::<Vec<_>>()
+    };
+    for (pgpool, warning, words, span) in [
+        ("parallel_mode: true, master_slave_mode: true", false, "cannot be used together", "true"),
+        ("replication_mode: true, master_slave_mode: true", false, "at the same time", "true"),
+        ("replication_mode: true, backend_clustering_mode: raw", false, "both say who replicates", "true"),
+        ("parallel_mode: true, replication_mode: false", false, "needs replication_mode", "false"),
+        ("backend_clustering_mode: slony", false, "retired in 4.7", "slony"),
+        ("process_management_mode: dynamic", false, "not modelled", "dynamic"),
+        (
+            "write_function_list: [\"f\"], read_only_function_list: [\"g\"]",
+            false,
+            "exclude each other",
+            "[\"g\"]",
+        ),
+        ("database_redirect_preference_list: [\"app\"]", false, "name:node", "app"),
+        ("database_redirect_preference_list: [\"app:5\"]", false, "there is no node 5", "app:5"),
+        ("reserved_connections: 32", false, "every client is refused", "32"),
+        ("num_init_children: 0", false, "goes from 1 to 2000", "0"),
+        ("backends: [(host: \"n7\")]", false, "runs no PostgreSQL", "n7"),
+        ("num_init_children: 200", true, "is more than max_connections", "200"),
+        ("max_pool: 8", true, "kept connections use up", "8"),
+        ("sr_check_period: \"0s\", delay_threshold: \"1MB\"", true, "no delay is ever known", "0s"),
+        (
+            "health_check_period: \"5s\", health_check_max_retries: 3, failover_on_backend_error: true",
+            true,
+            "protect from nothing",
+            "true",
+        ),
+        (
+            "use_watchdog: true, backend_clustering_mode: native_replication, failover_when_quorum_exists: true",
+            false,
+            "not allowed in native replication",
+            "true",
+        ),
+    ] {
+        let list = found(pgpool);
+        let hit = list.iter().find(|d| d.1.contains(words));
+        let Some((w, _, s)) = hit else { panic!("{pgpool}: {list:?}") };
+        assert_eq!((*w, s.trim_matches('"')), (warning, span), "{pgpool}");
+    }
+    let text = Plan::new(2, "num_init_childern: 5").text();
+    let report = read::<Stack>("stack.ron", &text).expect_err("an unknown setting").render(false);
+    assert!(report.contains("num_init_children"), "{report}");
 }

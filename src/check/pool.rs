@@ -169,13 +169,16 @@ pub(super) fn check(world: &World, book: &Book, i: Invariant) -> Option<String> 
     }
 }
 
+/// Whether a replicating pgpool is at work: then its servers may differ for a moment.
+pub(super) fn busy(world: &World) -> bool {
+    let Some((host, _)) = pool(world).filter(|(_, s)| s.mode.replicates()) else { return false };
+    world.host(host).files.pgpool.children.iter().any(|c| c.busy || c.transaction)
+}
+
 /// Attached servers of a replicating pgpool that differ while none of its sessions is at work.
 fn diverged(world: &World) -> Option<String> {
     let (host, setup) = pool(world).filter(|(_, s)| s.mode.replicates())?;
     let shared = &world.host(host).files.pgpool;
-    if shared.children.iter().any(|c| c.busy || c.transaction) {
-        return None;
-    }
     let servers: Vec<HostId> = shared.attached().filter_map(|n| node(world, setup, n)).collect();
     let first = *servers.first()?;
     let tables = |h: HostId| &world.host(h).files.pg.tables;

@@ -76,6 +76,7 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
         Fault::PcpPromoteNode { target, node, switchover } => {
             pcp(world, target, Pcp::Promote(*node, *switchover), vips, s);
         }
+        Fault::Fence { target, by } => fence(world, target, by, vips, s),
         _ => {}
     }
 }
@@ -87,6 +88,28 @@ fn pcp(world: &mut World, target: &crate::scenario::types::Target, what: Pcp, vi
             roles::daemon(world, h, |d| matches!(d, Daemon::Pgpool(p) if p.is_pcp()).then_some(()))
         {
             world.call(pid, Msg::Pgpool(Box::new(pgpool::msg::Msg::Pcp(what.clone()))), s);
+        }
+    }
+}
+/// Somebody runs a fence agent by hand.
+fn fence(
+    world: &mut World,
+    target: &crate::scenario::types::Target,
+    by: &crate::scenario::types::Target,
+    vips: &[Ip],
+    s: &mut Sched,
+) {
+    use crate::proto::fence::msg::{Command, Fence};
+    let victims = resolve(world, target, vips);
+    for (n, victim) in (0u32..).zip(victims) {
+        let port: Arc<str> = world.host(victim).name.as_str().into();
+        for h in resolve(world, by, vips) {
+            let tool =
+                roles::daemon(world, h, |d| matches!(d, Daemon::Fence(_) | Daemon::Sbd(_)).then_some(()));
+            if let Some((pid, ())) = tool.filter(|(pid, ())| super::runs(world, *pid)) {
+                let ask = Fence::Request { id: n, command: Command::Reboot, port: port.clone() };
+                world.call(pid, Msg::Fence(Box::new(ask)), s);
+            }
         }
     }
 }

@@ -159,6 +159,16 @@ pub fn believes(world: &World, host: HostId, now: crate::engine::Time) -> bool {
     patroni(world, host)
         .is_some_and(|(pid, p)| super::runs(world, pid) && p.believes_leader(world.wall_clock(host, now)))
 }
+
+/// The Corosync of a host, if it runs and does not stand still.
+pub fn corosync(world: &World, host: HostId) -> Option<&crate::proto::corosync::Corosync> {
+    let (pid, c) = daemon(world, host, |d| if let Daemon::Corosync(c) = d { Some(&**c) } else { None })?;
+    super::runs(world, pid).then_some(c)
+}
+/// Whether a host's Corosync runs and tells its clients that there is quorum.
+pub fn quorate(world: &World, host: HostId) -> bool {
+    corosync(world, host).is_some_and(|c| c.quorate())
+}
 /// The hosts whose pgpool leads its watchdog: those that have escalated first.
 pub fn pgpool_leaders(world: &World) -> impl Iterator<Item = HostId> + '_ {
     use crate::proto::pgpool::watchdog::msg::State;

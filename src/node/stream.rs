@@ -455,7 +455,7 @@ impl<P: Process> World<P> {
     pub(crate) fn listen_shared(&mut self, host: HostId, pid: Pid, port: u16, backlog: u32, pick: Pick) {
         let table = &mut self.hosts[host.0 as usize].tcp;
         table.listeners.insert(port, (pid, backlog));
-        let new = Shared { pick, queue: VecDeque::new(), acceptors: Vec::new(), dropped: 0 };
+        let new = Shared { pick, queue: VecDeque::new(), acceptors: Vec::new(), dropped: 0, told: false };
         table.shared.entry(port).or_insert(new);
     }
     /// How many places of the accept queue are taken; a handshake under way counts.
@@ -494,6 +494,11 @@ impl<P: Process> World<P> {
             let ready = |p: &Pid| procs[p.0 as usize].life == Life::Running;
             let n = l.acceptors.iter().filter(|p| ready(p)).count();
             if n == 0 || l.queue.is_empty() {
+                let (waits, pid) = (!l.queue.is_empty() && !l.told, h.tcp.listeners.get(&port).map(|l| l.0));
+                l.told |= waits;
+                if waits {
+                    self.tell(s, Some(host), pid, What::ClientsWait(port));
+                }
                 return;
             }
             let nth = match l.pick {

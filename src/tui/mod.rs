@@ -1,6 +1,7 @@
 //! Floor 11: the player. [`model`] is what it knows, [`view`] draws it, [`gallery`] lets one choose a drill, [`app`] opens the terminal.
 
 pub mod app;
+mod cluster;
 mod database;
 pub mod gallery;
 pub mod inject;

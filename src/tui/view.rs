@@ -3,7 +3,7 @@
 use super::database;
 use super::inject;
 use super::model::{Ask, LINK_MENU, Panel, Player, text_of};
-use super::{panel_jobs, panel_pool, panel_queues};
+use super::{cluster, panel_jobs, panel_pool, panel_queues};
 use crate::check::invariants::role;
 use crate::engine::Time;
 use crate::node::process::HostId;
@@ -180,6 +180,8 @@ fn status_line(p: &Player, look: Look) -> Line<'static> {
             ("LOST", &[I::LostCommit, I::PhantomRead, I::DuplicateWrite]),
             ("LEASE", &[I::TwoLeaseHolders, I::PromotionWithoutKey]),
         ]
+    } else if p.now.model.clusters && p.now.model.vips.is_empty() {
+        &[("QUORUM", &[I::TwoQuoratePartitions])]
     } else {
         &[("VIP", &[I::DualVip]), ("MASTER", &[I::TwoMasters]), ("ARP", &[I::StaleArp])]
     };
@@ -198,6 +200,8 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             Some(Role::Backup) => "B",
             Some(Role::Fault) => "F",
             None if p.now.model.databases => database::letter(world, id),
+            None if p.now.model.clusters => cluster::letter(world, id),
+            None => works(world, id),
             _ => "-",
         };
         let holds = p.now.model.vips.iter().any(|v| world.holders(*v).any(|x| x == id));
@@ -245,6 +249,10 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             }
             _ => rest,
         };
+        let rest = match cluster::host_text(world, id).filter(|_| p.now.model.clusters) {
+            Some(text) if state.is_empty() => format!("{text}{}", if holds { " V" } else { "" }),
+            _ => rest,
+        };
         let here = if i == p.selected {
             ">"
         } else if p.other == Some(i) {
@@ -254,12 +262,27 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
         };
         let style = match (state, letter) {
             ("ui-off" | "ui-frozen" | "ui-cut", _) => paint(look, Color::Red),
-            (_, "M" | "P") => paint(look, Color::Green),
+            (_, "M" | "P" | "Q") => paint(look, Color::Green),
             _ => Style::new(),
         };
         lines.push(Line::styled(format!("{here}{} {letter} {rest}", pad(&h.name, 6)), style));
     }
     lines
+}
+
+/// The letter of a heartbeat node: it works, or it watches.
+fn works(world: &crate::sim::World, host: HostId) -> &'static str {
+    use crate::proto::heartbeat::node::Role as Beats;
+    let role = world.host(host).procs.iter().find_map(|p| match &world.proc(*p).logic {
+        Daemon::Heartbeat(n) if world.proc(*p).life != Life::Dead => Some(n.role()),
+        _ => None,
+    });
+    match role {
+        Some(Beats::Worker) => "W",
+        Some(Beats::Init | Beats::Idle) => "I",
+        Some(Beats::Racing | Beats::Claiming) => "R",
+        None => "-",
+    }
 }
 
 fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
@@ -312,6 +335,10 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
                         lines.push(Line::raw(say!("ui-gives-up", time = Time(at.since(now).0))));
                     }
                 }
+            }
+            Daemon::Heartbeat(n) if proc.life != Life::Dead => {
+                lines.push(Line::raw(format!("{:?}", n.role())));
+                lines.push(Line::raw(n.belief()));
             }
             Daemon::Client(c) => {
                 let n = c.waiting().0;

@@ -2,11 +2,15 @@
 
 mod batch;
 mod client;
+pub(super) mod cluster;
 mod database;
 mod dcs;
+mod fence;
+mod heartbeat;
 mod lvs;
 mod pgpool;
 mod proxy;
+mod sbd;
 
 use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
 use crate::engine::random::Streams;
@@ -76,6 +80,7 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
             add_daemon(&mut world, &plan_of, id, name, runs, &nets, &mut vips);
         }
     }
+    fence::wire(&mut world, stack);
     // Addresses that Patroni's callbacks move.
     for runs in stack.hosts.values().flat_map(|h| &h.runs) {
         if let Runs::Patroni(p) = runs
@@ -175,6 +180,12 @@ fn add_daemon(
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
         Runs::Pgpool(config) => pgpool::pgpool(world, plan, &site, config, vips),
+        Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
+        Runs::Sbd(config) => sbd::daemon(world, plan, &site, config),
+        Runs::SbdDisk(config) => sbd::disk(world, &site, config),
+        Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
+        Runs::Corosync(config) => cluster::corosync(world, plan, &site, config),
+        Runs::Qnetd(config) => cluster::qnetd(world, plan, &site, config),
     }
 }
 
