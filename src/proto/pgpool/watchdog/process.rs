@@ -25,6 +25,8 @@ const SELECT: Span = Span::secs(1);
 /// Process time: so much later than its timeout a sleeping `select` returns, at most (estimate for the two busy processors of the
 /// measurement). It decides which of two survivors stands first, and so which of the two clusters of times an election falls into.
 const SELECT_LATE: Span = Span::ms(5);
+/// Process time of its end: its last words leave before its connections break (measured: an address is gone 0.1 s after them).
+const STOPS: Span = Span::ms(20);
 /// The loop also wakes for requests of the local pgpool's other processes, which shifts the seconds in which it looks at its timers. When
 /// that happens is not known one by one: it is drawn once in each state that waits for answers, so that a lonely node leads 9.3 s to
 /// 10.3 s after it noticed (measured: 9.3 s to 10.1 s), and a candidate without an answer 4 s to 5 s after it stood.
@@ -199,7 +201,7 @@ impl Watchdog {
         self.stopping = true;
         self.machine.stop(ctx.wall_clock);
         self.flush(ctx);
-        let wait = self.escalation.next().map_or(Span::ZERO, |t| t.since(ctx.now));
+        let wait = self.escalation.next().map_or(Span::ZERO, |t| t.since(ctx.now)).max(STOPS);
         ctx.set_timer(T_EXIT, wait);
     }
     fn handle(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
