@@ -136,7 +136,11 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         | Fault::MoveLeader { .. }
         | Fault::DeleteLeaderKey
         | Fault::Promote { .. }
+        | Fault::PcpAttachNode { .. }
+        | Fault::PcpDetachNode { .. }
+        | Fault::PcpPromoteNode { .. }
         | Fault::DnsRecord { .. } => operator::apply(world, fault, vips, s),
+        Fault::Fence { .. } => operator::apply(world, fault, vips, s),
         Fault::FenceMode { target, mode } => {
             for h in hosts(world, target) {
                 for pid in world.host(h).procs.clone() {
@@ -232,7 +236,11 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::Failover { candidate: target }
         | F::DnsRecord { to: target, .. }
         | F::Weight { target, .. }
-        | F::FenceMode { target, .. } => Some(target),
+        | F::FenceMode { target, .. }
+        | F::PcpAttachNode { target, .. }
+        | F::PcpDetachNode { target, .. }
+        | F::PcpPromoteNode { target, .. } => Some(target),
+        F::Fence { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey => None,
     }
@@ -307,7 +315,15 @@ pub fn describe(fault: &Fault) -> String {
         F::Promote { .. } => say!("fault-promote", t = t),
         F::DnsRecord { name, .. } => say!("fault-dns-record", name = name, t = t),
         F::Weight { server, weight, .. } => say!("fault-weight", server = server, weight = weight, t = t),
+        F::Fence { by, .. } => say!("fault-fence", t = t, by = target::words(by)),
         F::FenceMode { mode, .. } => say!("fault-fence-mode", mode = format!("{mode:?}"), t = t),
+        F::PcpAttachNode { node, .. } => say!("fault-pcp-attach", node = node, t = t),
+        F::PcpDetachNode { node, graceful, .. } => {
+            say!(if *graceful { "fault-pcp-detach-g" } else { "fault-pcp-detach" }, node = node, t = t)
+        }
+        F::PcpPromoteNode { node, switchover, .. } => {
+            say!(if *switchover { "fault-pcp-promote-s" } else { "fault-pcp-promote" }, node = node, t = t)
+        }
     }
 }
 

@@ -24,8 +24,12 @@ pub enum Plane {
     dns,
     /// Fence devices.
     fencing,
+    /// Shared disks.
+    storage,
     /// A batch system: controllers, nodes, jobs.
     batch,
+    /// Corosync's quorum devices and their server.
+    quorum,
     /// Address resolution.
     arp,
 }

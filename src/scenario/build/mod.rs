@@ -2,6 +2,7 @@
 
 mod batch;
 mod client;
+pub(super) mod cluster;
 mod database;
 mod dcs;
 mod fence;
@@ -9,6 +10,7 @@ mod heartbeat;
 mod lvs;
 mod pgpool;
 mod proxy;
+mod sbd;
 
 use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
 use crate::engine::random::Streams;
@@ -179,7 +181,11 @@ fn add_daemon(
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
         Runs::Pgpool(config) => pgpool::pgpool(world, plan, &site, config, vips),
         Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
+        Runs::Sbd(config) => sbd::daemon(world, plan, &site, config),
+        Runs::SbdDisk(config) => sbd::disk(world, &site, config),
         Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
+        Runs::Corosync(config) => cluster::corosync(world, plan, &site, config),
+        Runs::Qnetd(config) => cluster::qnetd(world, plan, &site, config),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod batch;
 mod client;
+mod cluster;
 mod database;
 mod dcs;
 mod fence;
@@ -9,12 +10,14 @@ mod heartbeat;
 mod lvs;
 mod pgpool;
 mod proxy;
+mod sbd;
 
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
 use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
+use crate::proto::corosync::api::NodeId;
 use crate::proto::vrrp::config::{Check, InitialState, Keepalived, NotifyScript};
 
 /// The most hosts of a stack.
@@ -153,9 +156,13 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Sbd(d) => sbd::daemon(&mut l, stack, (&path, name), d),
+                Runs::SbdDisk(d) => sbd::disk(&mut l, (&path, name), d),
                 Runs::Pgpool(p) => pgpool::pgpool(&mut l, stack, (&path, name), p),
                 Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
+                Runs::Corosync(c) => cluster::corosync(&mut l, stack, (&path, name), c),
+                Runs::Qnetd(q) => cluster::qnetd(&mut l, stack, (&path, name), q),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -481,6 +488,10 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
             Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::Fence { .. } => {
+                let tool = |r: &Runs| matches!(r, Runs::FenceDevice(_) | Runs::Sbd(_));
+                Some(("fence device (`FenceDevice`) or `Sbd`", runs(&tool)))
+            }
             Fault::FenceMode { .. } => {
                 Some(("fence device (`FenceDevice`)", runs(&|r| matches!(r, Runs::FenceDevice(_)))))
             }
@@ -543,7 +554,11 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Condition::NoVip(h)
         | Condition::Streaming(h)
         | Condition::InPool(h, _)
-        | Condition::NotInPool(h, _) = state
+        | Condition::NotInPool(h, _)
+        | Condition::Quorate(h)
+        | Condition::NotQuorate(h)
+        | Condition::Members(h, _)
+        | Condition::ClientsWait(h, _) = state
         {
             unknown(&mut l, &format!("expect[{i}]"), h);
         }
@@ -573,6 +588,7 @@ fn targets(f: &Fault) -> Vec<&Target> {
     let mut t: Vec<&Target> = crate::fault::target_of(f).into_iter().collect();
     match f {
         Fault::Cut { from, .. } => t.push(from),
+        Fault::Fence { by, .. } => t.push(by),
         Fault::CutOneWay { to, .. } => t.push(to),
         Fault::Loss { to, .. } | Fault::Delay { to, .. } => t.extend(to),
         _ => {}
@@ -600,6 +616,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
             Runs::Pgpool(p) => pgpool::processes(p),
+            Runs::Corosync(c) if c.device.is_some() => &["corosync", "corosync-qdevice"],
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
