@@ -294,7 +294,9 @@ fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
             let names = if pace { &[][..] } else { positional(tag) };
             for (i, arg) in args.iter().enumerate() {
                 let name = arg.name.as_deref().or(names.get(i).copied());
-                let host = matches!(name, Some("target" | "from" | "to" | "candidate" | "by"))
+                // `by` is a host that fences; elsewhere it is a length of time.
+                let host = (matches!(name, Some("target" | "from" | "to" | "candidate"))
+                    || (name == Some("by") && tag == "Fence"))
                     && !names.is_empty()
                     && tag != "Always"
                     && matches!(arg.value.kind, Kind::Str(_));
