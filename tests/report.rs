@@ -101,7 +101,9 @@ fn a_map_in_the_terminal_and_as_a_drawing() {
     let s = study(&header(), &rows());
     let m = Map::of(&s.rows, X, Y, &Rules { outage_ms: 50_000.0, ..Rules::default() });
     for (name, ascii) in [("map.txt", true), ("map-lines.txt", false)] {
-        let text = map(&m, Look { colour: false, ascii, width: 80 }, |r| s.command(r));
+        let text = map(&m, Look { colour: false, ascii, width: 80 }, |r| {
+            s.command(&Row { stack: "keepalived-trio".to_owned(), ..r.clone() })
+        });
         assert!(text.lines().all(|l| l.starts_with("next:") || l.chars().count() <= 110), "{text}");
         assert_eq!(text.is_ascii(), ascii, "{text}");
         golden(name, &text);
