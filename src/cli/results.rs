@@ -81,16 +81,15 @@ fn knob(study: &Study, asked: &str) -> Result<String, ExitCode> {
     match ends.as_slice() {
         [one] => Ok((*one).clone()),
         _ => {
-            let help = nearest(asked, knobs.iter().map(String::as_str)).map_or_else(
-                || {
-                    if knobs.is_empty() {
-                        "vary settings with `sweep --vary`".to_owned()
-                    } else {
-                        format!("varied: {}", knobs.join(", "))
-                    }
-                },
-                |n| format!("did you mean `{n}`?"),
-            );
+            // The end of a path is what people type.
+            let ends = knobs.iter().filter_map(|k| k.rsplit('.').next());
+            let near = nearest(asked, knobs.iter().map(String::as_str).chain(ends));
+            let whole = near.and_then(|n| knobs.iter().find(|k| *k == n || k.ends_with(&format!(".{n}"))));
+            let help = match whole {
+                Some(k) => format!("did you mean `{k}`?"),
+                None if knobs.is_empty() => "vary settings with `sweep --vary`".to_owned(),
+                None => format!("varied: {}", knobs.join(", ")),
+            };
             Err(fail(&format!("`{asked}` was not varied in these results"), Some(&help)))
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Every host of the stack but those of clients fails after a time out of an exponential distribution (`mtbf`) and is repaired after
 //! another (`mttr`), independently, each with its own repair. At any moment the service *can* run if a database host is up, a majority of
-//! the members of the DCS (if there is one), and a proxy (if there is one): that is the structure. When the primary's host fails and the
+//! the voters (members of the DCS, pgpools with a watchdog; if there are any), and a proxy (HAProxy, pgpool; if there is one): that is
+//! the structure. When the primary's host fails and the
 //! service can still run, clients lose it for as long as one run of the drill, drawn with equal chances, says; another host that is up
 //! becomes primary. When it cannot run, it is out until repairs make it possible. Outages that overlap count once.
 //!
@@ -46,8 +47,13 @@ impl Structure {
             let has = |f: fn(&Runs) -> bool| h.runs.iter().any(f);
             Part {
                 database: has(|r| matches!(r, Runs::Postgres(_))),
-                store: has(|r| matches!(r, Runs::Etcd(_)) || matches!(r, Runs::Consul(c) if c.server)),
-                proxy: has(|r| matches!(r, Runs::HAProxy(_))),
+                store: has(|r| match r {
+                    Runs::Etcd(_) => true,
+                    Runs::Consul(c) => c.server,
+                    Runs::Pgpool(p) => p.use_watchdog,
+                    _ => false,
+                }),
+                proxy: has(|r| matches!(r, Runs::HAProxy(_) | Runs::Pgpool(_))),
             }
         });
         Structure { parts: parts.filter(|p| *p != Part::default()).collect() }

@@ -890,7 +890,9 @@ rep-histograms-read = How many runs had which value; the number at the left is t
 rep-settings = Which setting matters, and where it is safe
 rep-effects-of = What a setting alone explains of: {$what}
 rep-effects-read = The share of the variance that goes when the setting is known (first-order effect), chance taken off.
-rep-effects-method = Share of the variance that goes when the setting is known (first-order effect, Sobol S1), chance taken off; then the lowest and the highest mean.
+rep-effects-method =
+    Share of the variance that goes when the setting is known (first-order effect,
+    Sobol S1), chance taken off; then the lowest and the highest mean.
 rep-effects-caption = First-order effects on: {$what}
 rep-setting = setting
 rep-explains = explains

@@ -20,6 +20,9 @@ fn label(r: &Runs) -> String {
             (None, Some(name)) => format!("patroni {name}"),
             (None, None) => "patroni".to_owned(),
         },
+        Runs::Pgpool(p) => {
+            p.delegate_ip.map_or_else(|| "pgpool".to_owned(), |vip| format!("pgpool {}", vip.ip))
+        }
         Runs::Consul(c) if c.server => "consul server".to_owned(),
         Runs::Application(a) => {
             let places: Vec<String> = a.connect.0.iter().map(ToString::to_string).collect();
@@ -35,8 +38,12 @@ fn tier(h: &Host) -> usize {
     let has = |f: fn(&Runs) -> bool| h.runs.iter().any(f);
     if has(|r| matches!(r, Runs::Postgres(_) | Runs::Slurmd(_) | Runs::Server(_))) {
         2
-    } else if has(|r| matches!(r, Runs::HAProxy(_) | Runs::Lvs(_) | Runs::Slurmctld(_) | Runs::Keepalived(_)))
-    {
+    } else if has(|r| {
+        matches!(
+            r,
+            Runs::HAProxy(_) | Runs::Pgpool(_) | Runs::Lvs(_) | Runs::Slurmctld(_) | Runs::Keepalived(_)
+        )
+    }) {
         1
     } else if has(|r| matches!(r, Runs::Application(_) | Runs::Client(_) | Runs::Sbatch(_))) {
         0

@@ -291,10 +291,14 @@ fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
         Kind::Struct(tag, args) => {
             // `Pause("60ms")` is a program's pause between two operations, `Pause(Primary, "patroni")` is SIGSTOP.
             let pace = tag == "Pause" && args.len() == 1 && matches!(args[0].value.kind, Kind::Str(_));
-            let names = if pace { &[][..] } else { positional(tag) };
+            // `Answers(5432)` is keepalived's check of a port, `Answers(min: .., max: ..)` an expectation.
+            let check = tag == "Answers" && args.len() == 1 && args[0].name.is_none();
+            let names = if pace || check { &[][..] } else { positional(tag) };
             for (i, arg) in args.iter().enumerate() {
                 let name = arg.name.as_deref().or(names.get(i).copied());
-                let host = matches!(name, Some("target" | "from" | "to" | "candidate" | "by"))
+                // `by` is a host that fences; elsewhere it is a length of time.
+                let host = (matches!(name, Some("target" | "from" | "to" | "candidate"))
+                    || (name == Some("by") && tag == "Fence"))
                     && !names.is_empty()
                     && tag != "Always"
                     && matches!(arg.value.kind, Kind::Str(_));
