@@ -56,7 +56,10 @@ tiers! {
 #[test]
 fn random_clusters_agree_with_crm_simulate() {
     let Some(program) = live::program() else {
-        assert!(std::env::var("FIREDRILL_CI").as_deref() != Ok("1"), "FIREDRILL_CI=1, and crm_simulate 2.1.5 is not installed");
+        assert!(
+            std::env::var("FIREDRILL_CI").as_deref() != Ok("1"),
+            "FIREDRILL_CI=1, and crm_simulate 2.1.5 is not installed"
+        );
         println!("skipped: crm_simulate 2.1.5 is not installed (Debian's pacemaker-cli-utils)");
         return;
     };
@@ -133,7 +136,8 @@ fn place_prints_actions_scores_and_their_stories() {
     };
     assert!(why("vip", "a").contains("together") && why("vip", "a").contains("db"), "{}", why("vip", "a"));
     assert!(why("db", "b").contains("likes-b"), "{}", why("db", "b"));
-    let ran: Vec<&str> = v["executed"].as_array().unwrap().iter().map(|r| r["task"].as_str().unwrap()).collect();
+    let ran: Vec<&str> =
+        v["executed"].as_array().unwrap().iter().map(|r| r["task"].as_str().unwrap()).collect();
     assert_eq!(ran, ["monitor", "monitor", "monitor", "monitor", "start", "start"]);
     let (_, text, _) = place(&[], &cib);
     assert!(text.starts_with("Transition Summary:\n  * Start      db      (     b )\n"), "{text}");
@@ -151,8 +155,14 @@ fn what_is_not_modelled_is_named_with_its_line() {
     assert_eq!((code, out.as_str()), (2, ""));
     assert!(err.starts_with("error: -: line 8: <bundle>"), "{err}");
     for (what, line) in [
-        ("<primitive id=\"x\" class=\"ocf\" provider=\"heartbeat\" type=\"Dummy\" colour=\"red\"/>", "line 8: <primitive>: the attribute `colour`"),
-        ("<primitive id=\"x\" class=\"ocf\" provider=\"pacemaker\" type=\"remote\"/>", "line 8: <primitive>: `x`: Pacemaker Remote"),
+        (
+            "<primitive id=\"x\" class=\"ocf\" provider=\"heartbeat\" type=\"Dummy\" colour=\"red\"/>",
+            "line 8: <primitive>: the attribute `colour`",
+        ),
+        (
+            "<primitive id=\"x\" class=\"ocf\" provider=\"pacemaker\" type=\"remote\"/>",
+            "line 8: <primitive>: `x`: Pacemaker Remote",
+        ),
         ("<group id=\"g\"/>", "line 8: <group>: group `g` has no member"),
     ] {
         let (_, _, err) = place(&[], &SMALL.replace("EXTRA", what));

@@ -70,8 +70,14 @@ fn answer(a: &PlaceArgs) -> ExitCode {
         Ok(c) => Arc::new(c),
         Err(e) => return refuse(&format!("{name}: {e}")),
     };
-    let at = match a.at.as_deref().map(|t| score::number(t).filter(|_| !t.contains('-')).or_else(|| time::date(t))) {
-        Some(None) => return refuse("`--at` is neither a date such as `2026-01-01T12:00:00Z` nor a number of seconds"),
+    let at = match a
+        .at
+        .as_deref()
+        .map(|t| score::number(t).filter(|_| !t.contains('-')).or_else(|| time::date(t)))
+    {
+        Some(None) => {
+            return refuse("`--at` is neither a date such as `2026-01-01T12:00:00Z` nor a number of seconds");
+        }
         Some(Some(t)) => t,
         None => newest(&cib),
     };
@@ -132,7 +138,8 @@ fn scores(printed: &[Printed]) -> BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, i
 
 fn places<T>(places: &BTreeMap<String, BTreeMap<String, Vec<T>>>, word: fn(&T) -> &'static str) -> Value {
     let one = |words: &Vec<T>| Value::String(words.iter().map(word).collect::<Vec<_>>().join("+"));
-    let of = |nodes: &BTreeMap<String, _>| nodes.iter().map(|(n, w)| (n.clone(), one(w))).collect::<Map<_, _>>();
+    let of =
+        |nodes: &BTreeMap<String, _>| nodes.iter().map(|(n, w)| (n.clone(), one(w))).collect::<Map<_, _>>();
     places.iter().map(|(r, nodes)| (r.clone(), Value::Object(of(nodes)))).collect::<Map<_, _>>().into()
 }
 
@@ -188,8 +195,11 @@ fn to_json(plan: &Plan) -> Value {
         .iter()
         .map(|r| json!({"resource": r.rsc, "task": r.task, "node": r.node, "interval_ms": r.interval}))
         .collect();
-    let warnings: Vec<Value> =
-        plan.warnings().iter().map(|w| json!({"line": w.line, "element": w.element, "text": w.text})).collect();
+    let warnings: Vec<Value> = plan
+        .warnings()
+        .iter()
+        .map(|w| json!({"line": w.line, "element": w.element, "text": w.text}))
+        .collect();
     json!({
         "summary": plan.lines(), "nodes": nodes, "resources": resources, "start": places(&plan.before, |r| r.word()),
         "final": places(&plan.after, |r| r.word()), "scores": scores(plan.scores()), "stories": stories, "actions": actions,
@@ -232,14 +242,20 @@ fn to_text(plan: &Plan, only: Option<&str>) -> String {
         for (rsc, nodes) in &plan.after {
             let at: Vec<String> = nodes
                 .iter()
-                .map(|(n, roles)| format!("{} {n}", roles.iter().map(|r| r.word()).collect::<Vec<_>>().join("+")))
+                .map(|(n, roles)| {
+                    format!("{} {n}", roles.iter().map(|r| r.word()).collect::<Vec<_>>().join("+"))
+                })
                 .collect();
-            line(&format!("  {rsc:<15} {}", if at.is_empty() { "Stopped".to_owned() } else { at.join(", ") }));
+            line(&format!(
+                "  {rsc:<15} {}",
+                if at.is_empty() { "Stopped".to_owned() } else { at.join(", ") }
+            ));
         }
     }
     line("\nScores:");
     for (rsc, node) in told(plan, only) {
-        let place = s.rscs[rsc].allowed.get(node).map_or_else(|| "not allowed".to_owned(), |x| score::show(x.score));
+        let place =
+            s.rscs[rsc].allowed.get(node).map_or_else(|| "not allowed".to_owned(), |x| score::show(x.score));
         line(&format!("  {} on {}: {place}", s.rscs[rsc].id, s.nodes[node].name));
         for t in s.story(rsc, node) {
             let before = t.before.map_or_else(|| "-".to_owned(), score::show);
@@ -268,15 +284,23 @@ pub fn differences(cib: &str, outcome: &Value, at: i64) -> Vec<String> {
     for i in &plan.summary {
         let mut row = Map::new();
         let Some(rsc) = &i.rsc else {
-            let fields = [("task", Some(&i.change)), ("node", i.from.as_ref()), ("reason", i.reason.as_ref())];
+            let fields =
+                [("task", Some(&i.change)), ("node", i.from.as_ref()), ("reason", i.reason.as_ref())];
             row.extend(fields.into_iter().filter_map(|(k, v)| v.map(|v| field(k, v))));
             node_rows.push(Value::Object(row));
             continue;
         };
         row.extend([field("action", &i.change.to_lowercase()), field("resource", rsc)]);
-        let same_host = i.from.is_some() && i.to.is_none() && matches!(i.change.as_str(), "Restart" | "Reload" | "Promote" | "Demote" | "Re-promote" | "Recover");
+        let same_host = i.from.is_some()
+            && i.to.is_none()
+            && matches!(
+                i.change.as_str(),
+                "Restart" | "Reload" | "Promote" | "Demote" | "Re-promote" | "Recover"
+            );
         let (from, to) = match (&i.from, &i.to, i.next_role) {
-            (Some(_), None, _) if same_host && (i.change != "Recover" || i.next_role.is_some()) => ("source", "dest"),
+            (Some(_), None, _) if same_host && (i.change != "Recover" || i.next_role.is_some()) => {
+                ("source", "dest")
+            }
             (Some(_), None, _) => ("node", "dest"),
             (None, Some(_), None) => ("source", "node"),
             _ => ("source", "dest"),
@@ -339,7 +363,9 @@ fn objects(path: &Path) -> Result<Vec<Value>, String> {
 fn oracle(file: &str) -> ExitCode {
     let path = Path::new(file);
     let stem = file.trim_end_matches(".gz").trim_end_matches(".jsonl");
-    let beside = [format!("{stem}.cib.jsonl.gz"), format!("{stem}.cib.jsonl")].into_iter().find(|p| Path::new(p).exists());
+    let beside = [format!("{stem}.cib.jsonl.gz"), format!("{stem}.cib.jsonl")]
+        .into_iter()
+        .find(|p| Path::new(p).exists());
     let cibs = beside.map_or_else(|| Ok(Vec::new()), |p| objects(Path::new(&p)));
     let (cases, cibs) = match (objects(path), cibs) {
         (Ok(a), Ok(b)) => (a, b),

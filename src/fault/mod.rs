@@ -48,14 +48,15 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
     let what = if healed { What::Healed(number, text) } else { What::Fault(number, text) };
     world.tell(s, at, None, what);
     match fault {
-        Fault::PowerOff { target } | Fault::Crash { target } => {
+        Fault::PowerOff { target } | Fault::PowerOn { target } => {
+            let on = matches!(fault, Fault::PowerOn { .. });
             for h in hosts(world, target) {
-                world.power_off(h, s);
+                world.mains(h, on, s);
             }
         }
-        Fault::PowerOn { target } => {
+        Fault::Crash { target } => {
             for h in hosts(world, target) {
-                world.power_on(h, s);
+                world.power_off(h, s);
             }
         }
         Fault::Reboot { target } => {
@@ -136,6 +137,15 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         | Fault::DeleteLeaderKey
         | Fault::Promote { .. }
         | Fault::DnsRecord { .. } => operator::apply(world, fault, vips, s),
+        Fault::FenceMode { target, mode } => {
+            for h in hosts(world, target) {
+                for pid in world.host(h).procs.clone() {
+                    if let crate::proto::Daemon::Fence(d) = &mut world.procs[pid.0 as usize].logic {
+                        d.set_mode(*mode);
+                    }
+                }
+            }
+        }
         Fault::Weight { target, server, weight } => weigh(world, (target, server, *weight), vips, s),
         links => link::apply(world, links, vips, s),
     }
@@ -219,7 +229,8 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::Promote { target }
         | F::Failover { candidate: target }
         | F::DnsRecord { to: target, .. }
-        | F::Weight { target, .. } => Some(target),
+        | F::Weight { target, .. }
+        | F::FenceMode { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey => None,
     }
@@ -294,6 +305,7 @@ pub fn describe(fault: &Fault) -> String {
         F::Promote { .. } => say!("fault-promote", t = t),
         F::DnsRecord { name, .. } => say!("fault-dns-record", name = name, t = t),
         F::Weight { server, weight, .. } => say!("fault-weight", server = server, weight = weight, t = t),
+        F::FenceMode { mode, .. } => say!("fault-fence-mode", mode = format!("{mode:?}"), t = t),
     }
 }
 

@@ -27,7 +27,8 @@ fn priority(world: &World, host: HostId) -> u8 {
         .unwrap_or(0)
 }
 fn has_vrrp(world: &World, host: HostId) -> bool {
-    world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Vrrp(..)))
+    let stands_by = |d: &Daemon| matches!(d, Daemon::Vrrp(..) | Daemon::Heartbeat(_));
+    world.host(host).procs.iter().any(|p| stands_by(&world.proc(*p).logic))
 }
 fn has_client(world: &World, host: HostId) -> bool {
     world.host(host).procs.iter().any(|p| matches!(world.proc(*p).logic, Daemon::Client(_) | Daemon::App(_)))

@@ -16,10 +16,13 @@ pub struct Ip(pub u32);
 pub const VRRP_GROUP: Ip = Ip(0xE000_0012);
 
 impl Ip {
-    /// Whether the address is a multicast group (224.0.0.0/4).
+    /// Whether a packet to the address goes to many: a multicast group (224.0.0.0/4), or the broadcast address. (Switches flood both: there
+    /// is no IGMP snooping here.)
     pub const fn is_multicast(self) -> bool {
-        self.0 >> 28 == 0xE
+        self.0 >> 28 == 0xE || self.0 == u32::MAX
     }
+    /// 255.255.255.255: everybody on the network.
+    pub const BROADCAST: Ip = Ip(u32::MAX);
     /// The address with all bits zero: "none".
     pub const NONE: Ip = Ip(0);
 }

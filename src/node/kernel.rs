@@ -734,6 +734,7 @@ impl<P: Process> World<P> {
             Action::Spawn(child) => self.start_now(child, s),
             Action::Signal(to, signal) => self.signal(to, signal, s),
             Action::Watchdog(what) => self.watchdog(host, what, s),
+            Action::Power(to, what) => self.switch(pid, to, what, s),
             Action::Exec(probe, run_time, timeout, tag) => {
                 let name = format!("host/{}/exec/{tag}", self.hosts[host.0 as usize].name);
                 let stream = self.streams.named(&name);
@@ -800,6 +801,7 @@ impl<P: Process> World<P> {
                 .listeners
                 .get(port)
                 .is_some_and(|(p, _)| self.proc(*p).life == Life::Running),
+            Probe::Powered(other) => self.host(*other).power != Power::Off,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::disk::End;
 use super::log::What;
-use super::process::{HostId, Input, Pid, Process, Signal, Watchdog};
+use super::process::{HostId, Input, Pid, Process, Signal, Switch, Watchdog};
 use super::world::{Ev, Freeze, Life, Power, Sch, World};
 use crate::engine::Time;
 
@@ -10,7 +10,7 @@ impl<P: Process> World<P> {
     /// The power comes: the host boots and its daemons start. Nothing if it is on already.
     pub fn power_on(&mut self, host: HostId, s: &mut Sch<P>) {
         let h = &mut self.hosts[host.0 as usize];
-        if h.power != Power::Off {
+        if h.power != Power::Off || (!h.outlets.is_empty() && h.outlets.iter().all(|o| !o.1)) {
             return;
         }
         h.power = Power::Booting;
@@ -74,6 +74,35 @@ impl<P: Process> World<P> {
         for i in 0..self.hosts[host.0 as usize].procs.len() {
             let pid = self.hosts[host.0 as usize].procs[i];
             self.forget(pid, End::PowerLost, s);
+        }
+    }
+    /// The power supply of a host fails or comes back, and with it that of every device that lives from it.
+    pub fn mains(&mut self, host: HostId, on: bool, s: &mut Sch<P>) {
+        for i in 0..self.hosts.len() {
+            let h = HostId(i as u16);
+            if h == host || self.hosts[i].fed_by == Some(host) {
+                if on { self.power_on(h, s) } else { self.power_off(h, s) }
+            }
+        }
+    }
+    /// What a process does to the power or the links of a host.
+    pub(crate) fn switch(&mut self, pid: Pid, host: HostId, what: Switch, s: &mut Sch<P>) {
+        match what {
+            Switch::Off => self.power_off(host, s),
+            Switch::On => self.power_on(host, s),
+            Switch::Reset => {
+                self.power_off(host, s);
+                self.power_on(host, s);
+            }
+            Switch::Link(net, up) => self.carrier(host, net, up, s),
+            Switch::Outlet(on) => {
+                let Some(h) = self.hosts.get_mut(host.0 as usize) else { return };
+                h.outlets.iter_mut().filter(|o| o.0 == pid).for_each(|o| o.1 = on);
+                let any = h.outlets.iter().any(|o| o.1);
+                if on || !any {
+                    self.mains(host, on, s);
+                }
+            }
         }
     }
     /// The host stands still.

@@ -122,6 +122,8 @@ pub enum Probe {
     Running(String),
     /// A process of this host accepts on this port and answers.
     Answers(u16),
+    /// Another host has power: what its baseboard management controller sees.
+    Powered(HostId),
 }
 
 /// Options of a connection (`setsockopt`).
@@ -142,6 +144,21 @@ pub enum Watchdog {
     Feed,
     /// Close it with the magic character: it stops. (A process that ends without this leaves it running.)
     Disarm,
+}
+
+/// What is done to a host from outside, or by its own kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Switch {
+    /// The power goes.
+    Off,
+    /// The power comes.
+    On,
+    /// The power goes, and comes: the reset button, `reboot -f`, `echo b > /proc/sysrq-trigger`.
+    Reset,
+    /// The outlet that the asking process has for the host goes off or on; the host is off when all its outlets are.
+    Outlet(bool),
+    /// The host's link on a network goes or comes, at the switch.
+    Link(NetId, bool),
 }
 
 /// What a process asks for.
@@ -192,6 +209,8 @@ pub enum Action<M, N> {
     Signal(Pid, Signal),
     /// Use the host's watchdog device.
     Watchdog(Watchdog),
+    /// Switch a host: what fence devices do to others, and a kernel to itself.
+    Power(HostId, Switch),
     /// Run a check script: what, how long it takes, its timeout, and the number under which its result comes back.
     Exec(Probe, SpanRange, Span, u16),
     /// fsync: `Input::Synced` follows when the disk has done it ([`super::disk::OnDisk`] keeps the value).

@@ -177,6 +177,10 @@ pub struct Host<M, F = ()> {
     pub disk: Disk,
     /// The watchdog.
     pub watchdog: WatchdogDevice,
+    /// The outlets that it is plugged into: whose they are (a process), and whether they are on. None: a supply that nobody switches.
+    pub outlets: Vec<(Pid, bool)>,
+    /// The host from whose power supply it lives.
+    pub fed_by: Option<HostId>,
     /// Files that several processes read and write.
     pub files: F,
     /// Interfaces.
@@ -437,6 +441,8 @@ impl<P: Process> World<P> {
             stood_still: Span::ZERO,
             disk: Disk::default(),
             watchdog: WatchdogDevice::default(),
+            outlets: Vec::new(),
+            fed_by: None,
             files: P::Files::default(),
             nics: Vec::new(),
             addresses: Vec::new(),

@@ -7,7 +7,9 @@ pub mod consul;
 pub mod corosync;
 pub mod dns;
 pub mod etcd;
+pub mod fence;
 pub mod haproxy;
+pub mod heartbeat;
 pub mod http;
 pub mod lvs;
 pub mod pacemaker;
@@ -65,6 +67,10 @@ pub enum Msg {
     Batch(Box<batch::msg::Message>),
     /// Corosync and a client of it on the same host.
     Corosync(Box<corosync::api::Api>),
+    /// A fence agent and its device.
+    Fence(Box<fence::msg::Fence>),
+    /// A heartbeat.
+    Heartbeat(heartbeat::Beat),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -88,6 +94,10 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
         Msg::Corosync(_) => ("libcpg", 0),
+        Msg::Fence(_) => ("fence agent", 0),
+        Msg::Heartbeat(heartbeat::Beat::Alive(_)) => ("heartbeat", 0),
+        Msg::Heartbeat(heartbeat::Beat::Claim(_)) => ("claim", 0),
+        Msg::Heartbeat(heartbeat::Beat::Release) => ("release", 0),
     }
 }
 
@@ -116,6 +126,10 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// Fence devices.
+    Fence(fence::note::Note),
+    /// A heartbeat node.
+    Heartbeat(heartbeat::note::Note),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -132,6 +146,8 @@ impl Note {
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Fence(n) => n.mark(),
+            Note::Heartbeat(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -148,6 +164,8 @@ impl Note {
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Fence(n) => n.text(),
+            Note::Heartbeat(n) => n.text(),
         }
     }
 }
@@ -211,6 +229,10 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// A fence device.
+    Fence(Box<fence::Device>),
+    /// A heartbeat node.
+    Heartbeat(Box<heartbeat::Node>),
 }
 
 impl Process for Daemon {
@@ -274,6 +296,8 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Fence(p) => p.on(input, ctx),
+            Daemon::Heartbeat(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -298,6 +322,8 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Fence(p) => p.reset(),
+            Daemon::Heartbeat(p) => p.reset(),
         }
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
@@ -384,6 +410,7 @@ fn adapt<M, N>(
         Action::Spawn(p) => Action::Spawn(p),
         Action::Signal(p, x) => Action::Signal(p, x),
         Action::Watchdog(w) => Action::Watchdog(w),
+        Action::Power(h, w) => Action::Power(h, w),
         Action::Exec(p, r, t, n) => Action::Exec(p, r, t, n),
         Action::Sync(n) => Action::Sync(n),
         Action::Exit(n) => Action::Exit(n),

@@ -23,7 +23,7 @@ fn letter(kind: &str) -> char {
     match kind {
         "fault" => 'x',
         "healed" => 'h',
-        "master" | "promoted" => '*',
+        "master" | "promoted" | "worker" => '*',
         "violation" => '!',
         "client_resumed" | "job_done" => '+',
         "job_started" => '>',
@@ -36,7 +36,7 @@ fn colour(kind: &str) -> &'static str {
     match kind {
         "fault" | "violation" | "client_first_error" => "\x1b[31m",
         "ranks_lost" | "node_lost" | "job_failed" | "job_timeout" | "job_node_fail" => "\x1b[31m",
-        "master" | "promoted" | "client_resumed" | "job_done" => "\x1b[32m",
+        "master" | "promoted" | "worker" | "client_resumed" | "job_done" => "\x1b[32m",
         "healed" => "\x1b[36m",
         _ => "",
     }

@@ -16,7 +16,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 14] = [
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -29,12 +29,15 @@ const FILES: [(&str, &str); 12] = [
     (include_str!("../proto/app/config.rs"), "libpq, pgJDBC and HikariCP documentation"),
     (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
+    (include_str!("../proto/heartbeat/config.rs"), "ha.cf(5)"),
+    (include_str!("../proto/fence/config.rs"), "fence agents' library; IPMI 2.0"),
 ];
 
 fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
-        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs" => {
+        | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
+        | "FenceDevice" | "Heartbeat" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -62,7 +65,8 @@ fn prefix(container: &str) -> Option<String> {
         | "Every" | "SchedulerType" | "Launcher" | "OnFailure" | "Check" | "Protocol" | "InitialState"
         | "When" | "At" | "Role" | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe"
         | "OnError" | "Pace" | "Driver" | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout"
-        | "AfterError" | "Evict" | "NameCache" => {
+        | "AfterError" | "Evict" | "NameCache" | "DeviceKind" | "DeviceMode" | "Race"
+        | "Conflict" => {
             format!("{container}.")
         }
         _ => return None,

@@ -222,6 +222,7 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "Delay" | "ClockStep" | "DiskSlow" => &["target", "by"],
         "ClockDrift" => &["target", "ppm"],
         "Weight" => &["target", "server", "weight"],
+        "FenceMode" => &["target", "mode"],
         "LinkDown" | "LinkUp" => &["target", "network"],
         "Reinit" | "MoveLeader" | "Promote" => &["target"],
         "Switchover" | "Failover" => &["candidate"],

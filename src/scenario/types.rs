@@ -12,7 +12,10 @@ use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
+use crate::proto::fence::FenceDevice;
+use crate::proto::fence::config::DeviceMode;
 use crate::proto::haproxy::config::HAProxy;
+use crate::proto::heartbeat::Heartbeat;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::postgres::Postgres;
@@ -186,6 +189,10 @@ pub enum Runs {
     Sbatch(Sbatch),
     /// The file server of a batch cluster.
     Nfs(Nfs),
+    /// A fence device: BMC, PDU, switch.
+    FenceDevice(FenceDevice),
+    /// A node of a generic heartbeat cluster.
+    Heartbeat(Heartbeat),
 }
 impl Runs {
     /// The name of the process.
@@ -207,6 +214,8 @@ impl Runs {
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
             Runs::Nfs(_) => "nfs",
+            Runs::FenceDevice(_) => "fencedevice",
+            Runs::Heartbeat(_) => "heartbeat",
         }
     }
 }
@@ -433,6 +442,8 @@ pub enum Fault {
     DnsRecord { name: String, to: Target },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
+    /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).
+    FenceMode { target: Target, mode: DeviceMode },
 }
 
 /// What happens to packets for a frozen host.

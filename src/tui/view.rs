@@ -197,6 +197,7 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             Some(Role::Backup) => "B",
             Some(Role::Fault) => "F",
             None if p.now.model.databases => database::letter(world, id),
+            None => works(world, id),
             _ => "-",
         };
         let holds = p.now.model.vips.iter().any(|v| world.holders(*v).any(|x| x == id));
@@ -261,6 +262,21 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
     lines
 }
 
+/// The letter of a heartbeat node: it works, or it watches.
+fn works(world: &crate::sim::World, host: HostId) -> &'static str {
+    use crate::proto::heartbeat::node::Role as Beats;
+    let role = world.host(host).procs.iter().find_map(|p| match &world.proc(*p).logic {
+        Daemon::Heartbeat(n) if world.proc(*p).life != Life::Dead => Some(n.role()),
+        _ => None,
+    });
+    match role {
+        Some(Beats::Worker) => "W",
+        Some(Beats::Init | Beats::Idle) => "I",
+        Some(Beats::Racing | Beats::Claiming) => "R",
+        None => "-",
+    }
+}
+
 fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
     let rows = area.height.saturating_sub(3) as usize;
     let hosts = &p.run.hosts;
@@ -311,6 +327,10 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
                         lines.push(Line::raw(say!("ui-gives-up", time = Time(at.since(now).0))));
                     }
                 }
+            }
+            Daemon::Heartbeat(n) if proc.life != Life::Dead => {
+                lines.push(Line::raw(format!("{:?}", n.role())));
+                lines.push(Line::raw(n.belief()));
             }
             Daemon::Client(c) => {
                 let n = c.waiting().0;

@@ -26,8 +26,24 @@ impl Dice {
     }
 }
 
-const SCORES: &[&str] =
-    &["INFINITY", "-INFINITY", "1", "2", "5", "10", "50", "100", "200", "500", "1000", "-1", "-50", "-100", "-1000", "-2000"];
+const SCORES: &[&str] = &[
+    "INFINITY",
+    "-INFINITY",
+    "1",
+    "2",
+    "5",
+    "10",
+    "50",
+    "100",
+    "200",
+    "500",
+    "1000",
+    "-1",
+    "-50",
+    "-100",
+    "-1000",
+    "-2000",
+];
 const EMPTY: &str = "f2317cad3d54cec5d7d7aa7d0bf35cf8";
 const RECURRING: &str = "4811cef7f7f94e3a35a70be7916cb2fd";
 
@@ -97,7 +113,10 @@ impl Maker<'_> {
                 m.push(("failure-timeout", self.d.one(&["1h", "10s", "PT24H", "1min"])));
             }
             if self.d.chance(6) {
-                m.push(("multiple-active", self.d.one(&["block", "stop_only", "stop_unexpected", "stop_start"])));
+                m.push((
+                    "multiple-active",
+                    self.d.one(&["block", "stop_only", "stop_unexpected", "stop_start"]),
+                ));
             }
             if self.d.chance(6) {
                 m.push(("critical", "false"));
@@ -129,12 +148,18 @@ impl Maker<'_> {
             String::new()
         };
         if monitor && promotable {
-            ops = format!("<op id=\"{id}-mon\" name=\"monitor\" interval=\"10s\" role=\"Unpromoted\"{fail}/><op id=\"{id}-monp\" name=\"monitor\" interval=\"11s\" role=\"Promoted\"/>");
+            ops = format!(
+                "<op id=\"{id}-mon\" name=\"monitor\" interval=\"10s\" role=\"Unpromoted\"{fail}/><op id=\"{id}-monp\" name=\"monitor\" interval=\"11s\" role=\"Promoted\"/>"
+            );
         } else if monitor {
             ops = format!("<op id=\"{id}-mon\" name=\"monitor\" interval=\"10s\"{fail}/>");
         }
         if self.fancy && self.d.chance(5) {
-            let _ = write!(ops, "<op id=\"{id}-stop\" name=\"stop\" interval=\"0\" on-fail=\"{}\"/>", self.d.one(&["ignore", "block", "fence"]));
+            let _ = write!(
+                ops,
+                "<op id=\"{id}-stop\" name=\"stop\" interval=\"0\" on-fail=\"{}\"/>",
+                self.d.one(&["ignore", "block", "fence"])
+            );
         }
         if !ops.is_empty() {
             ops = format!("<operations>{ops}</operations>\n");
@@ -161,7 +186,8 @@ impl Maker<'_> {
     fn group(&mut self, unique: usize, promotable: bool, cloned: bool, indexed: bool) -> String {
         let id = format!("grp-{}", char::from(b'A' + self.prims.len() as u8));
         let meta = self.meta(cloned);
-        let mut out = format!("<group id=\"{id}\">\n") + &nvpairs("meta_attributes", &format!("{id}-meta"), &meta);
+        let mut out =
+            format!("<group id=\"{id}\">\n") + &nvpairs("meta_attributes", &format!("{id}-meta"), &meta);
         for _ in 0..2 + self.d.below(3) {
             let member = self.d.chance(30) && indexed;
             out += &self.primitive(unique, promotable, cloned, member);
@@ -213,13 +239,20 @@ impl Maker<'_> {
             meta.push(("target-role".into(), "Unpromoted".into()));
         }
         let grouped = self.d.chance(25) && !told_apart;
-        let child = if grouped { self.group(unique, promotable, true, false) } else { self.primitive(unique, promotable, true, false) };
+        let child = if grouped {
+            self.group(unique, promotable, true, false)
+        } else {
+            self.primitive(unique, promotable, true, false)
+        };
         self.names.push(id.clone());
         self.clones.push(id.clone());
         if promotable {
             self.promotables.push(id.clone());
         }
-        format!("<clone id=\"{id}\">\n") + &nvpairs("meta_attributes", &format!("{id}-meta"), &meta) + &child + "</clone>\n"
+        format!("<clone id=\"{id}\">\n")
+            + &nvpairs("meta_attributes", &format!("{id}-meta"), &meta)
+            + &child
+            + "</clone>\n"
     }
 
     fn id(&mut self, kind: &str) -> String {
@@ -240,12 +273,20 @@ impl Maker<'_> {
             let node = self.nodes[n].clone();
             if self.fancy && self.d.chance(10) {
                 let op = self.d.one(&["eq", "ne", "defined", "lt", "gte"]);
-                let _ = writeln!(out, "<rsc_location id=\"{id}\" rsc=\"{rsc}\"><rule id=\"{id}-r\" score=\"{score}\" boolean-op=\"{}\"><expression id=\"{id}-e\" attribute=\"rack\" operation=\"{op}\" value=\"2\"/><expression id=\"{id}-f\" attribute=\"#uname\" operation=\"ne\" value=\"{node}\"/></rule></rsc_location>", self.d.one(&["and", "or"]));
+                let _ = writeln!(
+                    out,
+                    "<rsc_location id=\"{id}\" rsc=\"{rsc}\"><rule id=\"{id}-r\" score=\"{score}\" boolean-op=\"{}\"><expression id=\"{id}-e\" attribute=\"rack\" operation=\"{op}\" value=\"2\"/><expression id=\"{id}-f\" attribute=\"#uname\" operation=\"ne\" value=\"{node}\"/></rule></rsc_location>",
+                    self.d.one(&["and", "or"])
+                );
                 continue;
             }
-            let role = if self.promotables.contains(&rsc) && self.d.chance(40) { " role=\"Promoted\"" } else { "" };
+            let role =
+                if self.promotables.contains(&rsc) && self.d.chance(40) { " role=\"Promoted\"" } else { "" };
             let discovery = if self.fancy && self.d.chance(4) { " resource-discovery=\"never\"" } else { "" };
-            let _ = writeln!(out, "<rsc_location id=\"{id}\" rsc=\"{rsc}\" node=\"{node}\" score=\"{score}\"{role}{discovery}/>");
+            let _ = writeln!(
+                out,
+                "<rsc_location id=\"{id}\" rsc=\"{rsc}\" node=\"{node}\" score=\"{score}\"{role}{discovery}/>"
+            );
         }
         let pairs = self.names.len();
         for _ in 0..self.d.below(pairs + 1) {
@@ -256,7 +297,15 @@ impl Maker<'_> {
             if self.fancy && self.d.chance(8) {
                 let c = self.rsc();
                 let seq = self.d.one(&["true", "false"]);
-                let _ = writeln!(out, "<rsc_colocation id=\"{id}\" score=\"{score}\"><resource_set id=\"{id}-s\" sequential=\"{seq}\"><resource_ref id=\"{a}\"/><resource_ref id=\"{b}\"/></resource_set>{}</rsc_colocation>", if c != a && c != b { format!("<resource_set id=\"{id}-t\"><resource_ref id=\"{c}\"/></resource_set>") } else { String::new() });
+                let _ = writeln!(
+                    out,
+                    "<rsc_colocation id=\"{id}\" score=\"{score}\"><resource_set id=\"{id}-s\" sequential=\"{seq}\"><resource_ref id=\"{a}\"/><resource_ref id=\"{b}\"/></resource_set>{}</rsc_colocation>",
+                    if c != a && c != b {
+                        format!("<resource_set id=\"{id}-t\"><resource_ref id=\"{c}\"/></resource_set>")
+                    } else {
+                        String::new()
+                    }
+                );
                 continue;
             }
             let mut more = String::new();
@@ -272,7 +321,10 @@ impl Maker<'_> {
             if self.fancy && self.d.chance(8) {
                 more += " influence=\"false\"";
             }
-            let _ = writeln!(out, "<rsc_colocation id=\"{id}\" rsc=\"{a}\" with-rsc=\"{b}\" score=\"{score}\"{more}/>");
+            let _ = writeln!(
+                out,
+                "<rsc_colocation id=\"{id}\" rsc=\"{a}\" with-rsc=\"{b}\" score=\"{score}\"{more}/>"
+            );
         }
         for _ in 0..self.d.below(pairs + 1) {
             let (id, a, b) = (self.id("ord"), self.rsc(), self.rsc());
@@ -283,7 +335,10 @@ impl Maker<'_> {
             if self.fancy && self.d.chance(8) {
                 let all = self.d.one(&["true", "false"]);
                 let seq = self.d.one(&["true", "false"]);
-                let _ = writeln!(out, "<rsc_order id=\"{id}\" kind=\"{kind}\"><resource_set id=\"{id}-s\" sequential=\"{seq}\" require-all=\"{all}\"><resource_ref id=\"{a}\"/></resource_set><resource_set id=\"{id}-t\"><resource_ref id=\"{b}\"/></resource_set></rsc_order>");
+                let _ = writeln!(
+                    out,
+                    "<rsc_order id=\"{id}\" kind=\"{kind}\"><resource_set id=\"{id}-s\" sequential=\"{seq}\" require-all=\"{all}\"><resource_ref id=\"{a}\"/></resource_set><resource_set id=\"{id}-t\"><resource_ref id=\"{b}\"/></resource_set></rsc_order>"
+                );
                 continue;
             }
             let mut more = String::new();
@@ -296,12 +351,14 @@ impl Maker<'_> {
             if self.fancy && self.clones.contains(&a) && self.d.chance(10) {
                 more += " require-all=\"false\"";
             }
-            let _ = writeln!(out, "<rsc_order id=\"{id}\" first=\"{a}\" then=\"{b}\" kind=\"{kind}\"{more}/>");
+            let _ =
+                writeln!(out, "<rsc_order id=\"{id}\" first=\"{a}\" then=\"{b}\" kind=\"{kind}\"{more}/>");
         }
         if self.fancy && self.d.chance(12) {
             let (id, a) = (self.id("tic"), self.rsc());
             let loss = self.d.one(&["stop", "freeze", "fence", "demote"]);
-            let _ = writeln!(out, "<rsc_ticket id=\"{id}\" rsc=\"{a}\" ticket=\"T\" loss-policy=\"{loss}\"/>");
+            let _ =
+                writeln!(out, "<rsc_ticket id=\"{id}\" rsc=\"{a}\" ticket=\"T\" loss-policy=\"{loss}\"/>");
         }
         out
     }
@@ -313,7 +370,18 @@ struct Log<'a> {
 }
 impl Log<'_> {
     #[allow(clippy::too_many_arguments)] // An operation has so many facts.
-    fn op(&mut self, id: &str, rsc: &str, task: &str, interval: u64, rc: i32, want: i32, status: i32, at: i64, more: &str) {
+    fn op(
+        &mut self,
+        id: &str,
+        rsc: &str,
+        task: &str,
+        interval: u64,
+        rc: i32,
+        want: i32,
+        status: i32,
+        at: i64,
+        more: &str,
+    ) {
         self.call += 1;
         let key = format!("{}:1:{want}:00000000-0000-0000-0000-000000000000", self.call);
         let digest = if interval > 0 { RECURRING } else { EMPTY };
@@ -330,8 +398,19 @@ pub fn cluster(d: &mut Dice, fancy: bool) -> String {
     let words = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "n10", "n9", "N2"];
     let count = 2 + d.below(5);
     let numbered = d.chance(60);
-    let nodes: Vec<String> = (0..count).map(|n| if numbered { format!("n{}", n + 8) } else { words[n].to_owned() }).collect();
-    let mut m = Maker { d, nodes, prims: vec![], names: vec![], clones: vec![], promotables: vec![], resources: String::new(), ids: 0, fancy };
+    let nodes: Vec<String> =
+        (0..count).map(|n| if numbered { format!("n{}", n + 8) } else { words[n].to_owned() }).collect();
+    let mut m = Maker {
+        d,
+        nodes,
+        prims: vec![],
+        names: vec![],
+        clones: vec![],
+        promotables: vec![],
+        resources: String::new(),
+        ids: 0,
+        fancy,
+    };
     let fencing = m.d.chance(50);
     for _ in 0..1 + m.d.below(4) {
         if m.prims.len() > 12 {
@@ -345,9 +424,21 @@ pub fn cluster(d: &mut Dice, fancy: bool) -> String {
         m.resources += &text;
     }
     if fencing && m.d.chance(90) {
-        let op = if m.d.chance(30) { "<operations><op id=\"F-m\" name=\"monitor\" interval=\"60s\"/></operations>" } else { "" };
-        m.resources += &format!("<primitive id=\"Fencing\" class=\"stonith\" type=\"fence_dummy\">{op}</primitive>\n");
-        m.prims.push(Prim { id: "Fencing".into(), agent: ["stonith", "", "fence_dummy"], monitor: false, promotable: false, unique: 0, cloned: false });
+        let op = if m.d.chance(30) {
+            "<operations><op id=\"F-m\" name=\"monitor\" interval=\"60s\"/></operations>"
+        } else {
+            ""
+        };
+        m.resources +=
+            &format!("<primitive id=\"Fencing\" class=\"stonith\" type=\"fence_dummy\">{op}</primitive>\n");
+        m.prims.push(Prim {
+            id: "Fencing".into(),
+            agent: ["stonith", "", "fence_dummy"],
+            monitor: false,
+            promotable: false,
+            unique: 0,
+            cloned: false,
+        });
     }
     let constraints = m.constraints();
     let quorum = m.d.chance(75);
@@ -355,7 +446,10 @@ pub fn cluster(d: &mut Dice, fancy: bool) -> String {
         ("symmetric-cluster".into(), if m.d.chance(88) { "true" } else { "false" }.into()),
         ("no-quorum-policy".into(), m.d.one(&["stop", "freeze", "ignore", "demote", "suicide"]).into()),
         ("stonith-enabled".into(), fencing.to_string()),
-        ("placement-strategy".into(), m.d.one(&["default", "default", "utilization", "balanced", "minimal"]).into()),
+        (
+            "placement-strategy".into(),
+            m.d.one(&["default", "default", "utilization", "balanced", "minimal"]).into(),
+        ),
         ("maintenance-mode".into(), m.d.chance(4).to_string()),
         ("stop-all-resources".into(), m.d.chance(3).to_string()),
         ("concurrent-fencing".into(), m.d.chance(60).to_string()),
@@ -382,7 +476,13 @@ pub fn cluster(d: &mut Dice, fancy: bool) -> String {
     let mut placed: Vec<usize> = vec![0; prims.len()];
     let mut homes: Vec<Vec<usize>> = prims.iter().map(|_| Vec::new()).collect();
     for (p, prim) in prims.iter().enumerate() {
-        let copies = if prim.unique > 0 { prim.unique } else if prim.cloned { count } else { 1 };
+        let copies = if prim.unique > 0 {
+            prim.unique
+        } else if prim.cloned {
+            count
+        } else {
+            1
+        };
         for _ in 0..copies {
             if m.d.chance(55) {
                 let n = m.d.below(count);
@@ -438,7 +538,8 @@ pub fn cluster(d: &mut Dice, fancy: bool) -> String {
         let mut log = Log { out: &mut log_text, call: 1 };
         for (p, prim) in prims.iter().enumerate() {
             let _ = &mut placed[p];
-            let here: Vec<usize> = homes[p].iter().enumerate().filter(|(_, h)| **h == n).map(|(k, _)| k).collect();
+            let here: Vec<usize> =
+                homes[p].iter().enumerate().filter(|(_, h)| **h == n).map(|(k, _)| k).collect();
             let instances: Vec<(String, bool)> = if prim.unique > 0 {
                 (0..prim.unique).map(|k| (format!("{}:{k}", prim.id), here.contains(&k))).collect()
             } else {
@@ -462,7 +563,17 @@ pub fn cluster(d: &mut Dice, fancy: bool) -> String {
                         if prim.monitor {
                             let (every, rc) = if promoted { (11_000, 8) } else { (10_000, 0) };
                             if m.d.chance(90) {
-                                log.op(&format!("{name}_monitor_{every}"), &name, "monitor", every, rc, rc, 0, 1_767_200_020, "");
+                                log.op(
+                                    &format!("{name}_monitor_{every}"),
+                                    &name,
+                                    "monitor",
+                                    every,
+                                    rc,
+                                    rc,
+                                    0,
+                                    1_767_200_020,
+                                    "",
+                                );
                             }
                         }
                     } else if what < 93 {
@@ -486,13 +597,19 @@ pub fn cluster(d: &mut Dice, fancy: bool) -> String {
                     if m.d.chance(10) || what >= 88 {
                         let count = m.d.one(&["1", "2", "3", "INFINITY"]);
                         transient.push((format!("fail-count-{name}#monitor_10000"), count.into()));
-                        transient.push((format!("last-failure-{name}#monitor_10000"), m.d.one(&["1767200100", "1767268000"]).into()));
+                        transient.push((
+                            format!("last-failure-{name}#monitor_10000"),
+                            m.d.one(&["1767200100", "1767268000"]).into(),
+                        ));
                     }
                 }
                 let _ = writeln!(log.out, "</lrm_resource>");
             }
             if prim.promotable && m.d.chance(50) {
-                transient.push((format!("master-{}", prim.id), m.d.one(&["1", "5", "10", "100", "-INFINITY", "1000"]).into()));
+                transient.push((
+                    format!("master-{}", prim.id),
+                    m.d.one(&["1", "5", "10", "100", "-INFINITY", "1000"]).into(),
+                ));
             }
         }
         if fancy && m.d.chance(6) {
@@ -504,7 +621,9 @@ pub fn cluster(d: &mut Dice, fancy: bool) -> String {
         let _ = writeln!(
             status,
             "<node_state id=\"{id}\" uname=\"{name}\" {facts}>\n<transient_attributes id=\"{id}\"><instance_attributes id=\"ta-{id}\">{}</instance_attributes></transient_attributes>\n<lrm id=\"{id}\"><lrm_resources>\n{log_text}</lrm_resources></lrm></node_state>",
-            transient.iter().enumerate().fold(String::new(), |s, (k, (n, v))| s + &format!("<nvpair id=\"ta-{id}-{k}\" name=\"{n}\" value=\"{v}\"/>"))
+            transient.iter().enumerate().fold(String::new(), |s, (k, (n, v))| s + &format!(
+                "<nvpair id=\"ta-{id}-{k}\" name=\"{n}\" value=\"{v}\"/>"
+            ))
         );
     }
     if fancy && m.d.chance(50) {
@@ -512,7 +631,10 @@ pub fn cluster(d: &mut Dice, fancy: bool) -> String {
     }
     let defaults = if m.d.chance(60) {
         let v = m.d.one(&["0", "1", "10", "100", "1000"]);
-        format!("<rsc_defaults>{}</rsc_defaults>", nvpairs("meta_attributes", "rd", &[("resource-stickiness".into(), v.into())]))
+        format!(
+            "<rsc_defaults>{}</rsc_defaults>",
+            nvpairs("meta_attributes", "rd", &[("resource-stickiness".into(), v.into())])
+        )
     } else {
         String::new()
     };

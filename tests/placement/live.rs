@@ -44,7 +44,11 @@ pub fn ask(program: &str, cib: &str) -> Option<Value> {
     let (mut actions, mut node_actions) = (Vec::new(), Vec::new());
     for e in root.child("actions").map(|a| a.children.as_slice()).unwrap_or_default() {
         let row: Map<String, Value> = e.attributes.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
-        if e.name == "rsc_action" { actions.push(Value::Object(row)) } else { node_actions.push(Value::Object(row)) }
+        if e.name == "rsc_action" {
+            actions.push(Value::Object(row))
+        } else {
+            node_actions.push(Value::Object(row))
+        }
     }
     let mut executed = Vec::new();
     for e in root.child("transition").map(|a| a.children.as_slice()).unwrap_or_default() {

@@ -39,18 +39,31 @@ impl Sched {
     /// The actions of a key on a node, oldest first; nothing is changed.
     pub(super) fn find_exact(&self, r: RscIx, key: &str, node: Option<NodeIx>) -> Vec<ActIx> {
         let Some(node) = node else { return Vec::new() };
-        let is = |a: &&ActIx| self.acts[**a].node == Some(node) && self.acts[**a].key.eq_ignore_ascii_case(key);
+        let is =
+            |a: &&ActIx| self.acts[**a].node == Some(node) && self.acts[**a].key.eq_ignore_ascii_case(key);
         self.rscs[r].actions.iter().filter(is).copied().collect()
     }
 
     /// The actions of a task, oldest first. `exact`: only those that are on the node already.
-    pub(super) fn actions_of(&mut self, r: RscIx, task: &str, node: Option<NodeIx>, exact: bool) -> Vec<ActIx> {
+    pub(super) fn actions_of(
+        &mut self,
+        r: RscIx,
+        task: &str,
+        node: Option<NodeIx>,
+        exact: bool,
+    ) -> Vec<ActIx> {
         let key = self.key_of(r, task);
         if exact { self.find_exact(r, &key, node) } else { self.find_actions(Some(r), &key, node) }
     }
 
     /// The newest action of a key or a task of a resource, on a node if one is given.
-    pub(super) fn newest(&self, r: RscIx, key: Option<&str>, task: Option<&str>, node: Option<NodeIx>) -> Option<ActIx> {
+    pub(super) fn newest(
+        &self,
+        r: RscIx,
+        key: Option<&str>,
+        task: Option<&str>,
+        node: Option<NodeIx>,
+    ) -> Option<ActIx> {
         let fits = |a: &&ActIx| {
             let a = &self.acts[**a];
             key.is_none_or(|k| a.key.eq_ignore_ascii_case(k))
@@ -87,7 +100,14 @@ impl Sched {
         a
     }
 
-    fn new_action(&mut self, r: Option<RscIx>, key: &str, task: &str, node: Option<NodeIx>, optional: bool) -> ActIx {
+    fn new_action(
+        &mut self,
+        r: Option<RscIx>,
+        key: &str,
+        task: &str,
+        node: Option<NodeIx>,
+        optional: bool,
+    ) -> ActIx {
         let mut flags = act::RUNNABLE;
         if optional {
             flags |= act::OPTIONAL;
@@ -96,11 +116,13 @@ impl Sched {
             flags |= act::BY_DC;
         }
         let needs = match r.map(|r| &self.rscs[r]) {
-            Some(rsc) if task == "start" || task == "promote" => match (rsc.needs_fencing, rsc.needs_quorum) {
-                (true, _) => Needs::Fencing,
-                (false, true) => Needs::Quorum,
-                _ => Needs::Nothing,
-            },
+            Some(rsc) if task == "start" || task == "promote" => {
+                match (rsc.needs_fencing, rsc.needs_quorum) {
+                    (true, _) => Needs::Fencing,
+                    (false, true) => Needs::Quorum,
+                    _ => Needs::Nothing,
+                }
+            }
             _ => Needs::Nothing,
         };
         let a = self.acts.len();

@@ -82,13 +82,18 @@ impl Sched {
     /// Places what a resource depends on, and applies the colocation.
     fn apply_with(&mut self, r: RscIx, c: usize) {
         let constraint = self.colocations[c].clone();
-        let may_undo = constraint.dependent_role >= Role::Promoted || (constraint.score < 0 && constraint.score > -INF);
+        let may_undo =
+            constraint.dependent_role >= Role::Promoted || (constraint.score < 0 && constraint.score > -INF);
         let saved = may_undo.then(|| self.rscs[r].allowed.copy());
         self.assign(constraint.primary, None);
         let before = self.rscs[r].allowed.clone();
         self.apply_colocation(r, constraint.primary, c, true);
         let other = self.rscs[constraint.primary].id.clone();
-        self.tell_table(r, &before, &Cause::With { id: constraint.id.clone(), other, score: constraint.score });
+        self.tell_table(
+            r,
+            &before,
+            &Cause::With { id: constraint.id.clone(), other, score: constraint.score },
+        );
         if let Some(saved) = saved {
             if !self.any_available(&self.rscs[r].allowed) {
                 let before = std::mem::replace(&mut self.rscs[r].allowed, saved);
@@ -122,7 +127,8 @@ impl Sched {
     /// The nodes of a table, the best first.
     pub(super) fn ranked(&self, r: RscIx, active: Option<NodeIx>) -> Vec<(NodeIx, i32)> {
         let score = |n: NodeIx| self.rscs[r].allowed.get(n).map_or(0, |s| s.score);
-        let mut nodes: Vec<(NodeIx, i32)> = self.table_order(r).into_iter().rev().map(|n| (n, score(n))).collect();
+        let mut nodes: Vec<(NodeIx, i32)> =
+            self.table_order(r).into_iter().rev().map(|n| (n, score(n))).collect();
         merge_sort(&mut nodes, &mut |a, b| self.better(a, b, active));
         nodes
     }
@@ -138,7 +144,8 @@ impl Sched {
         let mut chosen = prefer.and_then(|p| ranked.iter().find(|(n, _)| *n == p).copied());
         chosen = chosen.filter(|(n, score)| *score >= best.1 && *score >= 0 && self.available(*n));
         let chosen = chosen.unwrap_or_else(|| {
-            let told_apart = self.rscs[r].parent.is_some_and(|p| self.rscs[p].kind == Kind::Clone && self.rscs[p].unique);
+            let told_apart =
+                self.rscs[r].parent.is_some_and(|p| self.rscs[p].kind == Kind::Clone && self.rscs[p].unique);
             let current = self.current(r).filter(|n| self.available(*n) && self.nodes[*n].base >= 0);
             match current {
                 Some(now) if !told_apart && best.1 > 0 && self.available(best.0) => {
@@ -273,7 +280,9 @@ impl Sched {
                 wishes[r].as_ref().and_then(|t: &super::model::Table| t.get(n)).map_or(-INF, |s| s.score)
             };
             let now = |r: RscIx| self.current(r).map_or(-INF, |n| score(r, n));
-            nodes.iter().fold(now(b).cmp(&now(a)), |o, (n, _)| o.then_with(|| score(b, *n).cmp(&score(a, *n))))
+            nodes
+                .iter()
+                .fold(now(b).cmp(&now(a)), |o, (n, _)| o.then_with(|| score(b, *n).cmp(&score(a, *n))))
         });
         self.top = sorted;
     }

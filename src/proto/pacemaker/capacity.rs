@@ -59,7 +59,8 @@ impl Sched {
         }
         list.push(r);
         let bound = |c: usize, d: RscIx, p: RscIx| {
-            self.colocations[c].score >= INF && self.effect(d, p, c, true) == super::colocation::Effect::Scores
+            self.colocations[c].score >= INF
+                && self.effect(d, p, c, true) == super::colocation::Effect::Scores
         };
         for &c in &self.rscs[r].with_others {
             let primary = self.colocations[c].primary;
@@ -129,7 +130,8 @@ impl Sched {
             self.add_needs(x, &all, &mut needs);
         }
         let nodes = self.table_order(r);
-        let usable = |s: &Sched, n: NodeIx| s.available(n) && s.rscs[r].allowed.get(n).is_some_and(|x| x.score >= 0);
+        let usable =
+            |s: &Sched, n: NodeIx| s.available(n) && s.rscs[r].allowed.get(n).is_some_and(|x| x.score >= 0);
         let (mut any, mut freest): (bool, Option<NodeIx>) = (false, None);
         for &n in &nodes {
             if usable(self, n) {

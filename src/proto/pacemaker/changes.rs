@@ -93,7 +93,9 @@ impl Sched {
             }
             if op.interval > 0 && (self.rscs[r].maintenance || self.nodes[n].maintenance) {
                 self.plan_cancel(r, &op.task, op.interval, n);
-            } else if op.interval > 0 || matches!(op.task.as_str(), "monitor" | "start" | "promote" | "migrate_from") {
+            } else if op.interval > 0
+                || matches!(op.task.as_str(), "monitor" | "start" | "promote" | "migrate_from")
+            {
                 let expired = self.expired.contains(&(s, h, *o));
                 if self.check_op(r, n, op, expired) && self.fail_count(n, r, true, None).0 != 0 {
                     self.clear_fail_count(r, n);
@@ -121,7 +123,9 @@ impl Sched {
                 let a = self.action(Some(r), &key, &op.task, Some(n), true);
                 self.acts[a].flags |= act::RESCHEDULE;
             }
-            Verdict::Changed | Verdict::Unknown if op.restart_digest.is_some() || expired => self.plan_reload(r, n),
+            Verdict::Changed | Verdict::Unknown if op.restart_digest.is_some() || expired => {
+                self.plan_reload(r, n)
+            }
             Verdict::Changed | Verdict::Unknown => self.force_restart(r, op),
         }
         true
@@ -167,7 +171,8 @@ impl Sched {
             all.entry(k.clone()).or_insert_with(|| v.clone());
         }
         all.retain(|k, _| {
-            let hidden = ["id", "crm_feature_set", "op-digest", "on_node", "on_node_uuid", "pcmk_external_ip"];
+            let hidden =
+                ["id", "crm_feature_set", "op-digest", "on_node", "on_node_uuid", "pcmk_external_ip"];
             !k.starts_with("CRM_meta_") && !hidden.contains(&k.as_str())
         });
         if op.interval > 0 {

@@ -126,12 +126,16 @@ impl Cib {
             return Err(XmlError { line: root.line, text: "`<cib>` has no `<configuration>`".into() });
         }
         if references(&root) > REFERENCES_MAX {
-            return Err(XmlError { line: root.line, text: format!("more than {REFERENCES_MAX} references (`id-ref`)") });
+            return Err(XmlError {
+                line: root.line,
+                text: format!("more than {REFERENCES_MAX} references (`id-ref`)"),
+            });
         }
         let unknown = super::known::unknown(&root);
         let mut nodes = Vec::new();
         for status in root.children.iter_mut().filter(|c| c.name == "status") {
-            let (states, rest) = std::mem::take(&mut status.children).into_iter().partition(|c| c.name == "node_state");
+            let (states, rest) =
+                std::mem::take(&mut status.children).into_iter().partition(|c| c.name == "node_state");
             status.children = rest;
             let states: Vec<Element> = states;
             nodes.extend(states.iter().filter_map(state));

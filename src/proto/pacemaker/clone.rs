@@ -27,7 +27,9 @@ impl Sched {
     /// How many instances of a clone one node may have, as interleaving compares them.
     fn copies_per_node(&self, r: RscIx) -> i64 {
         match self.rscs[r].kind {
-            Kind::Clone => self.rscs[r].meta.get("clone-node-max").map_or(1, |v| number(v).unwrap_or(0).max(0)),
+            Kind::Clone => {
+                self.rscs[r].meta.get("clone-node-max").map_or(1, |v| number(v).unwrap_or(0).max(0))
+            }
             _ => 1,
         }
     }
@@ -191,7 +193,9 @@ impl Sched {
         if all_a > 0 && all_b > 0 && all_a != all_b {
             return all_a.cmp(&all_b);
         }
-        let allowed = |r: RscIx, n: Option<NodeIx>| n.filter(|n| self.rscs[r].allowed.get(*n).is_some_and(|s| s.score >= 0));
+        let allowed = |r: RscIx, n: Option<NodeIx>| {
+            n.filter(|n| self.rscs[r].allowed.get(*n).is_some_and(|s| s.score >= 0))
+        };
         let (here_a, here_b) = (allowed(a, now_a), allowed(b, now_b));
         let (can_a, can_b) = (here_a.is_some() || now_a.is_none(), here_b.is_some() || now_b.is_none());
         if can_a != can_b {

@@ -111,12 +111,29 @@ impl Sched {
         }
     }
 
-    fn pair(&mut self, e: &Element, id: &str, dependent: RscIx, primary: RscIx, roles: (Role, Role), score: i32) {
+    fn pair(
+        &mut self,
+        e: &Element,
+        id: &str,
+        dependent: RscIx,
+        primary: RscIx,
+        roles: (Role, Role),
+        score: i32,
+    ) {
         let influence = self.influence(e, dependent);
         let (dependent_role, primary_role) = roles;
         let attribute = None;
         let id = id.to_owned();
-        self.new_colocation(Colocation { id, dependent, primary, dependent_role, primary_role, score, attribute, influence });
+        self.new_colocation(Colocation {
+            id,
+            dependent,
+            primary,
+            dependent_role,
+            primary_role,
+            score,
+            attribute,
+            influence,
+        });
     }
 
     fn colocate_set(&mut self, e: &Element, set: &Element, members: &[RscIx], score: i32) {
@@ -212,7 +229,8 @@ impl Sched {
     /// Puts a colocation among those in which a resource depends on others.
     pub(super) fn add_with_others(&mut self, r: RscIx, c: usize) {
         let me = self.colocations[c].primary;
-        let at = self.rscs[r].with_others.iter().position(|o| self.rank(me, self.colocations[*o].primary).is_le());
+        let at =
+            self.rscs[r].with_others.iter().position(|o| self.rank(me, self.colocations[*o].primary).is_le());
         let at = at.unwrap_or(self.rscs[r].with_others.len());
         self.rscs[r].with_others.insert(at, c);
     }
@@ -220,7 +238,10 @@ impl Sched {
     /// Puts a colocation among those in which others depend on a resource.
     pub(super) fn add_others_with(&mut self, r: RscIx, c: usize) {
         let me = self.colocations[c].dependent;
-        let at = self.rscs[r].others_with.iter().position(|o| self.rank(me, self.colocations[*o].dependent).is_le());
+        let at = self.rscs[r]
+            .others_with
+            .iter()
+            .position(|o| self.rank(me, self.colocations[*o].dependent).is_le());
         let at = at.unwrap_or(self.rscs[r].others_with.len());
         self.rscs[r].others_with.insert(at, c);
     }
@@ -340,7 +361,10 @@ impl Sched {
     }
 
     fn apply_to_priority(&mut self, dependent: RscIx, primary: RscIx, c: usize) {
-        let (Some((p, _)), Some((d, _))) = (self.rscs[primary].assigned, self.rscs[dependent].assigned) else { return };
+        let (Some((p, _)), Some((d, _))) = (self.rscs[primary].assigned, self.rscs[dependent].assigned)
+        else {
+            return;
+        };
         let c = &self.colocations[c];
         if !self.same_value(d, p, c.attribute.as_deref()) {
             if c.score >= INF && c.dependent_role == Role::Promoted {
@@ -382,7 +406,14 @@ impl Sched {
     }
 
     /// Adds to a table the wishes of a resource and, through it, of those that depend on it. Without a table, its own is the start.
-    pub(super) fn merge(&mut self, r: RscIx, table: Option<Table>, attribute: Option<&str>, share: Share, how: Merge) -> Option<Table> {
+    pub(super) fn merge(
+        &mut self,
+        r: RscIx,
+        table: Option<Table>,
+        attribute: Option<&str>,
+        share: Share,
+        how: Merge,
+    ) -> Option<Table> {
         if self.rscs[r].merging {
             return table;
         }
@@ -423,7 +454,13 @@ impl Sched {
                 let other = if how.outward { constraint.primary } else { constraint.dependent };
                 let passed = if share.is_negative() { -constraint.score } else { constraint.score };
                 let how = Merge { active: true, ..how };
-                if let Some(t) = self.merge(other, Some(work.copy()), constraint.attribute.as_deref(), Share::of(passed), how) {
+                if let Some(t) = self.merge(
+                    other,
+                    Some(work.copy()),
+                    constraint.attribute.as_deref(),
+                    Share::of(passed),
+                    how,
+                ) {
                     work = t;
                 }
             }
@@ -445,14 +482,21 @@ impl Sched {
         let table = self.rscs[r].allowed.copy();
         let before = self.rscs[r].allowed.clone();
         let inner = Merge { outward: false, ..how };
-        let merged = self.merge(other, Some(table), constraint.attribute.as_deref(), Share::of(constraint.score), inner);
+        let merged = self.merge(
+            other,
+            Some(table),
+            constraint.attribute.as_deref(),
+            Share::of(constraint.score),
+            inner,
+        );
         if let Some(merged) = merged {
             // A merge that was refused leaves the table, and the counts in it, as they were.
             if merged.0.iter().zip(&before.0).any(|(a, b)| a.map(|s| s.score) != b.map(|s| s.score)) {
                 self.rscs[r].allowed = merged;
             }
         }
-        let cause = Cause::Wish { id: constraint.id, other: self.rscs[other].id.clone(), score: constraint.score };
+        let cause =
+            Cause::Wish { id: constraint.id, other: self.rscs[other].id.clone(), score: constraint.score };
         self.tell_table(r, &before, &cause);
     }
 

@@ -116,7 +116,9 @@ impl Sched {
             return false;
         }
         let stop = input.key.ends_with("_stop_0");
-        if input.is(act::MIGRATES) && (kind & ord::FIRST_NON_MIGRATABLE != 0 || (kind == ord::OPTIONAL && stop)) {
+        if input.is(act::MIGRATES)
+            && (kind & ord::FIRST_NON_MIGRATABLE != 0 || (kind == ord::OPTIONAL && stop))
+        {
             return false;
         }
         if kind == ord::LOAD {
@@ -136,7 +138,8 @@ impl Sched {
             return here;
         }
         if kind == ord::ANTI_COLOCATION {
-            let elsewhere = input.node.is_some() && self.acts[a].node.is_some() && input.node != self.acts[a].node;
+            let elsewhere =
+                input.node.is_some() && self.acts[a].node.is_some() && input.node != self.acts[a].node;
             if elsewhere || input.is(act::OPTIONAL) {
                 self.acts[a].before[at].kind = ord::NONE;
                 return false;

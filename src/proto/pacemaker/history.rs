@@ -176,7 +176,8 @@ impl Sched {
             None => self.find_rsc(&zero()).filter(|r| !self.rscs[*r].unique)?,
         };
         let top = self.outermost(found);
-        let r = if self.is_anonymous_clone(top) { self.free_instance(n, top, base_name(name))? } else { found };
+        let r =
+            if self.is_anonymous_clone(top) { self.free_instance(n, top, base_name(name))? } else { found };
         let rsc = &mut self.rscs[r];
         if !rsc.id.eq_ignore_ascii_case(name) && rsc.history_name.as_deref() != Some(name) {
             rsc.history_name = Some(name.to_owned());
@@ -211,9 +212,9 @@ impl Sched {
                     }
                 }
             } else if !skip_idle && idle.is_none() && !self.rscs[child].blocked {
-                idle = self.primitive_in(child, name).filter(|i| {
-                    self.rscs[*i].pending.as_ref().is_none_or(|(_, at)| *at == n)
-                });
+                idle = self
+                    .primitive_in(child, name)
+                    .filter(|i| self.rscs[*i].pending.as_ref().is_none_or(|(_, at)| *at == n));
             }
         }
         let mut found = mine.or(if skip_idle { None } else { idle });
@@ -281,16 +282,24 @@ impl Sched {
     }
 
     /// What is said of an operation, by its configuration and by `op_defaults`.
-    pub(super) fn op_meta(&self, r: RscIx, key: &str, task: &str, every: u64) -> std::collections::BTreeMap<String, String> {
+    pub(super) fn op_meta(
+        &self,
+        r: RscIx,
+        key: &str,
+        task: &str,
+        every: u64,
+    ) -> std::collections::BTreeMap<String, String> {
         let xml = &self.rscs[r].xml;
         let agent = [xml.get("class"), xml.get("provider"), xml.get("type")];
-        let about = super::sets::About { agent: Some(agent), operation: Some((task, every)), ..Default::default() };
+        let about =
+            super::sets::About { agent: Some(agent), operation: Some((task, every)), ..Default::default() };
         let mut meta = std::collections::BTreeMap::new();
         if let Some(d) = &self.op_defaults {
             self.pairs(d, "meta_attributes", about, None, false, &mut meta);
         }
         if task == "monitor" && every == 0 {
-            let monitors = self.rscs[r].ops.iter().filter(|o| o.enabled && o.interval > 0 && o.name == "monitor");
+            let monitors =
+                self.rscs[r].ops.iter().filter(|o| o.enabled && o.interval > 0 && o.name == "monitor");
             if let Some(t) = monitors.min_by_key(|o| o.interval).and_then(|o| o.meta.get("timeout")) {
                 meta.insert("timeout".into(), t.clone());
             }
@@ -310,7 +319,9 @@ impl Sched {
         let meta = self.op_meta(r, key, task, every);
         let mut value = meta.get("on-fail").map(|v| v.to_ascii_lowercase());
         let promoted_monitor = |o: &OpConfig| {
-            o.name == "monitor" && o.interval > 0 && o.role.as_deref().and_then(Role::of) == Some(Role::Promoted)
+            o.name == "monitor"
+                && o.interval > 0
+                && o.role.as_deref().and_then(Role::of) == Some(Role::Promoted)
         };
         if task == "stop" && value.as_deref().is_some_and(|v| matches!(v, "standby" | "demote" | "stop")) {
             value = None;
@@ -323,7 +334,8 @@ impl Sched {
                 .filter_map(of_monitor)
                 .find(|v| v != "demote");
         } else if value.as_deref() == Some("demote") {
-            let fits = self.op_config(r, key, true).is_some_and(|o| o.name == "promote" || promoted_monitor(o));
+            let fits =
+                self.op_config(r, key, true).is_some_and(|o| o.name == "promote" || promoted_monitor(o));
             if !fits {
                 value = None;
             }
@@ -354,7 +366,13 @@ impl Sched {
     }
 
     /// Failures of a resource on a node, and when the last one was. With `effective`, failures that have expired do not count.
-    pub(super) fn fail_count(&mut self, n: NodeIx, r: RscIx, effective: bool, op: Option<&HistoryOp>) -> (i32, i64) {
+    pub(super) fn fail_count(
+        &mut self,
+        n: NodeIx,
+        r: RscIx,
+        effective: bool,
+        op: Option<&HistoryOp>,
+    ) -> (i32, i64) {
         let rsc = &self.rscs[r];
         let name = rsc.history_name.as_deref().unwrap_or(&rsc.id);
         let name = if rsc.unique { name } else { base_name(name) }.to_owned();
@@ -363,7 +381,9 @@ impl Sched {
         let numbers: Vec<i64> = version.split('.').map(|p| score::number(p).unwrap_or(0)).collect();
         let legacy = numbers < vec![3, 0, 13];
         let fits = |key: &str, prefix: &str| {
-            let Some(rest) = key.strip_prefix(prefix).and_then(|k| k.strip_prefix(&name)) else { return false };
+            let Some(rest) = key.strip_prefix(prefix).and_then(|k| k.strip_prefix(&name)) else {
+                return false;
+            };
             let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
             let rest = match rest.strip_prefix(':') {
                 Some(number) if !unique => {
@@ -410,7 +430,8 @@ impl Sched {
                     || (h.id.eq_ignore_ascii_case(&format!("{name}_{}_{}", o.name, o.interval))
                         && h.expected.unwrap_or(-1) != h.rc))
         };
-        let blocking = self.rscs[r].ops.iter().filter(|o| o.meta.get("on-fail").is_some_and(|v| v == "block"));
+        let blocking =
+            self.rscs[r].ops.iter().filter(|o| o.meta.get("on-fail").is_some_and(|v| v == "block"));
         let node = &self.nodes[n].name;
         blocking.into_iter().any(|o| match op {
             Some(h) => matches(o, h),
@@ -553,7 +574,14 @@ impl Sched {
     }
 
     /// What a result means: exit code and status after the rules for probes and roles.
-    fn effective(&mut self, r: RscIx, n: NodeIx, op: &HistoryOp, masked: bool, reading: &mut Reading) -> (i32, i32) {
+    fn effective(
+        &mut self,
+        r: RscIx,
+        n: NodeIx,
+        op: &HistoryOp,
+        masked: bool,
+        reading: &mut Reading,
+    ) -> (i32, i32) {
         let (mut rc, mut status) = (op.rc, op.status);
         let probe = op.task == "monitor" && op.interval == 0;
         if op.task == "monitor" {
@@ -642,7 +670,8 @@ impl Sched {
             _ if self.rscs[r].role < Role::Started => self.set_active(r),
             _ => {}
         }
-        let lasting = matches!(reading.on_fail, OnFail::Stop | OnFail::Fence | OnFail::Migrate | OnFail::Standby);
+        let lasting =
+            matches!(reading.on_fail, OnFail::Stop | OnFail::Fence | OnFail::Migrate | OnFail::Standby);
         if clear && !lasting {
             reading.on_fail = OnFail::Ignore;
             self.rscs[r].next_role = Role::Unknown;
@@ -701,7 +730,12 @@ impl Sched {
             }
         }
         let d = &self.nodes[n];
-        if self.rscs[r].role > Role::Stopped && !d.online && !d.maintenance && self.rscs[r].managed && self.options.fencing {
+        if self.rscs[r].role > Role::Stopped
+            && !d.online
+            && !d.maintenance
+            && self.rscs[r].managed
+            && self.options.fencing
+        {
             let reason = format!("{} is thought to be active there", self.rscs[r].id);
             self.fence_node(n, &reason);
         }
@@ -793,7 +827,8 @@ impl Sched {
                     self.rscs[r].managed = false;
                     self.rscs[r].blocked = true;
                     let group = self.rscs[r].parent.filter(|p| {
-                        self.rscs[*p].kind == super::model::Kind::Group && self.rscs[*p].multiple == MultipleActive::Block
+                        self.rscs[*p].kind == super::model::Kind::Group
+                            && self.rscs[*p].multiple == MultipleActive::Block
                     });
                     for c in group.map(|g| self.rscs[g].children.clone()).unwrap_or_default() {
                         self.rscs[c].managed = false;

@@ -18,7 +18,9 @@ impl Sched {
             for name in self.members(set) {
                 match self.constrained(&name) {
                     Some(r) => self.locate(e, r, set.get("role"), set.get("score")),
-                    None => return self.warn(e, format!("there is no resource `{name}`, so the rest is ignored")),
+                    None => {
+                        return self.warn(e, format!("there is no resource `{name}`, so the rest is ignored"));
+                    }
                 }
             }
         }
@@ -39,7 +41,9 @@ impl Sched {
                     }
                 }
             }
-            (None, None) => self.warn(e, format!("there is no resource `{name}`, so the constraint is ignored")),
+            (None, None) => {
+                self.warn(e, format!("there is no resource `{name}`, so the constraint is ignored"))
+            }
         }
     }
 
@@ -67,7 +71,9 @@ impl Sched {
                 return self.warn(e, format!("there is no node `{node}`, so the constraint is ignored"));
             };
             let role = match role.or_else(|| e.get("role")).map(Role::of) {
-                Some(None) => return self.warn(e, "the role is not known, so the constraint counts for every role"),
+                Some(None) => {
+                    return self.warn(e, "the role is not known, so the constraint counts for every role");
+                }
                 Some(Some(Role::Started | Role::Unpromoted)) | None => Role::Unknown,
                 Some(Some(r)) => r,
             };
@@ -88,7 +94,9 @@ impl Sched {
         let Some(rule) = resolved(&root, rule) else { return };
         let role = match rule.get("role").map(Role::of) {
             None => Role::Unknown,
-            Some(Some(Role::Unknown) | None) => return self.warn(rule, "the role is not known, so the rule is ignored"),
+            Some(Some(Role::Unknown) | None) => {
+                return self.warn(rule, "the role is not known, so the rule is ignored");
+            }
             Some(Some(Role::Unpromoted)) => Role::Unknown,
             Some(Some(role)) => role,
         };
@@ -152,7 +160,8 @@ impl Sched {
 
     /// The health of nodes, as location constraints on everything.
     pub(super) fn apply_health(&mut self) {
-        let strategy = self.options.set.get("node-health-strategy").map(|s| s.to_ascii_lowercase()).unwrap_or_default();
+        let strategy =
+            self.options.set.get("node-health-strategy").map(|s| s.to_ascii_lowercase()).unwrap_or_default();
         if matches!(strategy.as_str(), "" | "none") {
             return;
         }
@@ -167,7 +176,8 @@ impl Sched {
                 continue;
             }
             for r in self.top.clone() {
-                let allowed = super::sets::is_true(self.rscs[r].meta.get("allow-unhealthy-nodes").map(String::as_str));
+                let allowed =
+                    super::sets::is_true(self.rscs[r].meta.get("allow-unhealthy-nodes").map(String::as_str));
                 if health > 0 || !allowed {
                     let nodes = vec![(n, health)];
                     let (role, discovery) = (Role::Unknown, Discovery::Always);
@@ -253,7 +263,11 @@ impl Sched {
             }
             (Some((_, at)), []) => since = at,
             (None, [n]) if self.nodes[*n].shutdown && !self.nodes[*n].unclean => {
-                let said = self.nodes[*n].attributes.get("shutdown").and_then(|v| score::number(v)).filter(|t| *t != 0);
+                let said = self.nodes[*n]
+                    .attributes
+                    .get("shutdown")
+                    .and_then(|v| score::number(v))
+                    .filter(|t| *t != 0);
                 since = said.unwrap_or(self.now);
                 self.rscs[r].locked_to = Some((*n, since));
             }

@@ -111,10 +111,9 @@ impl Sched {
     pub fn is_active(&self, r: RscIx, all: bool) -> bool {
         let rsc = &self.rscs[r];
         match rsc.kind {
-            Kind::Primitive => rsc
-                .running_on
-                .iter()
-                .any(|n| self.nodes[*n].unclean || self.nodes[*n].online || !rsc.managed),
+            Kind::Primitive => {
+                rsc.running_on.iter().any(|n| self.nodes[*n].unclean || self.nodes[*n].online || !rsc.managed)
+            }
             Kind::Group => {
                 let n = rsc.children.iter().filter(|c| self.is_active(**c, all)).count();
                 n > 0 && (!all || n == rsc.children.len())
@@ -209,7 +208,12 @@ impl Sched {
         let rows: Vec<Printed> = self.rscs[r]
             .allowed
             .slots()
-            .map(|(n, s)| Printed { by, rsc: self.rscs[r].id.clone(), node: Some(self.nodes[n].name.clone()), score: s.score.clamp(-super::score::INF, super::score::INF) })
+            .map(|(n, s)| Printed {
+                by,
+                rsc: self.rscs[r].id.clone(),
+                node: Some(self.nodes[n].name.clone()),
+                score: s.score.clamp(-super::score::INF, super::score::INF),
+            })
             .collect();
         self.printed.extend(rows);
         for c in self.rscs[r].children.clone() {

@@ -75,7 +75,9 @@ impl Sched {
                     self.order_tasks(f, "stop", t, "migrate_from", tied);
                 }
             }
-            ("promote", "start") if moves_then => self.order_tasks(f, "promote", t, "migrate_to", ord::OPTIONAL),
+            ("promote", "start") if moves_then => {
+                self.order_tasks(f, "promote", t, "migrate_to", ord::OPTIONAL)
+            }
             ("demote", "stop") if moves_then => {
                 self.order_tasks(f, "demote", t, "migrate_to", ord::OPTIONAL);
                 if partial {
@@ -98,9 +100,17 @@ impl Sched {
     }
 
     /// A migration's operation on a node. With a result, only one that had it.
-    fn migration_op(&self, r: RscIx, task: &str, node: &str, other: &str, rc: Option<i32>) -> Option<&HistoryOp> {
+    fn migration_op(
+        &self,
+        r: RscIx,
+        task: &str,
+        node: &str,
+        other: &str,
+        rc: Option<i32>,
+    ) -> Option<&HistoryOp> {
         let op = self.history_on(r, node)?.ops.iter().find(|o| {
-            o.task == task && if task == "migrate_to" { o.target.as_deref() } else { o.source.as_deref() } == Some(other)
+            o.task == task
+                && if task == "migrate_to" { o.target.as_deref() } else { o.source.as_deref() } == Some(other)
         })?;
         (rc.is_none() || (rc == Some(op.rc) && op.status == 0)).then_some(op)
     }
@@ -140,7 +150,9 @@ impl Sched {
     pub(super) fn migrated(&mut self, r: RscIx, n: NodeIx, ix: OpIx) {
         let cib = self.cib.clone();
         let op = &cib.nodes[ix.0].histories[ix.1].ops[ix.2];
-        let Some((source, target)) = Sched::ends(op).filter(|(s, _)| *s == self.nodes[n].name) else { return };
+        let Some((source, target)) = Sched::ends(op).filter(|(s, _)| *s == self.nodes[n].name) else {
+            return;
+        };
         let source_moved = self.moved_after(r, &source, op, true);
         let from = self.migration_op(r, "migrate_from", &target, &source, None).cloned();
         if source_moved && from.is_some() {
@@ -187,7 +199,9 @@ impl Sched {
     pub(super) fn migration_failed(&mut self, r: RscIx, n: NodeIx, ix: OpIx) {
         let cib = self.cib.clone();
         let op = &cib.nodes[ix.0].histories[ix.1].ops[ix.2];
-        let Some((source, target)) = Sched::ends(op).filter(|(s, _)| *s == self.nodes[n].name) else { return };
+        let Some((source, target)) = Sched::ends(op).filter(|(s, _)| *s == self.nodes[n].name) else {
+            return;
+        };
         self.rscs[r].role = Role::Started;
         let from = self.migration_op(r, "migrate_from", &target, &source, Some(0)).cloned();
         if self.knows_result(r, &target) && !self.newer_state(r, &target, Some(op), from.as_ref()) {
@@ -203,7 +217,9 @@ impl Sched {
     pub(super) fn migration_failed_here(&mut self, r: RscIx, n: NodeIx, ix: OpIx) {
         let cib = self.cib.clone();
         let op = &cib.nodes[ix.0].histories[ix.1].ops[ix.2];
-        let Some((source, target)) = Sched::ends(op).filter(|(_, t)| *t == self.nodes[n].name) else { return };
+        let Some((source, target)) = Sched::ends(op).filter(|(_, t)| *t == self.nodes[n].name) else {
+            return;
+        };
         self.rscs[r].role = Role::Started;
         let to = self.migration_op(r, "migrate_to", &source, &target, Some(0)).cloned();
         if self.knows_result(r, &source) && !self.newer_state(r, &source, to.as_ref(), Some(op)) {

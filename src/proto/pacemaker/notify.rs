@@ -23,7 +23,14 @@ struct Doing {
 }
 
 impl Sched {
-    fn notice_action(&mut self, r: RscIx, around: ActIx, task: &str, kind: &str, notice: (&str, &str)) -> ActIx {
+    fn notice_action(
+        &mut self,
+        r: RscIx,
+        around: ActIx,
+        task: &str,
+        kind: &str,
+        notice: (&str, &str),
+    ) -> ActIx {
         let (optional, of) = (self.acts[around].is(act::OPTIONAL), self.acts[around].task.clone());
         let key = format!("{}_{kind}_notify_{of}_0", self.rscs[r].id);
         let a = self.action(Some(r), &key, task, None, optional);
@@ -62,7 +69,14 @@ impl Sched {
     }
 
     /// Puts notifications around a task of a clone, once; tells whether they are there.
-    pub(super) fn announce(&mut self, c: RscIx, slot: usize, task: &str, action: ActIx, complete: ActIx) -> bool {
+    pub(super) fn announce(
+        &mut self,
+        c: RscIx,
+        slot: usize,
+        task: &str,
+        action: ActIx,
+        complete: ActIx,
+    ) -> bool {
         if self.rscs[c].notify && self.rscs[c].clone.notices[slot].is_none() {
             let made = self.notice(c, task, Some(action), Some(complete));
             self.rscs[c].clone.notices[slot] = Some(made);
@@ -159,7 +173,13 @@ impl Sched {
         }
     }
 
-    fn notify_one(&mut self, r: RscIx, n: NodeIx, around: Option<ActIx>, done: Option<ActIx>) -> Option<ActIx> {
+    fn notify_one(
+        &mut self,
+        r: RscIx,
+        n: NodeIx,
+        around: Option<ActIx>,
+        done: Option<ActIx>,
+    ) -> Option<ActIx> {
         let (around, done) = (around?, done?);
         if !self.nodes[n].online || !self.acts[around].is(act::RUNNABLE) {
             return None;

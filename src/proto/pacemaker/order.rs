@@ -122,12 +122,15 @@ impl Sched {
                 }
                 match self.least_instances(first, e) {
                     0 => self.order_tasks(first, &first_action, then, &then_action, flags),
-                    n => self.order_after_some(e.id(), (first, &first_action), (then, &then_action), flags, n),
+                    n => {
+                        self.order_after_some(e.id(), (first, &first_action), (then, &then_action), flags, n)
+                    }
                 }
                 if symmetric != Symmetry::Yes {
                     continue;
                 }
-                let (Some(stop_then), Some(stop_first)) = (inverse(&then_action), inverse(&first_action)) else {
+                let (Some(stop_then), Some(stop_first)) = (inverse(&then_action), inverse(&first_action))
+                else {
                     self.warn(e, "its actions have no inverse, so only one direction is ordered");
                     continue;
                 };
@@ -151,7 +154,14 @@ impl Sched {
         i32::from(e.get("require-all").and_then(boolean) == Some(false))
     }
 
-    fn order_after_some(&mut self, id: &str, first: (RscIx, &str), then: (RscIx, &str), flags: u32, least: i32) {
+    fn order_after_some(
+        &mut self,
+        id: &str,
+        first: (RscIx, &str),
+        then: (RscIx, &str),
+        flags: u32,
+        least: i32,
+    ) {
         let met = self.pseudo(&format!("clone-one-or-more:{id}"));
         self.acts[met].needed_before = least;
         self.acts[met].flags |= act::ANY;
@@ -190,7 +200,13 @@ impl Sched {
         }
     }
 
-    fn order_sets(&mut self, a: (&Element, &[RscIx]), b: (&Element, &[RscIx]), kind: Strength, symmetric: Symmetry) {
+    fn order_sets(
+        &mut self,
+        a: (&Element, &[RscIx]),
+        b: (&Element, &[RscIx]),
+        kind: Strength,
+        symmetric: Symmetry,
+    ) {
         let action = |s: &Element| {
             let given = s.get("action").unwrap_or("start").to_owned();
             match symmetric {
@@ -199,7 +215,8 @@ impl Sched {
             }
         };
         let (first, then) = (action(a.0), action(b.0));
-        let all = matches!(first.as_str(), "stop" | "demote") || a.0.get("require-all").and_then(boolean) != Some(false);
+        let all = matches!(first.as_str(), "stop" | "demote")
+            || a.0.get("require-all").and_then(boolean) != Some(false);
         let flags = kind_of(kind, &then, symmetric);
         if !all {
             let one = self.pseudo(&format!("one-or-more:{}", a.0.id()));

@@ -61,7 +61,12 @@ impl Sched {
             if active == Some(r) {
                 return allowed;
             }
-            let known = || instances.iter().filter_map(|i| self.named_member(*i, &name)).any(|m| self.rscs[m].known_on[n]);
+            let known = || {
+                instances
+                    .iter()
+                    .filter_map(|i| self.named_member(*i, &name))
+                    .any(|m| self.rscs[m].known_on[n])
+            };
             if active.is_none() && known() {
                 return allowed;
             }

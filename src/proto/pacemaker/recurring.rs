@@ -42,13 +42,22 @@ impl Sched {
         self.rscs[r].ops.iter().filter(same).count() > 1
     }
 
-    fn recur_active(&mut self, r: RscIx, start: usize, node: Option<NodeIx>, op: &OpConfig, op_key: &str, role: Role) {
+    fn recur_active(
+        &mut self,
+        r: RscIx,
+        start: usize,
+        node: Option<NodeIx>,
+        op: &OpConfig,
+        op_key: &str,
+        role: Role,
+    ) {
         if role == Role::Stopped {
             return;
         }
         let known = self.find_exact(r, op_key, node);
         let steady = self.flags_of(start, None) & act::OPTIONAL != 0;
-        let optional = steady && !known.is_empty() && !known.iter().any(|a| self.acts[*a].is(act::RESCHEDULE));
+        let optional =
+            steady && !known.is_empty() && !known.iter().any(|a| self.acts[*a].is(act::RESCHEDULE));
         let next = self.rscs[r].next_role;
         if (role != Role::Unknown && next != role) || (role == Role::Unknown && next == Role::Promoted) {
             if optional {
@@ -134,7 +143,13 @@ impl Sched {
     }
 
     /// Cancels a recurring operation.
-    pub(super) fn cancel_action(&mut self, r: RscIx, task: &str, interval: u64, node: Option<NodeIx>) -> usize {
+    pub(super) fn cancel_action(
+        &mut self,
+        r: RscIx,
+        task: &str,
+        interval: u64,
+        node: Option<NodeIx>,
+    ) -> usize {
         let op_key = key(&self.rscs[r].id, task, interval);
         let a = self.action(Some(r), &op_key, "cancel", node, false);
         let action = &mut self.acts[a];
@@ -207,7 +222,8 @@ impl Sched {
         }
         let start = self.by_task(top, "start");
         self.order(by_action(probe), start, kind);
-        let reload = super::model::Side { rsc: Some(top), key: Some(self.key_of(r, "reload-agent")), action: None };
+        let reload =
+            super::model::Side { rsc: Some(top), key: Some(self.key_of(r, "reload-agent")), action: None };
         self.order(by_action(probe), reload, ord::OPTIONAL);
         true
     }

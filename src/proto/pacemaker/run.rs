@@ -67,7 +67,8 @@ impl Sched {
         if action.is(act::PSEUDO) {
             return;
         }
-        if matches!(action.task.as_str(), "do_shutdown" | "clear_failcount" | "lrm_delete" | "probe_complete") {
+        if matches!(action.task.as_str(), "do_shutdown" | "clear_failcount" | "lrm_delete" | "probe_complete")
+        {
             ran.push(Ran { rsc: None, task: action.task.clone(), node, interval: 0 });
             return;
         }
@@ -78,19 +79,32 @@ impl Sched {
         } else {
             self.rscs[r].history_name.clone().filter(|h| *h != id).unwrap_or_else(|| self.rscs[r].id.clone())
         };
-        ran.push(Ran { rsc: Some(shown.clone()), task: action.task.clone(), node: node.clone(), interval: action.interval });
+        ran.push(Ran {
+            rsc: Some(shown.clone()),
+            task: action.task.clone(),
+            node: node.clone(),
+            interval: action.interval,
+        });
         if matches!(action.task.as_str(), "delete" | "meta-data") {
             return;
         }
         let state = match cib.nodes.iter().position(|s| s.name == node) {
             Some(s) => &mut cib.nodes[s],
             None => {
-                cib.nodes.push(NodeState { id: self.nodes[n].id.clone(), name: node.clone(), ..NodeState::default() });
+                cib.nodes.push(NodeState {
+                    id: self.nodes[n].id.clone(),
+                    name: node.clone(),
+                    ..NodeState::default()
+                });
                 let last = cib.nodes.len() - 1;
                 &mut cib.nodes[last]
             }
         };
-        let known = state.histories.iter().position(|h| h.id == shown).or_else(|| state.histories.iter().position(|h| h.id == id));
+        let known = state
+            .histories
+            .iter()
+            .position(|h| h.id == shown)
+            .or_else(|| state.histories.iter().position(|h| h.id == id));
         let history = match known {
             Some(h) => &mut state.histories[h],
             None => {

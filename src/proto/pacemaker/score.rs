@@ -26,7 +26,8 @@ pub fn number(text: &str) -> Option<i64> {
     if end == 0 {
         return None;
     }
-    let magnitude = digits[..end].bytes().fold(0_i64, |n, b| n.saturating_mul(10).saturating_add(i64::from(b - b'0')));
+    let magnitude =
+        digits[..end].bytes().fold(0_i64, |n, b| n.saturating_mul(10).saturating_add(i64::from(b - b'0')));
     Some(if negative { -magnitude } else { magnitude })
 }
 
@@ -105,8 +106,20 @@ impl Share {
         let magnitude = i32::try_from(magnitude).unwrap_or(INF);
         let negative = self.negative != (score < 0);
         match magnitude {
-            0 if score != 0 && self.bits != 0 => if self.negative { -1 } else { 1 },
-            m => if negative { -m } else { m },
+            0 if score != 0 && self.bits != 0 => {
+                if self.negative {
+                    -1
+                } else {
+                    1
+                }
+            }
+            m => {
+                if negative {
+                    -m
+                } else {
+                    m
+                }
+            }
         }
     }
 }
@@ -127,7 +140,8 @@ mod tests {
     fn a_share_is_rounded_as_a_float_of_32_bits_is() {
         for factor in (-1_000_000..=1_000_000).step_by(7_919).chain([1, 5, 100, -1, 999_999, INF, -INF]) {
             let f = factor as f32 / INF as f32;
-            for score in (-1_000_000..=1_000_000).step_by(6_007).chain([0, 1, -1, 50, 500_000, 999_999, INF]) {
+            for score in (-1_000_000..=1_000_000).step_by(6_007).chain([0, 1, -1, 50, 500_000, 999_999, INF])
+            {
                 let product = f64::from(f * score as f32);
                 let want = if product < 0.0 { product - 0.5 } else { product + 0.5 } as i32;
                 let want = match want {

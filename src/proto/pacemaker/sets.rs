@@ -67,7 +67,9 @@ impl Sched {
         let root = &self.cib.root;
         let mut sets: Vec<&Element> = holder.all(set).filter_map(|s| resolved(root, s)).collect();
         sets.reverse();
-        let rank = |s: &Element| (first.is_none_or(|f| !s.id().eq_ignore_ascii_case(f)), -s.get("score").map_or(0, score::parse));
+        let rank = |s: &Element| {
+            (first.is_none_or(|f| !s.id().eq_ignore_ascii_case(f)), -s.get("score").map_or(0, score::parse))
+        };
         sets.sort_by_key(|s| rank(s));
         for s in sets {
             if !self.rules_pass(s, about) {
@@ -100,7 +102,9 @@ impl Sched {
 
     /// The same for a rule inside others. A rule that refers to one around it never ends, so it does not pass.
     fn rule_at(&self, rule: &Element, about: About<'_>, depth: usize) -> bool {
-        let Some(rule) = resolved(&self.cib.root, rule).filter(|_| depth < super::xml::DEPTH_MAX) else { return false };
+        let Some(rule) = resolved(&self.cib.root, rule).filter(|_| depth < super::xml::DEPTH_MAX) else {
+            return false;
+        };
         let any = rule.get("boolean-op").is_some_and(|b| b.eq_ignore_ascii_case("or"));
         if any {
             rule.children.iter().any(|e| self.expression_passes(e, about, depth))

@@ -76,7 +76,8 @@ impl Sched {
         if firsts.is_empty() && order.then.rsc != Some(first) {
             let (task, interval) = split_key(&wanted);
             let role = self.role_of(first, true);
-            let moot = (role == Role::Stopped && task == "stop") || (role == Role::Unpromoted && task == "demote");
+            let moot =
+                (role == Role::Stopped && task == "stop") || (role == Role::Unpromoted && task == "demote");
             if !moot {
                 let own = key(&self.rscs[first].id, task, interval);
                 firsts.push(self.action(Some(first), &own, task, None, true));
@@ -132,7 +133,19 @@ impl Sched {
     fn member_task(&self, r: RscIx, task: &str) -> String {
         let known = matches!(
             task,
-            "stop" | "stopped" | "start" | "running" | "do_shutdown" | "stonith" | "monitor" | "notify" | "notified" | "promote" | "promoted" | "demote" | "demoted"
+            "stop"
+                | "stopped"
+                | "start"
+                | "running"
+                | "do_shutdown"
+                | "stonith"
+                | "monitor"
+                | "notify"
+                | "notified"
+                | "promote"
+                | "promoted"
+                | "demote"
+                | "demoted"
         );
         match (known, self.rscs[r].kind) {
             (false, _) => "no_action".into(),
@@ -269,7 +282,8 @@ impl Sched {
             }
             changed &= !FIRST;
             let (fr, tr) = (self.acts[first].rsc, self.acts[then].rsc);
-            if fr.is_some() && link.kind & ord::THEN_CANCELS_FIRST != 0 && !self.acts[then].is(act::OPTIONAL) {
+            if fr.is_some() && link.kind & ord::THEN_CANCELS_FIRST != 0 && !self.acts[then].is(act::OPTIONAL)
+            {
                 self.acts[first].flags |= act::OPTIONAL;
                 if let (Some(r), "reload-agent") = (fr, self.acts[first].task.as_str()) {
                     self.rscs[r].reload = false;
@@ -323,18 +337,25 @@ impl Sched {
         let ask = |flags: u32, filter: u32, kind: u32| Ask { node, flags, filter, kind };
         if has(kind, ord::IMPLIES_THEN) {
             if let Some(r) = tr {
-                changed |= self.tell_pair(r, first, then, ask(first_flags & act::OPTIONAL, act::OPTIONAL, ord::IMPLIES_THEN));
+                changed |= self.tell_pair(
+                    r,
+                    first,
+                    then,
+                    ask(first_flags & act::OPTIONAL, act::OPTIONAL, ord::IMPLIES_THEN),
+                );
             } else if first_flags & act::OPTIONAL == 0 && self.acts[then].is(act::OPTIONAL) {
                 self.acts[then].flags &= !act::OPTIONAL;
                 changed |= THEN;
             }
         }
         if let (true, Some(r)) = (has(kind, ord::RESTART), tr) {
-            changed |= self.tell_pair(r, first, then, ask(first_flags, act::OPTIONAL | act::RUNNABLE, ord::RESTART));
+            changed |=
+                self.tell_pair(r, first, then, ask(first_flags, act::OPTIONAL | act::RUNNABLE, ord::RESTART));
         }
         if has(kind, ord::IMPLIES_FIRST) {
             if let Some(r) = fr {
-                changed |= self.tell_pair(r, first, then, ask(first_flags, act::OPTIONAL, ord::IMPLIES_FIRST));
+                changed |=
+                    self.tell_pair(r, first, then, ask(first_flags, act::OPTIONAL, ord::IMPLIES_FIRST));
             } else if first_flags & act::OPTIONAL == 0 && self.acts[first].is(act::RUNNABLE) {
                 self.acts[first].flags &= !act::RUNNABLE;
                 changed |= FIRST;
@@ -358,7 +379,8 @@ impl Sched {
         }
         if has(kind, ord::RUNNABLE_LEFT) {
             if let Some(r) = tr {
-                changed |= self.tell_pair(r, first, then, ask(first_flags, act::RUNNABLE, ord::RUNNABLE_LEFT));
+                changed |=
+                    self.tell_pair(r, first, then, ask(first_flags, act::RUNNABLE, ord::RUNNABLE_LEFT));
             } else if first_flags & act::RUNNABLE == 0 && self.acts[then].is(act::RUNNABLE) {
                 self.acts[then].flags &= !act::RUNNABLE;
                 changed |= THEN;
@@ -375,7 +397,10 @@ impl Sched {
                 changed |= self.tell_pair(r, first, then, ask(first_flags, filter, bit));
             }
         }
-        if self.acts[first].is(act::RUNNABLE) && has(kind, ord::IMPLIES_THEN_SHOWN) && first_flags & act::OPTIONAL == 0 {
+        if self.acts[first].is(act::RUNNABLE)
+            && has(kind, ord::IMPLIES_THEN_SHOWN)
+            && first_flags & act::OPTIONAL == 0
+        {
             self.acts[then].flags |= act::SHOWN;
         }
         if has(kind, ord::IMPLIES_FIRST_SHOWN) && then_flags & act::OPTIONAL == 0 {
@@ -383,7 +408,10 @@ impl Sched {
         }
         if let (true, Some(r)) = (kind & (ord::IMPLIES_THEN | ord::IMPLIES_FIRST | ord::RESTART) != 0, fr) {
             let rsc = &self.rscs[r];
-            let stuck = !rsc.managed && rsc.blocked && !self.acts[first].is(act::RUNNABLE) && self.acts[first].task == "stop";
+            let stuck = !rsc.managed
+                && rsc.blocked
+                && !self.acts[first].is(act::RUNNABLE)
+                && self.acts[first].task == "stop";
             if stuck && self.acts[then].is(act::RUNNABLE) {
                 self.acts[then].flags &= !act::RUNNABLE;
                 changed |= THEN;
@@ -506,7 +534,11 @@ impl Sched {
             }
         }
         let promoted = self.acts[then].rsc.is_some_and(|r| self.rscs[r].role == Role::Promoted);
-        if on(ord::PROMOTED_IMPLIES_FIRST) && promoted && wants(act::OPTIONAL) && !is(self, then, act::OPTIONAL) {
+        if on(ord::PROMOTED_IMPLIES_FIRST)
+            && promoted
+            && wants(act::OPTIONAL)
+            && !is(self, then, act::OPTIONAL)
+        {
             self.take(first, act::OPTIONAL, then);
             if is(self, first, act::MIGRATES) && !is(self, then, act::MIGRATES) {
                 self.take(first, act::MIGRATES, then);
@@ -524,7 +556,11 @@ impl Sched {
             self.take(then, act::MIGRATES, first);
             self.acts[then].flags &= !act::PSEUDO;
         }
-        if on(ord::RUNNABLE_LEFT) && wants(act::RUNNABLE) && is(self, then, act::RUNNABLE) && flags & act::RUNNABLE == 0 {
+        if on(ord::RUNNABLE_LEFT)
+            && wants(act::RUNNABLE)
+            && is(self, then, act::RUNNABLE)
+            && flags & act::RUNNABLE == 0
+        {
             self.take(then, act::RUNNABLE, first);
             self.take(then, act::MIGRATES, first);
         }
@@ -635,7 +671,8 @@ impl Sched {
             }
         }
         let clone = ar.filter(|r| self.rscs[*r].kind == Kind::Clone);
-        let interleave = clone.is_some_and(|c| is_true(self.rscs[c].meta.get("interleave").map(String::as_str)));
+        let interleave =
+            clone.is_some_and(|c| is_true(self.rscs[c].meta.get("interleave").map(String::as_str)));
         let partner = clone.filter(|_| interleave).and_then(|c| self.partner(pr, c, Role::Unknown, false));
         for at in (0..self.acts[after].after.len()).rev() {
             let link = self.acts[after].after[at];
@@ -657,7 +694,9 @@ impl Sched {
     fn probes_before_stops(&mut self) {
         for at in 0..self.orders.len() {
             let order = self.orders[at].clone();
-            let Some(first) = order.first.rsc.filter(|f| order.kind != ord::NONE && order.then.rsc != Some(*f)) else {
+            let Some(first) =
+                order.first.rsc.filter(|f| order.kind != ord::NONE && order.then.rsc != Some(*f))
+            else {
                 continue;
             };
             let stops = match order.first.action {
@@ -686,7 +725,8 @@ impl Sched {
             for &probe in &probes {
                 for &then in &thens {
                     let (p, t) = (&self.acts[probe], &self.acts[then]);
-                    let elsewhere = t.task == "do_shutdown" && p.node.is_some() && t.node.is_some() && p.node != t.node;
+                    let elsewhere =
+                        t.task == "do_shutdown" && p.node.is_some() && t.node.is_some() && p.node != t.node;
                     if !elsewhere {
                         self.link(probe, then, kind);
                     }
@@ -700,7 +740,8 @@ impl Sched {
         for a in (0..self.acts.len()).rev() {
             for at in (0..self.acts[a].before.len()).rev() {
                 let link = self.acts[a].before[at];
-                let load = link.kind == ord::LOAD && self.acts[a].rsc.is_some() && self.acts[a].task == "migrate_to";
+                let load =
+                    link.kind == ord::LOAD && self.acts[a].rsc.is_some() && self.acts[a].task == "migrate_to";
                 if load && self.has_loop(a, a, at) {
                     self.acts[a].before[at].kind = ord::NONE;
                 }

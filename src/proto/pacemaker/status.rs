@@ -14,7 +14,10 @@ impl Sched {
                 None => self.warnings.push(super::model::Warning {
                     line: 0,
                     element: "node_state".into(),
-                    text: format!("`{}` is no longer in the configuration, so its state is ignored", state.name),
+                    text: format!(
+                        "`{}` is no longer in the configuration, so its state is ignored",
+                        state.name
+                    ),
                 }),
             }
         }
@@ -52,7 +55,8 @@ impl Sched {
         d.shutdown = d.attributes.get("shutdown").is_some_and(|v| v != "0");
         let word = |v: &Option<String>| v.as_deref().unwrap_or_default().to_ascii_lowercase();
         d.expected_up = !d.shutdown && word(&state.expected) == "member";
-        let online = if self.options.fencing { self.state_fencing(n, state) } else { self.state_no_fencing(n, state) };
+        let online =
+            if self.options.fencing { self.state_fencing(n, state) } else { self.state_no_fencing(n, state) };
         if online {
             self.nodes[n].online = true;
         }
@@ -88,7 +92,8 @@ impl Sched {
         });
         let member = is_true(state.in_ccm.as_deref());
         let process = word(&state.crmd) == "online";
-        let (join, expected) = (word(&state.join), state.expected.as_deref().map_or("down".to_owned(), str::to_ascii_lowercase));
+        let (join, expected) =
+            (word(&state.join), state.expected.as_deref().map_or("down".to_owned(), str::to_ascii_lowercase));
         if self.nodes[n].shutdown {
             return process;
         }

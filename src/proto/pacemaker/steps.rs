@@ -10,7 +10,10 @@ fn toward(from: Role, to: Role) -> Role {
     match (from, to) {
         (Unknown, Unknown) => Unknown,
         (Unknown, _) => Stopped,
-        (Stopped, Unknown | Stopped) | (Started | Unpromoted, Unknown | Stopped) | (Unpromoted, Started) | (Promoted, Unknown) => Stopped,
+        (Stopped, Unknown | Stopped)
+        | (Started | Unpromoted, Unknown | Stopped)
+        | (Unpromoted, Started)
+        | (Promoted, Unknown) => Stopped,
         (Stopped | Started, Started) => Started,
         (Started | Unpromoted | Promoted, Promoted) => Promoted,
         _ => Unpromoted,
@@ -29,7 +32,8 @@ impl Sched {
 
     fn act_primitive(&mut self, r: RscIx) {
         if self.rscs[r].next_role == Role::Unknown {
-            self.rscs[r].next_role = if self.rscs[r].assigned.is_some() { Role::Started } else { Role::Stopped };
+            self.rscs[r].next_role =
+                if self.rscs[r].assigned.is_some() { Role::Started } else { Role::Stopped };
         }
         let (current, all, clean) = self.active_on(r);
         let next = self.rscs[r].assigned.map(|(n, _)| n);
@@ -99,7 +103,10 @@ impl Sched {
             }
             role = step;
         }
-        while self.rscs[r].role <= self.rscs[r].next_role && role != self.rscs[r].role && !self.rscs[r].blocked {
+        while self.rscs[r].role <= self.rscs[r].next_role
+            && role != self.rscs[r].role
+            && !self.rscs[r].blocked
+        {
             let step = toward(role, self.rscs[r].role);
             let required = needs_stop || (step == Role::Promoted && needs_promote);
             if !self.step(r, role, step, next, !required) {
@@ -125,7 +132,9 @@ impl Sched {
     fn step(&mut self, r: RscIx, from: Role, to: Role, next: Option<NodeIx>, optional: bool) -> bool {
         use Role::{Promoted, Started, Stopped, Unknown, Unpromoted};
         match (from, to) {
-            (Started, Stopped) | (Unpromoted, Stopped | Started) | (Unknown, Stopped) => self.make_stops(r, optional),
+            (Started, Stopped) | (Unpromoted, Stopped | Started) | (Unknown, Stopped) => {
+                self.make_stops(r, optional)
+            }
             (Stopped, Started | Unpromoted) => match next {
                 Some(n) => self.make_start(r, n, optional),
                 None => return false,
@@ -348,7 +357,8 @@ impl Sched {
     /// Plans fencing and shutdowns.
     pub(super) fn plan_fencing(&mut self) {
         let managed = self.top.iter().any(|r| self.any_in(*r, &|x| x.managed));
-        let (mut dc_down, mut fences, mut shutdowns): (Option<ActIx>, Vec<ActIx>, Vec<ActIx>) = (None, vec![], vec![]);
+        let (mut dc_down, mut fences, mut shutdowns): (Option<ActIx>, Vec<ActIx>, Vec<ActIx>) =
+            (None, vec![], vec![]);
         for n in 0..self.nodes.len() {
             if managed && self.nodes[n].unclean && self.can_fence(n) {
                 let fence = self.fence_action(n, false, Some("node is unclean"));
@@ -401,7 +411,9 @@ impl Sched {
         let down = self.action(None, &key, "do_shutdown", Some(n), false);
         for a in (0..self.acts.len()).rev() {
             let action = &self.acts[a];
-            let Some(r) = action.rsc.filter(|_| action.node == Some(n) && action.task == "stop") else { continue };
+            let Some(r) = action.rsc.filter(|_| action.node == Some(n) && action.task == "stop") else {
+                continue;
+            };
             let rsc = &self.rscs[r];
             if rsc.maintenance || self.nodes[n].maintenance || (!rsc.managed && !rsc.blocked) {
                 continue;
@@ -453,7 +465,8 @@ impl Sched {
         let implied = self.rscs[r].needs_fencing;
         let stops = self.actions_of(r, "stop", Some(target), false);
         let top = self.outermost(r);
-        let parent_stop = if implied && !stops.is_empty() { self.newest(top, None, Some("stop"), None) } else { None };
+        let parent_stop =
+            if implied && !stops.is_empty() { self.newest(top, None, Some("stop"), None) } else { None };
         for a in stops {
             self.acts[a].flags |= act::PSEUDO | act::RUNNABLE;
             if implied {

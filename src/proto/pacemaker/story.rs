@@ -123,8 +123,12 @@ impl Cause {
             Cause::Health => say!("pcm-health"),
             Cause::Exclusive => say!("pcm-exclusive"),
             Cause::ShutdownLock => say!("pcm-shutdown-lock"),
-            Cause::With { id, other, score } => say!("pcm-with", id = id, other = other, score = show(*score)),
-            Cause::Wish { id, other, score } => say!("pcm-wish", id = id, other = other, score = show(*score)),
+            Cause::With { id, other, score } => {
+                say!("pcm-with", id = id, other = other, score = show(*score))
+            }
+            Cause::Wish { id, other, score } => {
+                say!("pcm-wish", id = id, other = other, score = show(*score))
+            }
             Cause::TakenBack(id) => say!("pcm-taken-back", id = id),
             Cause::NoInstance => say!("pcm-no-instance"),
             Cause::Retried => say!("pcm-retried"),

@@ -101,7 +101,13 @@ impl Sched {
         self.actions_of(r, task, node, false).first().copied()
     }
 
-    fn summarise_change(&mut self, r: RscIx, current: Option<NodeIx>, next: Option<NodeIx>, items: &mut Vec<Item>) {
+    fn summarise_change(
+        &mut self,
+        r: RscIx,
+        current: Option<NodeIx>,
+        next: Option<NodeIx>,
+        items: &mut Vec<Item>,
+    ) {
         let moving = current.is_some() && next.is_some() && current != next;
         let start = self.oldest(r, "start", next);
         let runs = |s: &Sched, a: Option<ActIx>| a.is_some_and(|a| s.acts[a].is(act::RUNNABLE));

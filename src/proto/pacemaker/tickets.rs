@@ -42,7 +42,8 @@ pub struct NeedsTicket {
 impl Sched {
     pub(super) fn read_tickets(&mut self) {
         let cib = self.cib.clone();
-        let lists = cib.root.all("status").flat_map(|s| s.all("tickets").collect::<Vec<_>>()).collect::<Vec<_>>();
+        let lists =
+            cib.root.all("status").flat_map(|s| s.all("tickets").collect::<Vec<_>>()).collect::<Vec<_>>();
         for t in lists.into_iter().flat_map(|l| l.all("ticket_state").collect::<Vec<_>>()) {
             let ticket = Ticket { granted: is_true(t.get("granted")), standby: is_true(t.get("standby")) };
             if !t.id().is_empty() {

@@ -16,7 +16,11 @@ pub fn interval(text: &str) -> u64 {
 pub fn milliseconds(text: &str) -> Option<u64> {
     let t = text.trim_start();
     let n = u64::try_from(number(t)?).ok()?;
-    let unit = t.trim_start_matches(['+']).trim_start_matches(|c: char| c.is_ascii_digit()).trim_start().to_ascii_lowercase();
+    let unit = t
+        .trim_start_matches(['+'])
+        .trim_start_matches(|c: char| c.is_ascii_digit())
+        .trim_start()
+        .to_ascii_lowercase();
     let (times, per) = match unit.as_str() {
         u if u.starts_with("ms") => (1, 1),
         u if u.starts_with("us") => (1, 1_000),
@@ -127,7 +131,8 @@ pub fn date(text: &str) -> Option<i64> {
     let rest = rest.trim();
     let cut = rest.find(['Z', '+', '-']).unwrap_or(rest.len());
     let of_day = |clock: &str| -> Option<i64> {
-        let mut fields = clock.trim().split(':').map(|f| f.split('.').next().and_then(|f| f.parse::<i64>().ok()));
+        let mut fields =
+            clock.trim().split(':').map(|f| f.split('.').next().and_then(|f| f.parse::<i64>().ok()));
         let mut field = || fields.next().unwrap_or(Some(0));
         Some(field()? * 3_600 + field()? * 60 + field()?)
     };
@@ -144,7 +149,11 @@ pub fn date(text: &str) -> Option<i64> {
 fn after(start: i64, duration: &Element) -> i64 {
     let n = |k: &str| duration.get(k).and_then(number).unwrap_or(0).clamp(-100_000_000, 100_000_000);
     let c = Clock::of(start);
-    let moved = Clock { year: c.year + n("years").clamp(-9_999, 9_999), month: c.month + n("months").clamp(-99_999, 99_999), ..c };
+    let moved = Clock {
+        year: c.year + n("years").clamp(-9_999, 9_999),
+        month: c.month + n("months").clamp(-99_999, 99_999),
+        ..c
+    };
     moved.at() + (n("weeks") * 7 + n("days")) * 86_400 + n("hours") * 3_600 + n("minutes") * 60 + n("seconds")
 }
 
@@ -159,7 +168,9 @@ pub fn passes(e: &Element, now: i64) -> bool {
     let (start, end) = bounds(e);
     match e.get("operation").unwrap_or("in_range").to_ascii_lowercase().as_str() {
         "in_range" => {
-            (start.is_some() || end.is_some()) && start.is_none_or(|s| now >= s) && end.is_none_or(|x| now <= x)
+            (start.is_some() || end.is_some())
+                && start.is_none_or(|s| now >= s)
+                && end.is_none_or(|x| now <= x)
         }
         "gt" => start.is_some_and(|s| now > s),
         "lt" => end.is_some_and(|x| now < x),
@@ -225,6 +236,9 @@ mod tests {
         assert_eq!(Clock::of(1_767_268_800).at(), 1_767_268_800);
         assert_eq!(Clock::of(1_767_268_800).weekday(), 4);
         assert_eq!(Clock::of(1_767_268_800).week(), (2026, 1));
-        assert_eq!((interval("10s"), interval("2min"), interval("PT1M30S"), interval("3"), interval("x")), (10_000, 120_000, 90_000, 3_000, 0));
+        assert_eq!(
+            (interval("10s"), interval("2min"), interval("PT1M30S"), interval("3"), interval("x")),
+            (10_000, 120_000, 90_000, 3_000, 0)
+        );
     }
 }

@@ -2,7 +2,8 @@
 
 use super::cib::Cib;
 use super::model::{
-    CloneData, Kind, MultipleActive, Node, OpConfig, Options, QuorumPolicy, Role, Rsc, RscIx, Sched, Strategy, Table,
+    CloneData, Kind, MultipleActive, Node, OpConfig, Options, QuorumPolicy, Role, Rsc, RscIx, Sched,
+    Strategy, Table,
 };
 use super::score::{self, INF, number};
 use super::sets::{About, boolean, is_true, resolved};
@@ -25,7 +26,9 @@ pub fn natural(a: &str, b: &str) -> std::cmp::Ordering {
         if p.is_ascii_digit() && q.is_ascii_digit() {
             let run = |t: &[u8]| t.iter().position(|c| !c.is_ascii_digit()).unwrap_or(t.len());
             let (m, n) = (run(x), run(y));
-            let value = |t: &[u8]| t.iter().fold(0_u64, |v, c| v.saturating_mul(10).saturating_add(u64::from(c - b'0')));
+            let value = |t: &[u8]| {
+                t.iter().fold(0_u64, |v, c| v.saturating_mul(10).saturating_add(u64::from(c - b'0')))
+            };
             let order = value(&x[..m]).cmp(&value(&y[..n])).then(m.cmp(&n));
             if order.is_ne() {
                 return order;
@@ -89,7 +92,14 @@ impl Sched {
         let cib = self.cib.clone();
         let mut set = BTreeMap::new();
         if let Some(config) = cib.root.find("crm_config") {
-            self.pairs(config, "cluster_property_set", About::default(), Some("cib-bootstrap-options"), false, &mut set);
+            self.pairs(
+                config,
+                "cluster_property_set",
+                About::default(),
+                Some("cib-bootstrap-options"),
+                false,
+                &mut set,
+            );
         }
         let on = |name: &str, default: bool| set.get(name).and_then(|v| boolean(v)).unwrap_or(default);
         let word = |name: &str| set.get(name).map(|v| v.to_ascii_lowercase()).unwrap_or_default();
@@ -269,8 +279,12 @@ impl Sched {
                 };
                 let key = |o: &Element| (o.get("name").map(str::to_owned), role(o));
                 let mine: Vec<_> = merged.children[own].children.iter().map(key).collect();
-                let more: Vec<Element> =
-                    merged.children[base].children.iter().filter(|o| !mine.contains(&key(o))).cloned().collect();
+                let more: Vec<Element> = merged.children[base]
+                    .children
+                    .iter()
+                    .filter(|o| !mine.contains(&key(o)))
+                    .cloned()
+                    .collect();
                 merged.children[own].children.extend(more);
                 merged.children.remove(base);
             }
@@ -348,7 +362,10 @@ impl Sched {
         instance: Option<i32>,
     ) -> Result<Option<RscIx>, XmlError> {
         if self.rscs.len() >= RESOURCES_MAX {
-            return Err(XmlError { line: xml.line, text: format!("more than {RESOURCES_MAX} resources and instances") });
+            return Err(XmlError {
+                line: xml.line,
+                text: format!("more than {RESOURCES_MAX} resources and instances"),
+            });
         }
         let kind = match xml.name.as_str() {
             "primitive" => Kind::Primitive,
@@ -577,9 +594,17 @@ impl Sched {
             max: count(["clone-max", "clone-max"], nodes.max(1)),
             node_max: count(["clone-node-max", "clone-node-max"], 1),
             promoted_max: if rsc.promotable { count(["promoted-max", "master-max"], 1) } else { 0 },
-            promoted_node_max: if rsc.promotable { count(["promoted-node-max", "master-node-max"], 1) } else { 0 },
+            promoted_node_max: if rsc.promotable {
+                count(["promoted-node-max", "master-node-max"], 1)
+            } else {
+                0
+            },
             ordered: is_true(meta.get("ordered").map(String::as_str)),
-            child: xml.children.iter().find(|c| c.name == "primitive" || c.name == "group").map(|c| Arc::new(c.clone())),
+            child: xml
+                .children
+                .iter()
+                .find(|c| c.name == "primitive" || c.name == "group")
+                .map(|c| Arc::new(c.clone())),
             ..CloneData::default()
         };
         if !rsc.unique {

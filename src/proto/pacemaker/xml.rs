@@ -141,7 +141,10 @@ pub fn parse(text: &str) -> Result<Element, XmlError> {
             Event::GeneralRef(r) => {
                 let known = r.is_char_ref() || matches!(&*r, b"amp" | b"lt" | b"gt" | b"quot" | b"apos");
                 if !known {
-                    return wrong(line, format!("the entity `&{};` is not defined", String::from_utf8_lossy(&r)));
+                    return wrong(
+                        line,
+                        format!("the entity `&{};` is not defined", String::from_utf8_lossy(&r)),
+                    );
                 }
                 None
             }
@@ -176,8 +179,10 @@ fn element(e: &BytesStart<'_>, line: u32) -> Result<Element, XmlError> {
         }
         let a = a.map_err(|x| wrong(format!("in `<{name}>`: {x}")))?;
         let key = String::from_utf8_lossy(a.key.as_ref()).into_owned();
-        #[allow(deprecated)] // `normalized_value` folds line breaks, which no CIB has; this one only resolves the five entities.
-        let value = a.unescape_value().map_err(|x| wrong(format!("`{key}` in `<{name}>`: {x}")))?.into_owned();
+        #[allow(deprecated)]
+        // `normalized_value` folds line breaks, which no CIB has; this one only resolves the five entities.
+        let value =
+            a.unescape_value().map_err(|x| wrong(format!("`{key}` in `<{name}>`: {x}")))?.into_owned();
         attributes.push((key, value));
     }
     Ok(Element { name, attributes, children: Vec::new(), line })

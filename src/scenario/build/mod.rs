@@ -4,6 +4,8 @@ mod batch;
 mod client;
 mod database;
 mod dcs;
+mod fence;
+mod heartbeat;
 mod lvs;
 mod proxy;
 
@@ -75,6 +77,7 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
             add_daemon(&mut world, &plan_of, id, name, runs, &nets, &mut vips);
         }
     }
+    fence::wire(&mut world, stack);
     // Addresses that Patroni's callbacks move.
     for runs in stack.hosts.values().flat_map(|h| &h.runs) {
         if let Runs::Patroni(p) = runs
@@ -166,6 +169,8 @@ fn add_daemon(
         Runs::Slurmd(config) => batch::slurmd(world, plan, &site, config),
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
+        Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
+        Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
     }
 }
 

@@ -4,6 +4,8 @@ mod batch;
 mod client;
 mod database;
 mod dcs;
+mod fence;
+mod heartbeat;
 mod lvs;
 mod proxy;
 
@@ -150,6 +152,8 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
+                Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
                 Runs::Client(c) => {
                     for (field, every) in [("requests", c.requests), ("reads", c.reads), ("writes", c.writes)]
                     {
@@ -471,6 +475,9 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
             Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::FenceMode { .. } => {
+                Some(("fence device (`FenceDevice`)", runs(&|r| matches!(r, Runs::FenceDevice(_)))))
+            }
             Fault::DnsRecord { .. } => Some(("DNS server", runs(&|r| matches!(r, Runs::Dns(_))))),
             _ => None,
         };
