@@ -5,6 +5,7 @@ pub mod batch;
 pub mod client;
 pub mod consul;
 pub mod corosync;
+pub mod crm;
 pub mod dns;
 pub mod etcd;
 pub mod fence;
@@ -65,6 +66,8 @@ pub enum Msg {
     Ipvs(lvs::msg::Sync),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// Between Pacemaker's daemons on a host.
+    Crm(Box<crm::msg::Local>),
     /// Corosync and a client of it on the same host.
     Corosync(Box<corosync::api::Api>),
     /// A fence agent and its device.
@@ -93,6 +96,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Crm(_) => ("libqb", 0),
         Msg::Corosync(_) => ("libcpg", 0),
         Msg::Fence(_) => ("fence agent", 0),
         Msg::Heartbeat(heartbeat::Beat::Alive(_)) => ("heartbeat", 0),
@@ -126,6 +130,8 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// Pacemaker.
+    Crm(Box<crm::note::Note>),
     /// Fence devices.
     Fence(fence::note::Note),
     /// A heartbeat node.
@@ -146,6 +152,7 @@ impl Note {
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Crm(n) => n.mark(),
             Note::Fence(n) => n.mark(),
             Note::Heartbeat(n) => n.mark(),
         }
@@ -164,6 +171,7 @@ impl Note {
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Crm(n) => n.text(),
             Note::Fence(n) => n.text(),
             Note::Heartbeat(n) => n.text(),
         }
@@ -179,6 +187,8 @@ pub struct Files {
     pub ipvs: lvs::table::Ipvs,
     /// A batch cluster's node.
     pub batch: batch::NodeFiles,
+    /// Pacemaker's CIB, and what resource agents leave.
+    pub crm: crm::CrmFiles,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -229,6 +239,8 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// One of Pacemaker's daemons.
+    Crm(Box<crm::Process>),
     /// A fence device.
     Fence(Box<fence::Device>),
     /// A heartbeat node.
@@ -296,6 +308,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Crm(p) => p.on(input, ctx),
             Daemon::Fence(p) => p.on(input, ctx),
             Daemon::Heartbeat(p) => p.on(input, ctx),
         }
@@ -322,6 +335,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Crm(p) => p.reset(end, files),
             Daemon::Fence(p) => p.reset(),
             Daemon::Heartbeat(p) => p.reset(),
         }

@@ -10,6 +10,7 @@ use crate::proto::app::Application;
 use crate::proto::batch::{Nfs, Sbatch, Slurmctld, Slurmd};
 use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
+use crate::proto::crm::{Cluster, Pacemaker};
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
 use crate::proto::fence::FenceDevice;
@@ -33,6 +34,9 @@ pub struct Stack {
     pub networks: BTreeMap<String, Network>,
     /// Hosts by name.
     pub hosts: BTreeMap<String, Host>,
+    /// The configuration of the Pacemaker cluster that the hosts with `Pacemaker` form. Default: none.
+    #[serde(default)]
+    pub pacemaker: Option<Box<Cluster>>,
 }
 
 /// A network: one broadcast domain behind one switch.
@@ -193,6 +197,8 @@ pub enum Runs {
     FenceDevice(FenceDevice),
     /// A node of a generic heartbeat cluster.
     Heartbeat(Heartbeat),
+    /// Pacemaker: all hosts with one form a cluster under the stack's `pacemaker`.
+    Pacemaker(Pacemaker),
 }
 impl Runs {
     /// The name of the process.
@@ -213,6 +219,7 @@ impl Runs {
             Runs::Slurmctld(_) => "slurmctld",
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
+            Runs::Pacemaker(_) => "pacemakerd",
             Runs::Nfs(_) => "nfs",
             Runs::FenceDevice(_) => "fencedevice",
             Runs::Heartbeat(_) => "heartbeat",

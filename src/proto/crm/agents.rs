@@ -7,11 +7,12 @@
 
 use super::config::AgentTimes;
 use super::msg::{Daemon, Local, Op};
+use super::note::Note;
 use super::{Place, draw, tell};
 use crate::engine::{Span, SpanRange};
 use crate::net::addr::{Cidr, Ip};
 use crate::node::process::{Action, NetId, Pid, Probe, Signal};
-use crate::proto::Cx;
+use crate::proto::{Cx, Note as Told};
 use std::sync::Arc;
 
 /// `OCF_SUCCESS`.
@@ -204,14 +205,23 @@ impl Agent for Address {
             return then;
         }
         let Some((net, cidr)) = Address::of(call) else { return Then::Exit(NOT_INSTALLED) };
+        let there = cx.addresses().iter().any(|(_, a)| a.ip == cidr.ip);
+        let rsc: Arc<str> = call.op.rsc.as_str().into();
         match call.op.task.as_str() {
             "start" => {
                 cx.act(Action::AddAddress(net, cidr));
                 cx.act(Action::GratuitousArp(net, cidr.ip));
+                if !there {
+                    cx.note(Told::Crm(Box::new(Note::VipUp { ip: cidr.ip, rsc })));
+                }
             }
-            "stop" => cx.act(Action::RemoveAddress(net, cidr.ip)),
+            "stop" => {
+                cx.act(Action::RemoveAddress(net, cidr.ip));
+                if there {
+                    cx.note(Told::Crm(Box::new(Note::VipDown { ip: cidr.ip, rsc })));
+                }
+            }
             "monitor" => {
-                let there = cx.addresses().iter().any(|(_, a)| a.ip == cidr.ip);
                 return Then::Exit(if there { OK } else { NOT_RUNNING });
             }
             _ => {}
@@ -278,6 +288,3 @@ impl Agent for FenceAgent {
         }
     }
 }
-
-/// Names shared by operations.
-pub type Shared = Arc<Op>;

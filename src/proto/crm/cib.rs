@@ -194,7 +194,7 @@ fn change(cib: &mut Cib, u: &Update) {
                 s.expected = Some((*w).into());
             }
         }
-        Update::Op { node, of, op } => {
+        Update::Op { node, of, op, .. } => {
             let Some(s) = state(cib, node) else { return };
             let at = s.histories.iter().position(|h| h.id == of.id).unwrap_or_else(|| {
                 s.histories.push((**of).clone());
@@ -231,6 +231,11 @@ fn change(cib: &mut Cib, u: &Update) {
             set.children.retain(|p| p.get("name") != Some(name));
             if let Some(value) = value {
                 set.children.push(Element::new("nvpair", &[("id", &format!("{id}-{name}")), ("name", name), ("value", value)]));
+            }
+        }
+        Update::EraseAttributes { node } => {
+            if let Some(s) = state(cib, node) {
+                s.attributes = None;
             }
         }
         Update::EraseNode { node } => {

@@ -15,14 +15,14 @@ use super::cib::property_of;
 use super::msg::{Candidate, Daemon, FenceError, Fencing, Local, Update, Versioned, Wire};
 use super::note::Note;
 use super::{NodeId, Place, tell};
-use crate::engine::{Span, Time};
+use crate::engine::Span;
 use crate::net::addr::Ip;
 use crate::node::process::{Action, Input, Timer};
 use crate::proto::corosync::api::{Client, Event, Group, News};
 use crate::proto::fence::agent::{self, Call};
 use crate::proto::fence::msg::Command;
 use crate::proto::pacemaker::cpg::Payload;
-use crate::proto::pacemaker::score::interval;
+use crate::proto::pacemaker::time::interval;
 use crate::proto::pacemaker::xml::Element;
 use crate::proto::{Cx, Msg, Note as Told};
 use std::collections::{BTreeMap, BTreeSet};
@@ -515,6 +515,3 @@ fn drawn(cx: &mut Cx<'_>, base: Span, max: Span, with_maximum: bool) -> Span {
     let choices = if with_maximum && width > 0 { width + 1 } else { width };
     if choices == 0 { Span::ZERO } else { Span::secs(cx.below(choices)) }
 }
-
-/// When something happened, for those who look on.
-pub type Moment = Time;

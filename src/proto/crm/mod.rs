@@ -41,7 +41,8 @@ use super::Cx;
 use crate::engine::{Span, SpanRange};
 use crate::net::Plane;
 use crate::net::addr::{Cidr, Endpoint, Ip};
-use crate::node::process::{Action, NetId, Pid};
+use crate::node::disk::End;
+use crate::node::process::{Action, Input, NetId, Pid};
 use msg::{Daemon, Local};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ pub struct Place {
     pub services: BTreeMap<String, Pid>,
     /// The addresses of fence devices, by the names of their hosts.
     pub devices: BTreeMap<String, Ip>,
-    /// Hosts of the stack by address, for notes.
+    /// Process times.
     pub times: config::Times,
     /// The draw of fencing delays and other differences: `(2, 1, 5)`.
     pub version: (u32, u32, u32),
@@ -89,6 +90,51 @@ impl Place {
     /// The id of a node.
     pub fn id_of(&self, name: &str) -> Option<NodeId> {
         self.nodes.iter().find(|(_, n)| ***n == *name).map(|(id, _)| *id)
+    }
+}
+
+/// One of the daemons.
+#[derive(Clone, Debug)]
+pub enum Process {
+    /// `pacemakerd`.
+    Pacemakerd(pacemakerd::Pacemakerd),
+    /// `pacemaker-based`.
+    Based(based::Based),
+    /// `pacemaker-fenced`.
+    Fenced(fenced::Fenced),
+    /// `pacemaker-execd`.
+    Execd(execd::Execd),
+    /// `pacemaker-attrd`.
+    Attrd(attrd::Attrd),
+    /// `pacemaker-schedulerd`.
+    Schedulerd(schedulerd::Schedulerd),
+    /// `pacemaker-controld`.
+    Controld(controld::Controld),
+}
+impl Process {
+    /// Handles one input.
+    pub fn on(&mut self, input: Input<super::Msg>, cx: &mut Cx<'_>) {
+        match self {
+            Process::Pacemakerd(p) => p.on(input, cx),
+            Process::Based(p) => p.on(input, cx),
+            Process::Fenced(p) => p.on(input, cx),
+            Process::Execd(p) => p.on(input, cx),
+            Process::Attrd(p) => p.on(input, cx),
+            Process::Schedulerd(p) => p.on(input, cx),
+            Process::Controld(p) => p.on(input, cx),
+        }
+    }
+    /// As it was before its start.
+    pub fn reset(&mut self, end: End, files: &mut super::Files) {
+        match self {
+            Process::Pacemakerd(p) => p.reset(end, files),
+            Process::Based(p) => p.reset(),
+            Process::Fenced(p) => p.reset(),
+            Process::Execd(p) => p.reset(),
+            Process::Attrd(p) => p.reset(),
+            Process::Schedulerd(p) => p.reset(),
+            Process::Controld(p) => p.reset(),
+        }
     }
 }
 

@@ -57,6 +57,9 @@ pub struct Versioned {
     pub cib: Arc<Cib>,
 }
 
+/// Who wants an operation: the name of the DC, its transition, the action in it.
+pub type ActionKey = (Arc<str>, i64, usize);
+
 /// A change of the CIB.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)] // Fields are those of `<node_state>` and `<lrm_rsc_op>`.
@@ -64,7 +67,7 @@ pub enum Update {
     /// Facts about a node; `None` leaves one as it is.
     Node { node: Arc<str>, in_ccm: Option<bool>, crmd: Option<bool>, join: Option<&'static str>, expected: Option<&'static str> },
     /// The result (or the beginning) of an operation.
-    Op { node: Arc<str>, of: Arc<History>, op: Arc<HistoryOp> },
+    Op { node: Arc<str>, of: Arc<History>, op: Arc<HistoryOp>, by: ActionKey },
     /// The history of a resource on a node is deleted.
     EraseHistory { node: Arc<str>, rsc: String },
     /// One entry of a history is deleted.
@@ -73,6 +76,8 @@ pub enum Update {
     Lrm { node: Arc<str>, histories: Arc<[History]> },
     /// A transient attribute.
     Attribute { node: Arc<str>, name: String, value: Option<String> },
+    /// The transient attributes of a node are gone with it.
+    EraseAttributes { node: Arc<str> },
     /// Nothing is known of a node any more: histories and transient attributes.
     EraseNode { node: Arc<str> },
     /// Whether the partition has quorum, and who coordinates.
@@ -101,7 +106,7 @@ pub struct Op {
     /// The exit code that the transition expects.
     pub expected: i32,
     /// Who wants it: the name of the DC, its transition, the action in it.
-    pub key: (Arc<str>, i64, usize),
+    pub key: ActionKey,
     /// The key of the action (a notification has one of its own).
     pub action: String,
     /// Where a migration comes from and goes to.
@@ -269,11 +274,11 @@ pub enum Wire {
     /// `controld` of the DC: do this.
     Do { to: NodeId, op: Arc<Op> },
     /// `controld` of the DC: cancel this.
-    Cancel { to: NodeId, rsc: String, task: String, interval: Span, key: (Arc<str>, i64, usize) },
+    Cancel { to: NodeId, rsc: String, task: String, interval: Span, key: ActionKey },
     /// `controld` of the DC: delete what you know of this resource.
-    Delete { to: NodeId, rsc: String, key: (Arc<str>, i64, usize) },
+    Delete { to: NodeId, rsc: String, key: ActionKey },
     /// `controld`: it is done (what has no result in the CIB).
-    Acted { to: NodeId, key: (Arc<str>, i64, usize) },
+    Acted { to: NodeId, key: ActionKey },
     /// `controld`: I want to leave.
     ShutdownRequest,
     /// `controld` of the DC: nothing of yours runs any more, go.

@@ -5,9 +5,10 @@ use super::msg::{Daemon, Graph, Line, Local, Op, Step};
 use super::{Place, draw, tell};
 use crate::engine::Span;
 use crate::node::process::{Action, Input, Timer};
-use crate::proto::pacemaker::model::{ActIx, NodeIx, Sched, act};
+use crate::proto::pacemaker::model::{ActIx, NodeIx, Sched};
 use crate::proto::pacemaker::plan::Plan;
-use crate::proto::pacemaker::score::{self, interval};
+use crate::proto::pacemaker::score;
+use crate::proto::pacemaker::time::interval;
 use crate::proto::pacemaker::sets::About;
 use crate::proto::pacemaker::{history::base_name, schedule};
 use crate::proto::{Cx, Msg};
@@ -120,7 +121,7 @@ fn operation(s: &Sched, a: ActIx, dc: &Arc<str>, at: usize) -> Option<Op> {
     let meta = s.op_meta(r, &action.key, &action.task, action.interval);
     let timeout = meta.get("timeout").map_or(TIMEOUT, |t| Span::ms(interval(t)));
     let mut params = BTreeMap::new();
-    let about = About { node: action.node.map(|n: NodeIx| &s.nodes[n]), ..About::default() };
+    let about = About { node: action.node.map(|n: NodeIx| &s.nodes[n].attributes), ..About::default() };
     s.pairs(xml, "instance_attributes", about, None, false, &mut params);
     Some(Op {
         rsc: id,
@@ -138,5 +139,3 @@ fn operation(s: &Sched, a: ActIx, dc: &Arc<str>, at: usize) -> Option<Op> {
 
 /// How long an agent takes is no part of a CIB: by resource.
 pub type AgentTable = BTreeMap<String, AgentTimes>;
-
-const _: u32 = act::PSEUDO;
