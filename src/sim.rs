@@ -145,6 +145,7 @@ pub fn mark_of(what: &What<Note>) -> Option<&'static str> {
         What::Booted => "booted",
         What::ArpMoved(..) => "arp_moved",
         What::ArpFailed(_) => "arp_failed",
+        What::QueueFull(..) => "queue_full",
         What::WatchdogReset(_) => "watchdog_reset",
         What::Thawed(_) => "thawed",
         What::Violation(..) => "violation",

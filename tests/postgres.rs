@@ -191,7 +191,7 @@ impl Run {
                 data.conf.standby_signal = true;
                 data.control.state = DbState::ShutDownInRecovery;
             }
-            let setup = Setup { config: c, name: NAMES[i as usize].into() };
+            let setup = Setup { config: c, name: NAMES[i as usize].into(), catalog: Default::default() };
             world.add_proc(h, "postgres", None, Node::Pg(Box::new(Postmaster::new(Arc::new(setup)))));
         }
         let mut e = Engine::new(Lab { world, notes: Vec::new() });

@@ -344,7 +344,7 @@ fn vrp_17_the_effective_priority_ends_at_254() {
         sim
     };
     let priority = sim.model.world.procs.iter().find_map(|p| match &p.logic {
-        firedrill::proto::Daemon::Vrrp(v, _) => v.instances().first().map(|i| i.effective_priority()),
+        firedrill::proto::Daemon::Vrrp(v, ..) => v.instances().first().map(|i| i.effective_priority()),
         _ => None,
     });
     assert_eq!(priority, Some(254));

@@ -158,7 +158,7 @@ pub fn masters(world: &World) -> Vec<HostId> {
 /// The role of a host's first VRRP instance, if keepalived runs there.
 pub fn role(world: &World, host: HostId) -> Option<crate::proto::vrrp::machine::Role> {
     world.host(host).procs.iter().find_map(|p| match &world.proc(*p).logic {
-        crate::proto::Daemon::Vrrp(v, _) if world.proc(*p).life != crate::node::world::Life::Dead => {
+        crate::proto::Daemon::Vrrp(v, ..) if world.proc(*p).life != crate::node::world::Life::Dead => {
             v.instances().first().map(|i| i.role())
         }
         _ => None,

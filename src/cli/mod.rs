@@ -1,9 +1,12 @@
 //! Floor 12: the command line, one file a command.
 
+mod compare;
 mod list;
 pub mod place;
 mod play;
+mod results;
 mod run;
+mod sweep;
 mod test;
 mod theory;
 pub use test::golden;
@@ -58,6 +61,18 @@ enum Command {
     Validate(validate::ValidateArgs),
     /// Show where Pacemaker would put every resource of a CIB, and why
     Place(place::PlaceArgs),
+    /// Show where two settings are safe, unsafe or unavailable
+    Map(results::MapArgs),
+    /// Quantiles and histograms of a figure, and which setting moves it most
+    Stats(results::StatsArgs),
+    /// Availability over years, out of the outages that a drill measured
+    Nines(results::NinesArgs),
+    /// Make one HTML page of results
+    Report(results::ReportArgs),
+    /// Play the same faults on several stacks and compare them
+    Compare(compare::CompareArgs),
+    /// Play a drill with many seeds and settings, a row for each run
+    Sweep(sweep::SweepArgs),
     /// Check scenario files
     Lint(list::LintArgs),
     /// List drills and stacks
@@ -135,7 +150,9 @@ pub fn main() -> ExitCode {
     // What machines read does not change with the locale.
     let machines = matches!(&cli.command, Some(Command::Test(_) | Command::Validate(_)))
         || matches!(&cli.command, Some(Command::Run(a)) if a.machines())
-        || matches!(&cli.command, Some(Command::Place(a)) if a.machines());
+        || matches!(&cli.command, Some(Command::Place(a)) if a.machines())
+        || matches!(&cli.command, Some(Command::Compare(a)) if a.machines())
+        || matches!(&cli.command, Some(Command::Sweep(a)) if a.machines());
     let locale = || sys_locale::get_locale().and_then(|l| Lang::of(&l));
     crate::lang::choose(if machines { Lang::En } else { cli.lang.or_else(locale).unwrap_or(Lang::En) });
     match cli.command {
@@ -145,6 +162,12 @@ pub fn main() -> ExitCode {
         Some(Command::Test(a)) => test::run(&a),
         Some(Command::Validate(a)) => validate::run(&a),
         Some(Command::Place(a)) => place::run(&a),
+        Some(Command::Map(a)) => results::map(&a, cli.ascii),
+        Some(Command::Stats(a)) => results::stats(&a, cli.ascii),
+        Some(Command::Nines(a)) => results::nines(&a),
+        Some(Command::Report(a)) => results::report(&a),
+        Some(Command::Compare(a)) => compare::run(&a),
+        Some(Command::Sweep(a)) => sweep::run(&a),
         Some(Command::Lint(a)) => list::lint(&a),
         Some(Command::List) => list::list(),
         None => play::gallery(cli.ascii),

@@ -320,7 +320,7 @@ pub fn differences(cib: &str, outcome: &Value, at: i64) -> Vec<String> {
     let ours = scores(plan.scores());
     let kinds: BTreeSet<&str> = ["assign", "group", "clone", "promotion"].into();
     for kind in kinds {
-        let mine = ours.get(kind).map(|t| json!(t)).unwrap_or_else(|| json!({}));
+        let mine = ours.get(kind).map_or_else(|| json!({}), |t| json!(t));
         let theirs = outcome["scores"].get(kind).cloned().unwrap_or_else(|| json!({}));
         compare(kind, &mine, &theirs);
     }

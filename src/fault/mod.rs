@@ -185,9 +185,11 @@ fn each(
     }
 }
 
-/// The process that a fault names: by its own name, or by what it is: `dcs` is etcd or Consul, whichever runs there.
+/// The process that a fault names: by its own name, or by what it is: `dcs` is etcd or Consul, whichever runs there, `arbiter` what has
+/// a vote and no data.
 fn find(world: &World, host: HostId, process: &str) -> Option<Pid> {
     match process {
+        "arbiter" => roles::arbiter(world, host),
         "dcs" => world.find_proc(host, "etcd").or_else(|| world.find_proc(host, "consul")),
         name => world.find_proc(host, name),
     }

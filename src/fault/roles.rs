@@ -87,6 +87,14 @@ pub fn store(world: &World, host: HostId) -> Option<Pid> {
     daemon(world, host, |d| matches!(d, Daemon::Etcd(..) | Daemon::ConsulServer(..)).then_some(()))
         .map(|(pid, ())| pid)
 }
+/// What on a host has a vote in who is primary, and no data: a member of the DCS.
+pub fn arbiter(world: &World, host: HostId) -> Option<Pid> {
+    store(world, host)
+}
+/// Whether two hosts stand in the same site.
+pub fn same_site(world: &World, a: HostId, b: HostId) -> bool {
+    a == b || (world.host(a).site.is_some() && world.host(a).site == world.host(b).site)
+}
 /// Whether a member of the DCS leads, and its term.
 fn leads(world: &World, host: HostId) -> Option<u32> {
     use crate::proto::raft::Role;

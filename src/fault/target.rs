@@ -21,7 +21,7 @@ fn priority(world: &World, host: HostId) -> u8 {
     h.procs
         .iter()
         .find_map(|p| match &world.proc(*p).logic {
-            Daemon::Vrrp(v, _) => v.instances().first().map(|i| i.effective_priority()),
+            Daemon::Vrrp(v, ..) => v.instances().first().map(|i| i.effective_priority()),
             _ => None,
         })
         .unwrap_or(0)
@@ -72,6 +72,11 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
             standby.get((*n as usize).saturating_sub(1)).copied().into_iter().collect()
         }
         Target::MostAdvanced => roles::most_advanced(world).into_iter().collect(),
+        Target::PrimarySite => {
+            let Some(primary) = roles::primary(world).or_else(holder) else { return Vec::new() };
+            roles::hosts(world).filter(|h| roles::same_site(world, *h, primary)).collect()
+        }
+        Target::Arbiters => roles::hosts(world).filter(|h| roles::arbiter(world, *h).is_some()).collect(),
     }
 }
 
@@ -93,5 +98,7 @@ pub(super) fn words(target: &Target) -> String {
         Target::Proxies => say!("target-proxies"),
         Target::Leader => say!("target-leader"),
         Target::MostAdvanced => say!("target-most-advanced"),
+        Target::PrimarySite => say!("target-primary-site"),
+        Target::Arbiters => say!("target-arbiters"),
     }
 }

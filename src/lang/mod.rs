@@ -77,8 +77,26 @@ fn find(lang: Lang, key: &str, args: &[(&str, &dyn Display)]) -> Option<String> 
     Some(bundle.format_pattern(pattern, Some(&values), &mut Vec::new()).into_owned())
 }
 
+thread_local! {
+    static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+/// Runs something whose words nobody will read: every message of this thread is empty meanwhile.
+pub fn quietly<T>(run: impl FnOnce() -> T) -> T {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            QUIET.set(self.0);
+        }
+    }
+    let _back = Back(QUIET.replace(true));
+    run()
+}
+
 /// A message in the chosen language. A key that a language lacks is told in English, and one that nobody has as itself.
 pub fn text(key: &str, args: &[(&str, &dyn Display)]) -> String {
+    if QUIET.get() {
+        return String::new();
+    }
     find(chosen(), key, args).or_else(|| find(Lang::En, key, args)).unwrap_or_else(|| key.to_owned())
 }
 

@@ -100,7 +100,7 @@ impl<P: Process> World<P> {
             for i in 0..self.nets[net.0 as usize].ports.len() {
                 let (to, mac) = self.nets[net.0 as usize].ports[i];
                 if to != host {
-                    self.wire(host, to, mac, net, &frame, s);
+                    self.wire(host, to, mac, net, frame.clone(), s);
                 }
             }
             return;
@@ -109,20 +109,12 @@ impl<P: Process> World<P> {
             let mac = frame.to;
             // The other interfaces see a flooded frame and drop it: it is not for their address.
             self.nets[net.0 as usize].look_up(mac, s.now());
-            self.wire(host, to, mac, net, &frame, s);
+            self.wire(host, to, mac, net, frame, s);
         }
     }
 
     /// One copy of a frame on its way from host to host.
-    fn wire(
-        &mut self,
-        from: HostId,
-        to: HostId,
-        mac: Mac,
-        net: NetId,
-        frame: &Frame<P::Msg>,
-        s: &mut Sch<P>,
-    ) {
+    fn wire(&mut self, from: HostId, to: HostId, mac: Mac, net: NetId, frame: Frame<P::Msg>, s: &mut Sch<P>) {
         let (latency, loss, duplicate) = {
             let n = &self.nets[net.0 as usize];
             (n.latency, n.loss, n.duplicate)
@@ -131,7 +123,7 @@ impl<P: Process> World<P> {
         let mut extra = Span::ZERO;
         let mut twice = duplicate.ppb > 0 && self.streams.chance(fate, duplicate);
         if loss.ppb > 0 && self.streams.chance(fate, loss) {
-            let label = self.frame_label(frame);
+            let label = self.frame_label(&frame);
             self.lost(s, from, to, label, LostBy::Chance);
             return;
         }
@@ -167,27 +159,29 @@ impl<P: Process> World<P> {
                 }
             };
             if gone {
-                let label = self.frame_label(frame);
+                let label = self.frame_label(&frame);
                 self.lost(s, from, to, label, LostBy::Rule(by));
                 return;
             }
         }
-        for _ in 0..=u8::from(twice) {
+        if twice {
             let at = s.now() + self.streams.span(delay_stream, latency) + extra;
-            let event = match &frame.payload {
-                Payload::Datagram(src, dst, msg) => Ev::Datagram {
-                    from_mac: frame.from,
-                    mac,
-                    sent: s.now(),
-                    plane: frame.plane,
-                    from: *src,
-                    to: *dst,
-                    msg: msg.clone(),
-                },
-                _ => Ev::Arrive(mac, s.now(), self.flight.depart(frame.clone())),
-            };
-            s.at(at, event);
+            self.fly(at, mac, frame.clone(), s);
         }
+        let at = s.now() + self.streams.span(delay_stream, latency) + extra;
+        self.fly(at, mac, frame, s);
+    }
+    /// A frame is on its way to an interface.
+    #[inline]
+    fn fly(&mut self, at: Time, mac: Mac, frame: Frame<P::Msg>, s: &mut Sch<P>) {
+        let sent = s.now();
+        let event = match frame.payload {
+            Payload::Datagram(from, to, msg) => {
+                Ev::Datagram { from_mac: frame.from, mac, sent, plane: frame.plane, from, to, msg }
+            }
+            _ => Ev::Arrive(mac, sent, self.flight.depart(frame)),
+        };
+        s.at(at, event);
     }
 
     /// The streams of delay and fate for frames from one host to another.
@@ -224,7 +218,7 @@ impl<P: Process> World<P> {
         from: Mac,
         mac: Mac,
         sent: Time,
-        label: Label,
+        label: impl FnOnce(&Self) -> Label,
         s: &Sch<P>,
     ) -> Option<(HostId, NetId)> {
         let (host, i) = self.macs[mac.0 as usize];
@@ -233,10 +227,12 @@ impl<P: Process> World<P> {
         let sender = self.macs[from.0 as usize].0;
         if !carrier || self.deaf(host) {
             let why = if carrier { LostBy::HostDown } else { LostBy::NoCarrier };
+            let label = label(self);
             self.lost(s, sender, host, label, why);
             return None;
         }
         if self.log.level == super::log::Level::Full {
+            let label = label(self);
             self.tell(s, Some(host), None, What::Frame(sender, sent, label));
         }
         Some((host, net))
@@ -254,10 +250,12 @@ impl<P: Process> World<P> {
         msg: P::Msg,
         s: &mut Sch<P>,
     ) {
-        let (word, number) = (self.label)(&msg);
-        let label = Label { plane, word, number };
+        let label = |w: &Self| {
+            let (word, number) = (w.label)(&msg);
+            Label { plane, word, number }
+        };
         let Some((host, _)) = self.receive(from_mac, mac, sent, label, s) else { return };
-        let (from, to, msg) = if to.ip.is_multicast() {
+        let (from, to, msg) = if to.ip.is_multicast() || !P::hooked(&self.hosts[host.0 as usize].files) {
             (from, to, msg)
         } else {
             match self.hook(host, plane, Payload::Datagram(from, to, msg), s) {
@@ -265,18 +263,20 @@ impl<P: Process> World<P> {
                 _ => return,
             }
         };
-        self.deliver(host, from_mac, label, (from, to, msg), s);
+        self.deliver(host, from_mac, plane, (from, to, msg), s);
     }
     /// A datagram that the host does not pass on.
     fn deliver(
         &mut self,
         host: HostId,
         from_mac: Mac,
-        label: Label,
+        plane: Plane,
         (from, to, msg): (Endpoint, Endpoint, P::Msg),
         s: &mut Sch<P>,
     ) {
         if !to.ip.is_multicast() && !self.owns(host, to.ip) {
+            let (word, number) = (self.label)(&msg);
+            let label = Label { plane, word, number };
             self.lost(s, self.macs[from_mac.0 as usize].0, host, label, LostBy::NotHere(to.ip));
             return;
         }
@@ -287,30 +287,40 @@ impl<P: Process> World<P> {
     }
 
     fn arrive(&mut self, mac: Mac, sent: Time, frame: Frame<P::Msg>, s: &mut Sch<P>) {
-        let label = self.frame_label(&frame);
-        let Some((host, net)) = self.receive(frame.from, mac, sent, label, s) else { return };
-        let Some(mut payload) = self.hook(host, frame.plane, frame.payload, s) else { return };
+        let Some((host, net)) = self.receive(frame.from, mac, sent, |w| w.frame_label(&frame), s) else {
+            return;
+        };
+        let Frame { from: sender_port, to: frame_to, plane, mut payload } = frame;
+        if P::hooked(&self.hosts[host.0 as usize].files) {
+            match self.hook(host, plane, payload, s) {
+                Some(own) => payload = own,
+                None => return,
+            }
+        }
+        let sender = self.macs[sender_port.0 as usize].0;
         if let Payload::Tunnel(outer, inner) = payload {
             match self.unpack(host, outer, *inner) {
                 Some(inner) => payload = inner,
                 None => {
-                    self.lost(s, self.macs[frame.from.0 as usize].0, host, label, LostBy::NotHere(outer));
+                    let label = Label { plane, word: "IP in IP", number: 0 };
+                    self.lost(s, sender, host, label, LostBy::NotHere(outer));
                     return;
                 }
             }
         }
         match payload {
             Payload::Arp { reply, sender, mac: sender_mac, target } => {
-                self.arp_heard(host, net, reply, sender, sender_mac, target, frame.to, s);
+                self.arp_heard(host, net, reply, sender, sender_mac, target, frame_to, s);
             }
             Payload::Tcp(from, to, segment) => {
                 if self.owns(host, to.ip) {
-                    self.segment(host, from, to, frame.plane, segment, s);
+                    self.segment(host, from, to, plane, segment, s);
                 } else {
-                    self.lost(s, self.macs[frame.from.0 as usize].0, host, label, LostBy::NotHere(to.ip));
+                    let label = self.segment_label(plane, &segment);
+                    self.lost(s, sender, host, label, LostBy::NotHere(to.ip));
                 }
             }
-            Payload::Datagram(from, to, msg) => self.deliver(host, frame.from, label, (from, to, msg), s),
+            Payload::Datagram(from, to, msg) => self.deliver(host, sender_port, plane, (from, to, msg), s),
             Payload::Tunnel(..) => {}
         }
     }
@@ -703,6 +713,14 @@ impl<P: Process> World<P> {
             Action::Listen(port, backlog) => {
                 self.hosts[host.0 as usize].tcp.listeners.insert(port, (pid, backlog));
             }
+            Action::ListenShared(port, backlog, pick) => self.listen_shared(host, pid, port, backlog, pick),
+            Action::Accept(port) => self.accept(host, pid, port, s),
+            Action::NotAccept(port) => {
+                if let Some(l) = self.hosts[host.0 as usize].tcp.shared.get_mut(&port) {
+                    l.acceptors.retain(|p| *p != pid);
+                }
+            }
+            Action::Tell(to, msg) => self.input(to, Input::Call(msg), s),
             Action::Connect(conn, to, plane, options) => {
                 self.tcp_connect(host, pid, conn, to, plane, options, s)
             }

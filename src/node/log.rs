@@ -71,6 +71,8 @@ pub enum What<N> {
     ArpMoved(Ip, Mac, Mac, bool),
     /// The ARP entry for an address failed: nobody answered.
     ArpFailed(Ip),
+    /// A SYN was dropped: the accept queue of this port is full, with so many in it.
+    QueueFull(u16, u32),
     /// A frame arrived: from whom, when it had been sent.
     Frame(HostId, Time, Label),
     /// A frame was lost on the way to a host.

@@ -328,5 +328,10 @@ impl<P: Process> World<P> {
                 }
             }
         }
+        // Connections may wait for a process that stood still.
+        let ports: Vec<u16> = self.hosts[host.0 as usize].tcp.shared.keys().copied().collect();
+        for port in ports {
+            self.hand_out(host, port, s);
+        }
     }
 }

@@ -181,6 +181,15 @@ pub enum Action<M, N> {
     Bind(u16),
     /// Accept connections on this port, the queue holding so many.
     Listen(u16, u32),
+    /// Accept connections on this port, together with other processes: they wait in the kernel's queue of this length until one of
+    /// the processes that have asked with [`Action::Accept`] gets them, this one.
+    ListenShared(u16, u32, super::tcp::Pick),
+    /// Wait in `accept` on a shared port of this host: the next connection, or the one that has waited longest in its queue.
+    Accept(u16),
+    /// Stop waiting there.
+    NotAccept(u16),
+    /// Say something to a process of this host, over a pipe or a local socket: it gets [`Input::Call`].
+    Tell(Pid, M),
     /// Open a connection; its number has been given out by the context.
     Connect(ConnId, Endpoint, Plane, TcpOptions),
     /// Send on a connection.
@@ -303,6 +312,10 @@ pub trait Process: Clone {
     /// The state of the process before it was started: what an end of this kind leaves of it, which is the disk. `files` are those of
     /// its host; the process puts right what its end means for them.
     fn reset(&mut self, end: End, files: &mut Self::Files);
+    /// Whether the kernel of a host with these files does anything with packets that [`Process::forward`] has to be asked for.
+    fn hooked(_files: &Self::Files) -> bool {
+        false
+    }
     /// What the kernel of a host with these files does with a packet from the network before anything else: the hook of a load
     /// balancer, with what it has to tell.
     fn forward(

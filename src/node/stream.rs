@@ -1,11 +1,13 @@
 //! The kernel's side of TCP: what segments and timers do to connections.
 
+use super::log::What;
 use super::process::{ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions};
-use super::tcp::{Conn, RTO_MAX, Segment, State, backoff};
-use super::world::{Ev, Payload, Sch, World};
+use super::tcp::{Conn, Pick, Queued, RTO_MAX, Segment, Shared, State, backoff};
+use super::world::{Ev, Life, Payload, Sch, World};
 use crate::engine::{Span, Time};
 use crate::net::Plane;
 use crate::net::addr::{Endpoint, Ip};
+use std::collections::VecDeque;
 
 impl<P: Process> World<P> {
     #[allow(clippy::too_many_arguments)]
@@ -223,8 +225,9 @@ impl<P: Process> World<P> {
         let Some((owner, heard)) = self.conn(host, id).map(|c| (c.owner, !c.closed || c.reading)) else {
             return;
         };
+        let news = self.keep(host, id, news);
         self.drop_conn(host, id, s);
-        if heard {
+        if let Some(news) = news.filter(|_| heard) {
             self.input(owner, Input::Tcp(id, news), s);
         }
     }
@@ -242,6 +245,10 @@ impl<P: Process> World<P> {
     pub(crate) fn tcp_owner_gone(&mut self, host: HostId, pid: Pid, s: &mut Sch<P>) {
         let table = &mut self.hosts[host.0 as usize].tcp;
         table.unaccepted.retain(|port, _| table.listeners.get(port).is_some_and(|(p, _)| *p != pid));
+        for l in table.shared.values_mut() {
+            l.acceptors.retain(|p| *p != pid);
+        }
+        table.shared.retain(|port, _| table.listeners.get(port).is_some_and(|(p, _)| *p != pid));
         table.listeners.retain(|_, (p, _)| *p != pid);
         let mine: Vec<ConnId> = self.hosts[host.0 as usize]
             .tcp
@@ -366,13 +373,17 @@ impl<P: Process> World<P> {
     /// Hands the next message of a connection, or its end, to the process.
     fn hand_over(&mut self, host: HostId, id: ConnId, owner: Pid, msg: Option<P::Msg>, s: &mut Sch<P>) {
         if let Some(m) = msg {
-            self.input(owner, Input::Tcp(id, Tcp::Data(m)), s);
+            if let Some(news) = self.keep(host, id, Tcp::Data(m)) {
+                self.input(owner, Input::Tcp(id, news), s);
+            }
             return;
         }
         let Some(c) = self.conn_mut(host, id) else { return };
         c.peer_closed = true;
-        if !c.closed || c.reading {
-            self.input(owner, Input::Tcp(id, Tcp::Closed), s);
+        if (!c.closed || c.reading)
+            && let Some(news) = self.keep(host, id, Tcp::Closed)
+        {
+            self.input(owner, Input::Tcp(id, news), s);
         }
         self.reap(host, id, s);
     }
@@ -383,6 +394,18 @@ impl<P: Process> World<P> {
             self.emit(host, from.ip, plane, Payload::Tcp(to, from, Segment::Rst), s);
             return;
         };
+        if self.hosts[host.0 as usize].tcp.shared.contains_key(&to.port) {
+            let taken = self.queue_taken(host, to.port);
+            if taken > backlog {
+                if let Some(l) = self.hosts[host.0 as usize].tcp.shared.get_mut(&to.port) {
+                    l.dropped += 1;
+                }
+                self.tell(s, Some(host), Some(owner), What::QueueFull(to.port, taken));
+                return;
+            }
+            self.half_open(host, owner, (from, to), plane, s);
+            return;
+        }
         let waiting = self.procs[owner.0 as usize]
             .inbox
             .iter()
@@ -392,6 +415,16 @@ impl<P: Process> World<P> {
         if waiting + left > backlog {
             return;
         }
+        self.half_open(host, owner, (from, to), plane, s);
+    }
+    fn half_open(
+        &mut self,
+        host: HostId,
+        owner: Pid,
+        (from, to): (Endpoint, Endpoint),
+        plane: Plane,
+        s: &mut Sch<P>,
+    ) {
         let h = &mut self.hosts[host.0 as usize];
         let id = ConnId(h.next_conn);
         h.next_conn = h.next_conn.wrapping_add(1);
@@ -408,7 +441,91 @@ impl<P: Process> World<P> {
         }
         let (owner, from, to) = (c.owner, c.remote, c.local);
         self.open(host, id, from.ip, s.now());
+        if self.hosts[host.0 as usize].tcp.shared.contains_key(&to.port) {
+            self.enqueue(host, id, (from, to), s);
+            return;
+        }
         self.input(owner, Input::Tcp(id, Tcp::Accepted { from, to }), s);
+    }
+
+    // ---- a port that several processes accept on -------------------------------------------------------------------
+
+    pub(crate) fn listen_shared(&mut self, host: HostId, pid: Pid, port: u16, backlog: u32, pick: Pick) {
+        let table = &mut self.hosts[host.0 as usize].tcp;
+        table.listeners.insert(port, (pid, backlog));
+        let new = Shared { pick, queue: VecDeque::new(), acceptors: Vec::new(), dropped: 0 };
+        table.shared.entry(port).or_insert(new);
+    }
+    /// How many places of the accept queue are taken; a handshake under way counts.
+    fn queue_taken(&self, host: HostId, port: u16) -> u32 {
+        let table = &self.hosts[host.0 as usize].tcp;
+        let queued = table.shared.get(&port).map_or(0, |l| l.queue.len());
+        let coming = table.iter().filter(|(_, c)| c.state == State::SynReceived && c.local.port == port);
+        // A handshake that an idle process waits for will not stand in the queue.
+        let idle = table.shared.get(&port).map_or(0, |l| {
+            l.acceptors.iter().filter(|p| self.procs[p.0 as usize].life == Life::Running).count()
+        });
+        (queued + coming.count().saturating_sub(idle)) as u32
+    }
+    /// A handshake is over: a process that waits takes the connection, or it stands in the queue.
+    fn enqueue(&mut self, host: HostId, id: ConnId, (from, to): (Endpoint, Endpoint), s: &mut Sch<P>) {
+        let since = s.now();
+        if let Some(l) = self.hosts[host.0 as usize].tcp.shared.get_mut(&to.port) {
+            l.queue.push_back(Queued { id, from, to, since, news: Vec::new() });
+        }
+        self.hand_out(host, to.port, s);
+    }
+    /// A process waits in `accept`.
+    pub(crate) fn accept(&mut self, host: HostId, pid: Pid, port: u16, s: &mut Sch<P>) {
+        let Some(l) = self.hosts[host.0 as usize].tcp.shared.get_mut(&port) else { return };
+        if !l.acceptors.contains(&pid) {
+            l.acceptors.push(pid);
+        }
+        self.hand_out(host, port, s);
+    }
+    /// Connections go to processes that wait, the oldest first. A process that stands still takes none.
+    pub(crate) fn hand_out(&mut self, host: HostId, port: u16, s: &mut Sch<P>) {
+        loop {
+            let procs = &self.procs;
+            let h = &mut self.hosts[host.0 as usize];
+            let Some(l) = h.tcp.shared.get_mut(&port) else { return };
+            let ready = |p: &Pid| procs[p.0 as usize].life == Life::Running;
+            let n = l.acceptors.iter().filter(|p| ready(p)).count();
+            if n == 0 || l.queue.is_empty() {
+                return;
+            }
+            let nth = match l.pick {
+                Pick::Fifo => 0,
+                Pick::Lifo => n - 1,
+                Pick::Uniform if n == 1 => 0,
+                Pick::Uniform => {
+                    let stream = self.streams.named(&format!("host/{}/accept/{port}", h.name));
+                    self.streams.below(stream, n as u64) as usize
+                }
+            };
+            let Some(pid) = l.acceptors.iter().copied().filter(ready).nth(nth) else { return };
+            l.acceptors.retain(|p| *p != pid);
+            let Some(q) = l.queue.pop_front() else { return };
+            if let Some(c) = self.conn_mut(host, q.id) {
+                c.owner = pid;
+            }
+            self.input(pid, Input::Tcp(q.id, Tcp::Accepted { from: q.from, to: q.to }), s);
+            for news in q.news {
+                self.input(pid, Input::Tcp(q.id, news), s);
+            }
+        }
+    }
+    /// What comes on a connection that nobody has accepted waits with it; of another it is given back.
+    fn keep(&mut self, host: HostId, id: ConnId, news: Tcp<P::Msg>) -> Option<Tcp<P::Msg>> {
+        let table = &mut self.hosts[host.0 as usize].tcp;
+        if table.shared.is_empty() {
+            return Some(news);
+        }
+        let port = table.get(id)?.local.port;
+        let queued = table.shared.get_mut(&port).and_then(|l| l.queue.iter_mut().find(|q| q.id == id));
+        let Some(q) = queued else { return Some(news) };
+        q.news.push(news);
+        None
     }
     fn open(&mut self, host: HostId, id: ConnId, peer: Ip, now: Time) {
         if let Some(c) = self.conn_mut(host, id) {

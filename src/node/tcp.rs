@@ -5,7 +5,7 @@
 //!
 //! **Not modelled:** windows, congestion, segmentation, TIME_WAIT, SYN cookies, round-trip estimates (the RTO starts at 0.2 s).
 
-use super::process::{ConnId, Pid, TcpOptions};
+use super::process::{ConnId, Pid, Tcp, TcpOptions};
 use crate::engine::{Span, Time, TimerId};
 use crate::net::Plane;
 use crate::net::addr::Endpoint;
@@ -85,20 +85,63 @@ pub struct Conn<M> {
     pub peer_closed: bool,
 }
 
+/// Which of the processes that wait in `accept` on one listening port gets the next connection. (The kernel promises nothing.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Pick {
+    /// Any of them, all equally likely.
+    #[default]
+    Uniform,
+    /// The one that has waited shortest.
+    Lifo,
+    /// The one that has waited longest.
+    Fifo,
+}
+
+/// A connection whose handshake is over and that nobody has accepted: what has happened to it since waits with it.
+#[derive(Clone, Debug)]
+pub struct Queued<M> {
+    /// Its number.
+    pub id: ConnId,
+    /// The peer.
+    pub from: Endpoint,
+    /// The local address.
+    pub to: Endpoint,
+    /// Since when.
+    pub since: Time,
+    /// What came meanwhile.
+    pub news: Vec<Tcp<M>>,
+}
+/// A listening port that several processes accept on: the process that opened it, and those that inherited it.
+#[derive(Clone, Debug)]
+pub struct Shared<M> {
+    /// Who gets the next connection.
+    pub pick: Pick,
+    /// Connections that wait, the oldest first.
+    pub queue: VecDeque<Queued<M>>,
+    /// Processes that wait in `accept`, in the order in which they came.
+    pub acceptors: Vec<Pid>,
+    /// SYNs that found the queue full, and were dropped.
+    pub dropped: u64,
+}
+
 /// The connections and listening ports of a host. Connections lie in places that are used again, so that opening and closing them
-/// allocates nothing in the long run; two sorted indices find them.
+/// allocates nothing in the long run; two indices find them.
 #[derive(Clone, Debug)]
 pub struct Table<M> {
-    places: Vec<Option<Conn<M>>>,
+    places: Vec<Option<(ConnId, Conn<M>)>>,
     free: Vec<u32>,
-    by_id: Vec<(ConnId, u32)>,
-    by_peer: Vec<((u16, Endpoint), ConnId)>,
+    by_id: Index,
+    by_peer: Index,
+    /// The place that was asked for last: a segment asks for the same connection many times.
+    last: u32,
     /// Queues of closed connections, kept for their room.
     spare: Vec<Unacked<M>>,
     /// Listening ports: process and length of the accept queue.
     pub listeners: BTreeMap<u16, (Pid, u32)>,
     /// Connections that processes know of but have not accepted, by listening port.
     pub unaccepted: BTreeMap<u16, u32>,
+    /// Listening ports that several processes accept on.
+    pub shared: BTreeMap<u16, Shared<M>>,
     /// The next ephemeral port.
     pub next_port: u16,
 }
@@ -107,11 +150,13 @@ impl<M> Default for Table<M> {
         Table {
             places: Vec::new(),
             free: Vec::new(),
-            by_id: Vec::new(),
-            by_peer: Vec::new(),
+            by_id: Index::default(),
+            by_peer: Index::default(),
+            last: 0,
             spare: Vec::new(),
             listeners: BTreeMap::new(),
             unaccepted: BTreeMap::new(),
+            shared: BTreeMap::new(),
             next_port: 32768,
         }
     }
@@ -126,18 +171,31 @@ impl<M> Table<M> {
     }
     /// A connection by number.
     pub fn get(&self, id: ConnId) -> Option<&Conn<M>> {
-        let i = self.by_id.binary_search_by_key(&id, |e| e.0).ok()?;
-        self.places[self.by_id[i].1 as usize].as_ref()
+        let place = self.place(id)?;
+        self.places[place as usize].as_ref().map(|c| &c.1)
     }
     /// The same, to be changed.
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn<M>> {
-        let i = self.by_id.binary_search_by_key(&id, |e| e.0).ok()?;
-        self.places[self.by_id[i].1 as usize].as_mut()
+        let place = self.place(id)?;
+        self.last = place;
+        self.places[place as usize].as_mut().map(|c| &mut c.1)
+    }
+    #[inline]
+    fn place(&self, id: ConnId) -> Option<u32> {
+        if let Some(Some((here, _))) = self.places.get(self.last as usize)
+            && *here == id
+        {
+            return Some(self.last);
+        }
+        self.by_id.get(u64::from(id.0))
     }
     /// The connection of an own port with another end.
-    pub fn peer(&self, port: u16, remote: Endpoint) -> Option<ConnId> {
-        let i = self.by_peer.binary_search_by_key(&(port, remote), |e| e.0).ok()?;
-        Some(self.by_peer[i].1)
+    pub fn peer(&mut self, port: u16, remote: Endpoint) -> Option<ConnId> {
+        let id = self.by_peer.get(peer_key(port, remote)).map(ConnId)?;
+        if let Some(place) = self.place(id) {
+            self.last = place;
+        }
+        Some(id)
     }
     /// A queue for [`Conn::unacked`].
     pub fn queue(&mut self) -> Unacked<M> {
@@ -145,36 +203,26 @@ impl<M> Table<M> {
     }
     /// Takes a connection in.
     pub fn insert(&mut self, id: ConnId, conn: Conn<M>) {
-        let peer = (conn.local.port, conn.remote);
-        match self.by_peer.binary_search_by_key(&peer, |e| e.0) {
-            Ok(i) => self.by_peer[i].1 = id,
-            Err(i) => self.by_peer.insert(i, (peer, id)),
-        }
+        self.by_peer.set(peer_key(conn.local.port, conn.remote), id.0);
         let place = self.free.pop().unwrap_or_else(|| {
             self.places.push(None);
             self.places.len() as u32 - 1
         });
-        self.places[place as usize] = Some(conn);
-        match self.by_id.binary_search_by_key(&id, |e| e.0) {
-            Ok(i) => {
-                let old = std::mem::replace(&mut self.by_id[i].1, place);
-                self.places[old as usize] = None;
-                self.free.push(old);
-            }
-            Err(i) => self.by_id.insert(i, (id, place)),
+        self.places[place as usize] = Some((id, conn));
+        self.last = place;
+        if let Some(old) = self.by_id.set(u64::from(id.0), place) {
+            self.places[old as usize] = None;
+            self.free.push(old);
         }
     }
     /// Forgets a connection; returns its timer.
     pub fn remove(&mut self, id: ConnId) -> Option<TimerId> {
-        let i = self.by_id.binary_search_by_key(&id, |e| e.0).ok()?;
-        let (_, place) = self.by_id.remove(i);
+        let place = self.by_id.remove(u64::from(id.0))?;
         self.free.push(place);
-        let mut conn = self.places[place as usize].take()?;
-        let peer = (conn.local.port, conn.remote);
-        if let Ok(i) = self.by_peer.binary_search_by_key(&peer, |e| e.0)
-            && self.by_peer[i].1 == id
-        {
-            self.by_peer.remove(i);
+        let (_, mut conn) = self.places[place as usize].take()?;
+        let peer = peer_key(conn.local.port, conn.remote);
+        if self.by_peer.get(peer) == Some(id.0) {
+            self.by_peer.remove(peer);
         }
         conn.unacked.clear();
         self.spare.push(conn.unacked);
@@ -182,7 +230,86 @@ impl<M> Table<M> {
     }
     /// The connections, by number.
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn<M>)> {
-        self.by_id.iter().filter_map(|(id, place)| Some((*id, self.places[*place as usize].as_ref()?)))
+        let mut all: Vec<_> = self.places.iter().flatten().map(|(id, c)| (*id, c)).collect();
+        all.sort_unstable_by_key(|c| c.0);
+        all.into_iter()
+    }
+}
+
+/// An own port and another end as one number.
+#[inline]
+fn peer_key(port: u16, remote: Endpoint) -> u64 {
+    (u64::from(port) << 48) | (u64::from(remote.ip.0) << 16) | u64::from(remote.port)
+}
+
+/// Numbers found by numbers, in slots of which the key says the first to look at. Nothing ever walks through it, so that its order is
+/// nobody's order.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    slots: Vec<(u64, u32)>,
+    used: usize,
+}
+const EMPTY: u32 = u32::MAX;
+
+impl Index {
+    #[inline]
+    fn first(&self, key: u64) -> usize {
+        (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize & (self.slots.len() - 1)
+    }
+    /// The slot of a key, or the empty one where it would be; there are slots.
+    #[inline]
+    fn slot(&self, key: u64) -> usize {
+        let mut i = self.first(key);
+        while self.slots[i].1 != EMPTY && self.slots[i].0 != key {
+            i = (i + 1) & (self.slots.len() - 1);
+        }
+        i
+    }
+    #[inline]
+    fn get(&self, key: u64) -> Option<u32> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        Some(self.slots[self.slot(key)].1).filter(|v| *v != EMPTY)
+    }
+    /// Sets a key's number and returns the one that it had.
+    fn set(&mut self, key: u64, value: u32) -> Option<u32> {
+        if self.used * 4 >= self.slots.len() {
+            let more = vec![(0, EMPTY); (self.slots.len() * 2).max(16)];
+            let old = std::mem::replace(&mut self.slots, more);
+            for (key, value) in old.into_iter().filter(|s| s.1 != EMPTY) {
+                let i = self.slot(key);
+                self.slots[i] = (key, value);
+            }
+        }
+        let i = self.slot(key);
+        let old = std::mem::replace(&mut self.slots[i], (key, value)).1;
+        if old == EMPTY {
+            self.used += 1;
+            return None;
+        }
+        Some(old)
+    }
+    fn remove(&mut self, key: u64) -> Option<u32> {
+        let old = self.get(key)?;
+        let mask = self.slots.len() - 1;
+        let mut hole = self.slot(key);
+        self.used -= 1;
+        // What had to go past the hole moves into it.
+        let mut i = hole;
+        loop {
+            i = (i + 1) & mask;
+            if self.slots[i].1 == EMPTY {
+                break;
+            }
+            let first = self.first(self.slots[i].0);
+            if (i.wrapping_sub(first) & mask) >= (i.wrapping_sub(hole) & mask) {
+                self.slots[hole] = self.slots[i];
+                hole = i;
+            }
+        }
+        self.slots[hole].1 = EMPTY;
+        Some(old)
     }
 }
 
@@ -200,6 +327,28 @@ pub fn backoff(syn: bool, retries: u32) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_index_agrees_with_a_map() {
+        let (mut index, mut map) = (Index::default(), BTreeMap::new());
+        let mut x = 1u64;
+        for n in 0..20_000u32 {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            // Keys from a small range, some alike in their low bits, so that slots are fought over.
+            let key = ((x >> 40) % 97) << (8 * ((x >> 60) % 3));
+            if (x >> 20) % 5 < 2 {
+                assert_eq!(index.remove(key), map.remove(&key));
+            } else {
+                assert_eq!(index.set(key, n), map.insert(key, n));
+            }
+            assert_eq!(index.used, map.len());
+        }
+        for key in 0..97u64 {
+            for shift in [0, 8, 16] {
+                assert_eq!(index.get(key << shift), map.get(&(key << shift)).copied());
+            }
+        }
+    }
 
     #[test]
     fn retransmissions_come_when_linux_sends_them() {

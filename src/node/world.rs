@@ -159,6 +159,8 @@ pub struct Nic {
 pub struct Host<M, F = ()> {
     /// Its name.
     pub name: String,
+    /// The site that it stands in, if it was said.
+    pub site: Option<String>,
     /// Power.
     pub power: Power,
     /// Counts power cycles, so that events of an earlier life are known.
@@ -432,6 +434,7 @@ impl<P: Process> World<P> {
         let reachable_phase = Span(self.streams.below(s_phase, super::kernel::REACHABLE_PERIOD.0));
         self.hosts.push(Host {
             name: name.to_owned(),
+            site: None,
             power: Power::Off,
             life: 0,
             freeze: None,
@@ -577,19 +580,23 @@ impl<P: Process> World<P> {
                 (false, false) => ("ARP who-has", 0),
             },
             Payload::Datagram(_, _, m) => (self.label)(m),
-            Payload::Tcp(_, _, seg) => match seg {
-                Segment::Syn => ("SYN", 0),
-                Segment::SynAck => ("SYN-ACK", 0),
-                Segment::Ack(_) => ("ACK", 0),
-                Segment::Data(_, Some(m)) => (self.label)(m),
-                Segment::Data(_, None) => ("FIN", 0),
-                Segment::Rst => ("RST", 0),
-                Segment::Probe => ("keepalive probe", 0),
-                Segment::Unreachable(_) => ("ICMP unreachable", 0),
-            },
+            Payload::Tcp(_, _, seg) => return self.segment_label(frame.plane, seg),
             Payload::Tunnel(..) => ("IP in IP", 0),
         };
         Label { plane: frame.plane, word, number }
+    }
+    pub(crate) fn segment_label(&self, plane: Plane, segment: &Segment<P::Msg>) -> Label {
+        let (word, number) = match segment {
+            Segment::Syn => ("SYN", 0),
+            Segment::SynAck => ("SYN-ACK", 0),
+            Segment::Ack(_) => ("ACK", 0),
+            Segment::Data(_, Some(m)) => (self.label)(m),
+            Segment::Data(_, None) => ("FIN", 0),
+            Segment::Rst => ("RST", 0),
+            Segment::Probe => ("keepalive probe", 0),
+            Segment::Unreachable(_) => ("ICMP unreachable", 0),
+        };
+        Label { plane, word, number }
     }
     pub(crate) fn lost(&mut self, s: &Sch<P>, from: HostId, to: HostId, label: Label, why: LostBy) {
         self.tell(s, Some(from), None, What::Lost(to, label, why));

@@ -6,6 +6,7 @@ pub mod client;
 pub mod consul;
 pub mod corosync;
 pub mod crm;
+pub mod cpu;
 pub mod dns;
 pub mod etcd;
 pub mod fence;
@@ -15,6 +16,7 @@ pub mod http;
 pub mod lvs;
 pub mod pacemaker;
 pub mod patroni;
+pub mod pgpool;
 pub mod postgres;
 pub mod raft;
 pub mod vrrp;
@@ -22,7 +24,7 @@ pub mod vrrp;
 use crate::engine::Time;
 use crate::node::disk::End;
 use crate::node::forward::{Packet, Verdict};
-use crate::node::process::{Action, Ctx, HostId, Input, Process, Tcp};
+use crate::node::process::{Action, Ctx, HostId, Input, Pid, Process, Tcp};
 
 /// What a process of a world sees and asks.
 pub type Cx<'a> = Ctx<'a, Msg, Note, Files>;
@@ -68,6 +70,8 @@ pub enum Msg {
     Batch(Box<batch::msg::Message>),
     /// Between Pacemaker's daemons on a host.
     Crm(Box<crm::msg::Local>),
+    /// Inside a pgpool, and between pgpools.
+    Pgpool(Box<pgpool::msg::Msg>),
     /// Corosync and a client of it on the same host.
     Corosync(Box<corosync::api::Api>),
     /// A fence agent and its device.
@@ -90,13 +94,14 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::ConsulRaft(_) => ("Consul Raft", 0),
         Msg::Http(http::Http::Request(..)) => ("HTTP request", 0),
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
-        Msg::Sql(Sql::Startup { .. } | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
+        Msg::Sql(Sql::Startup { .. } | Sql::Login(_) | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
         Msg::Sql(_) => ("SQL answer", 0),
         Msg::Wal(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
         Msg::Crm(_) => ("libqb", 0),
+        Msg::Pgpool(m) => pgpool::msg::label(m),
         Msg::Corosync(_) => ("libcpg", 0),
         Msg::Fence(_) => ("fence agent", 0),
         Msg::Heartbeat(heartbeat::Beat::Alive(_)) => ("heartbeat", 0),
@@ -132,6 +137,8 @@ pub enum Note {
     Batch(Box<batch::note::Note>),
     /// Pacemaker.
     Crm(Box<crm::note::Note>),
+    /// pgpool-II.
+    Pgpool(Box<pgpool::note::Note>),
     /// Fence devices.
     Fence(fence::note::Note),
     /// A heartbeat node.
@@ -153,6 +160,7 @@ impl Note {
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
             Note::Crm(n) => n.mark(),
+            Note::Pgpool(n) => n.mark(),
             Note::Fence(n) => n.mark(),
             Note::Heartbeat(n) => n.mark(),
         }
@@ -172,6 +180,7 @@ impl Note {
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
             Note::Crm(n) => n.text(),
+            Note::Pgpool(n) => n.text(),
             Note::Fence(n) => n.text(),
             Note::Heartbeat(n) => n.text(),
         }
@@ -189,6 +198,10 @@ pub struct Files {
     pub batch: batch::NodeFiles,
     /// Pacemaker's CIB, and what resource agents leave.
     pub crm: crm::CrmFiles,
+    /// The shared memory of a pgpool, and its status file.
+    pub pgpool: pgpool::Shared,
+    /// Its processors.
+    pub cpu: cpu::Cpu,
 }
 
 /// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
@@ -201,8 +214,8 @@ type Scratch<M, N> = Vec<Action<M, N>>;
 pub enum Daemon {
     /// keepalived's parent.
     Keepalived(vrrp::process::Parent, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
-    /// keepalived's VRRP child.
-    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
+    /// keepalived's VRRP child, and the database server of its host, which notify scripts act on.
+    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>, Option<Pid>),
     /// The service, or HAProxy.
     HAProxy(haproxy::process::Service),
     /// A client.
@@ -241,6 +254,8 @@ pub enum Daemon {
     Nfs(Box<batch::FileServer>),
     /// One of Pacemaker's daemons.
     Crm(Box<crm::Process>),
+    /// A process of a pgpool.
+    Pgpool(Box<pgpool::Proc>),
     /// A fence device.
     Fence(Box<fence::Device>),
     /// A heartbeat node.
@@ -289,7 +304,12 @@ impl Process for Daemon {
         );
         match self {
             Daemon::Keepalived(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
-            Daemon::Vrrp(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
+            Daemon::Vrrp(p, out, postgres) => {
+                adapt(input, ctx, out, advert, |i, c| p.on(i, c));
+                if let Some(script) = p.notifies() {
+                    vrrp::notify::run(script, *postgres, ctx);
+                }
+            }
             Daemon::HAProxy(p) => p.on(input, ctx),
             Daemon::Client(p) => p.on(input, ctx),
             Daemon::Etcd(p, out) => adapt(input, ctx, out, etcd, |i, c| p.on(i, c)),
@@ -309,6 +329,7 @@ impl Process for Daemon {
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
             Daemon::Crm(p) => p.on(input, ctx),
+            Daemon::Pgpool(p) => p.on(input, ctx),
             Daemon::Fence(p) => p.on(input, ctx),
             Daemon::Heartbeat(p) => p.on(input, ctx),
         }
@@ -316,7 +337,7 @@ impl Process for Daemon {
     fn reset(&mut self, end: End, files: &mut Files) {
         match self {
             Daemon::Keepalived(p, _) => p.reset(),
-            Daemon::Vrrp(p, _) => p.reset(),
+            Daemon::Vrrp(p, ..) => p.reset(),
             Daemon::HAProxy(p) => p.reset(),
             Daemon::Client(p) => p.reset(),
             Daemon::Etcd(p, _) => p.reset(end),
@@ -336,9 +357,13 @@ impl Process for Daemon {
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
             Daemon::Crm(p) => p.reset(end, files),
+            Daemon::Pgpool(p) => p.reset(end, &mut files.pgpool),
             Daemon::Fence(p) => p.reset(),
             Daemon::Heartbeat(p) => p.reset(),
         }
+    }
+    fn hooked(files: &Files) -> bool {
+        files.ipvs.hooked()
     }
     fn forward(files: &mut Files, packet: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
         let mut told = Vec::new();
@@ -411,6 +436,10 @@ fn adapt<M, N>(
         Action::Note(n) => Action::Note(note(n)),
         Action::Bind(p) => Action::Bind(p),
         Action::Listen(p, n) => Action::Listen(p, n),
+        Action::ListenShared(p, n, k) => Action::ListenShared(p, n, k),
+        Action::Accept(p) => Action::Accept(p),
+        Action::NotAccept(p) => Action::NotAccept(p),
+        Action::Tell(p, m) => Action::Tell(p, wrap(m)),
         Action::Connect(c, e, p, o) => Action::Connect(c, e, p, o),
         Action::Close(c) => Action::Close(c),
         Action::Shutdown(c) => Action::Shutdown(c),

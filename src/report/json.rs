@@ -1,21 +1,12 @@
 //! The machine-readable result of a run. The fields do not change meaning between releases.
 
-use crate::engine::{MS, Time};
-use crate::trace::outage::Outage;
+use crate::engine::Time;
+use crate::trace::metrics::{Metric, Metrics, Unit, Window, decimal, micros};
 use crate::trace::run::Run;
 use serde_json::{Value, json};
 
 fn ms(t: Time) -> Value {
-    // Three decimals are microseconds; a float is for reading only, nothing decides on it.
-    let us = (t.0 + 500) / 1_000;
-    if us.is_multiple_of(1_000) {
-        json!(us / 1_000)
-    } else {
-        serde_json::from_str(&format!("{}.{:03}", us / 1_000, us % 1_000)).unwrap_or(json!(t.0 / MS))
-    }
-}
-fn windows(list: &[Outage]) -> Value {
-    list.iter().map(|o| json!({"from_ms": ms(o.from), "to_ms": ms(o.to)})).collect()
+    number(micros(t), Unit::Ms)
 }
 
 /// What a broken invariant is explained by: faults, and decisions about who serves.
@@ -35,13 +26,7 @@ fn tells(kind: &str) -> bool {
 
 /// One object for the whole run.
 pub fn run(name: &str, stack: &str, r: &Run) -> Value {
-    let (w, rd) = (r.outages(true), r.outages(false));
-    let longest = |o: &[Outage]| o.iter().map(|o| o.length()).max().map_or(json!(0), |d| ms(Time(d.0)));
-    let (ok, all) = r.requests.counts(true);
-    let (rok, rall) = r.requests.counts(false);
-    // Availability in millionths, computed in integers and printed as a fraction.
-    let share =
-        |ok: u64, all: u64| json!((ok * 1_000_000).checked_div(all).unwrap_or(1_000_000) as f64 / 1e6);
+    let m = Metrics::of(r);
     let because = |v: &crate::trace::run::Violation| -> Vec<String> {
         r.marks
             .iter()
@@ -51,10 +36,6 @@ pub fn run(name: &str, stack: &str, r: &Run) -> Value {
             .map(|m| format!("{} {} {}: {}", m.at, r.host(m.host), m.text, m.why))
             .collect()
     };
-    let first = r.first_fault();
-    let takeovers = r.marks.iter().filter(|m| m.kind == "vip_up" && first.is_some_and(|f| m.at >= f)).count();
-    let promotions =
-        r.marks.iter().filter(|m| m.kind == "promoted" && first.is_some_and(|f| m.at >= f)).count();
     json!({
         "drill": name,
         "stack": stack,
@@ -77,23 +58,34 @@ pub fn run(name: &str, stack: &str, r: &Run) -> Value {
             "event": m.event.0,
             "caused_by": m.cause.0,
         })).collect::<Vec<_>>(),
-        "metrics": {
-            "write_outages": windows(&w),
-            "read_outages": windows(&rd),
-            "write_outage_max_ms": longest(&w),
-            "read_outage_max_ms": longest(&rd),
-            "acked_writes": if r.database { r.balance.acked } else { ok },
-            "lost_writes": r.balance.lost,
-            "phantom_writes": r.balance.phantom,
-            "duplicated_writes": r.balance.duplicated,
-            "stale_read_max_ms": ms(Time(r.balance.stale_read.0)),
-            "failed_requests": all - ok,
-            "errors": r.requests.errors().iter().map(|(k, n)| ((*k).to_owned(), json!(n))).collect::<serde_json::Map<_, _>>(),
-            "split_brain_ms": r.broken_ms("SplitBrainAnywhere"),
-            "dual_vip_ms": r.broken_ms("DualVipAnywhere"),
-            "write_availability": share(ok, all),
-            "read_availability": share(rok, rall),
-            "failovers": if r.database { promotions } else { takeovers },
-        },
+        "metrics": metrics(&m),
     })
+}
+
+/// The figures, by their names.
+fn metrics(m: &Metrics) -> Value {
+    let windows = |list: &[Window]| -> Value {
+        list.iter()
+            .map(|w| json!({"from_ms": number(w.0, Unit::Ms), "to_ms": number(w.1, Unit::Ms)}))
+            .collect()
+    };
+    let mut all = serde_json::Map::new();
+    all.insert("write_outages".to_owned(), windows(&m.write_outages));
+    all.insert("read_outages".to_owned(), windows(&m.read_outages));
+    for metric in Metric::ALL {
+        all.insert(metric.name().to_owned(), number(m.get(metric), metric.unit()));
+        if metric == Metric::FailedRequests {
+            let errors = m.errors.iter().map(|(k, n)| (k.clone(), json!(n))).collect();
+            all.insert("errors".to_owned(), Value::Object(errors));
+        }
+    }
+    Value::Object(all)
+}
+
+/// A figure in its unit. A float is for reading only, nothing decides on it.
+fn number(value: u64, unit: Unit) -> Value {
+    match unit {
+        Unit::Share => json!(value as f64 / 1e6),
+        unit => serde_json::from_str(&decimal(value, unit.scale())).unwrap_or(json!(value / unit.scale())),
+    }
 }

@@ -16,7 +16,7 @@ pub struct Row {
     pub source: &'static str,
 }
 
-const FILES: [(&str, &str); 14] = [
+const FILES: &[(&str, &str)] = &[
     (include_str!("types.rs"), "firedrill's scenario format"),
     (include_str!("../proto/vrrp/config.rs"), "keepalived.conf(5); RFC 3768, RFC 5798"),
     (include_str!("../proto/haproxy/config.rs"), "HAProxy configuration manual"),
@@ -28,6 +28,7 @@ const FILES: [(&str, &str); 14] = [
     (include_str!("../proto/dns/config.rs"), "RFC 1035, RFC 2136"),
     (include_str!("../proto/app/config.rs"), "libpq, pgJDBC and HikariCP documentation"),
     (include_str!("../proto/lvs/config.rs"), "keepalived.conf(5); ipvsadm(8); Linux, ipvs-sysctl"),
+    (include_str!("../proto/pgpool/config.rs"), "pgpool-II 4.7 manual, chapter \"Server Configuration\""),
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
     (include_str!("../proto/heartbeat/config.rs"), "ha.cf(5)"),
     (include_str!("../proto/fence/config.rs"), "fence agents' library; IPMI 2.0"),
@@ -37,7 +38,7 @@ fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
         | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
-        | "FenceDevice" | "Heartbeat" => {
+        | "Pgpool" | "FenceDevice" | "Heartbeat" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -48,6 +49,7 @@ fn prefix(container: &str) -> Option<String> {
         "Record" => "dns.records.NAME.".to_owned(),
         "Pool" => "application.pool.".to_owned(),
         "WebServer" => "server.".to_owned(),
+        "Backend" => "pgpool.backends[].".to_owned(),
         "VirtualServer" => "lvs.virtual_server[].".to_owned(),
         "RealServer" => "lvs.virtual_server[].real_server[].".to_owned(),
         "Schedule" => "lvs.virtual_server[].real_server[].check[].".to_owned(),
@@ -65,8 +67,9 @@ fn prefix(container: &str) -> Option<String> {
         | "Every" | "SchedulerType" | "Launcher" | "OnFailure" | "Check" | "Protocol" | "InitialState"
         | "When" | "At" | "Role" | "Mode" | "Balance" | "OnMarkedDown" | "OnMarkedUp" | "Observe"
         | "OnError" | "Pace" | "Driver" | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout"
-        | "AfterError" | "Evict" | "NameCache" | "DeviceKind" | "DeviceMode" | "Race"
-        | "Conflict" => {
+        | "AfterError" | "Evict" | "NameCache" | "SubMode" | "Flag" | "Pick" | "Management" | "OnWrite"
+        | "Command" | "Follow" | "IdleLimit" | "Lifecheck" | "Version" | "DeviceKind" | "DeviceMode"
+        | "Race" | "Conflict" => {
             format!("{container}.")
         }
         _ => return None,

@@ -19,6 +19,7 @@ use crate::proto::haproxy::config::HAProxy;
 use crate::proto::heartbeat::Heartbeat;
 use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
+use crate::proto::pgpool::Pgpool;
 use crate::proto::postgres::Postgres;
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
@@ -76,6 +77,8 @@ pub struct Host {
     pub addresses: BTreeMap<String, Cidr>,
     /// The networks that the host is connected to. Default: all.
     pub networks: Option<Vec<String>>,
+    /// The site (room, rack, availability zone) that the host stands in; a site can be lost as a whole. Default: a site of its own.
+    pub site: Option<String>,
     /// Power-on to the start of the daemons. Default 30 s.
     pub boot_time: Option<SpanRange>,
     /// From the SIGTERM of a reboot to the end of the kernel (systemd stopping its units). Default 2s.
@@ -88,6 +91,8 @@ pub struct Host {
     pub wakeup: SpanRange,
     /// The watchdog device, `/dev/watchdog`. Default: none.
     pub watchdog: Option<WatchdogKind>,
+    /// Processors, which the statements of databases and of pgpool share. Default: no limit.
+    pub cpus: Option<u16>,
     /// What the disk needs to confirm a write (fsync). Default 500 us to 2 ms.
     pub disk: Option<SpanRange>,
     /// `net.ipv4.neigh.*` and `tcp_*` settings of the kernel.
@@ -193,6 +198,8 @@ pub enum Runs {
     Sbatch(Sbatch),
     /// The file server of a batch cluster.
     Nfs(Nfs),
+    /// pgpool-II.
+    Pgpool(Pgpool),
     /// A fence device: BMC, PDU, switch.
     FenceDevice(FenceDevice),
     /// A node of a generic heartbeat cluster.
@@ -221,6 +228,7 @@ impl Runs {
             Runs::Sbatch(_) => "sbatch",
             Runs::Pacemaker(_) => "pacemakerd",
             Runs::Nfs(_) => "nfs",
+            Runs::Pgpool(_) => "pgpool",
             Runs::FenceDevice(_) => "fencedevice",
             Runs::Heartbeat(_) => "heartbeat",
         }
@@ -312,6 +320,10 @@ pub enum Target {
     Leader,
     /// The standby that has received most. (Needs a database stack.)
     MostAdvanced,
+    /// All hosts of the site of the `Primary`; its host alone where no site is named.
+    PrimarySite,
+    /// The hosts that run what has a vote and no data: members of the DCS. Nobody, in a stack without. Their daemon is the process `arbiter`.
+    Arbiters,
 }
 
 /// Something that goes wrong, or is put right. In a file, `target` may be left out as a name: `PowerOff(VipHolder)`.

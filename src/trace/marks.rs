@@ -61,13 +61,20 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
             },
         ),
         What::ArpFailed(ip) => ("arp_failed", say!("mark-arp-failed", ip = ip), say!("mark-arp-failed-why")),
+        What::QueueFull(port, n) => {
+            ("queue_full", say!("mark-queue-full", port = port), say!("mark-queue-full-why", n = n))
+        }
         What::Violation(name, detail) => ("violation", format!("{name}: {detail}"), String::new()),
         What::ViolationOver(name) => ("violation_over", say!("mark-over", name = name), String::new()),
         _ => return None,
     };
     let (text, why) = (named(text, world), named(why, world));
     let story = !matches!(kind, "vip_up" | "vip_down" | "started")
-        || matches!(&e.what, What::Note(Note::Vrrp(n)) if left_over(n));
+        || matches!(&e.what, What::Note(Note::Vrrp(n)) if left_over(n))
+        || matches!(&e.what, What::Note(Note::Pgpool(_)));
+    // Of a pgpool that is killed with all its processes, one line is enough.
+    let forked = |p: Pid| world.proc(p).parent.is_some() && matches!(world.proc(p).logic, Daemon::Pgpool(_));
+    let story = story && !(matches!(kind, "killed" | "ended") && e.pid.is_some_and(forked));
     let story = story && !matches!(&e.what, What::Note(Note::Batch(n)) if !n.story());
     // A batch cluster calls its silent nodes again and again: that they are silent is told once.
     let batch = |h: HostId| {
@@ -82,7 +89,7 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
 
 /// In a stack of databases everything talks to everything: hosts by their names, not by their addresses.
 fn named(mut text: String, world: &World) -> String {
-    if !world.procs.iter().any(|p| matches!(p.logic, Daemon::Postgres(_))) {
+    if text.is_empty() || !world.procs.iter().any(|p| matches!(p.logic, Daemon::Postgres(_))) {
         return text;
     }
     for h in &world.hosts {

@@ -3,6 +3,7 @@
 pub mod jobs;
 pub mod marks;
 pub mod measure;
+pub mod metrics;
 pub mod outage;
 pub mod partial;
 pub mod run;

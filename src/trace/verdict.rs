@@ -50,13 +50,37 @@ pub struct Judge {
     /// For each expectation with a condition: when it held first, and when it did not although it should have.
     met: Vec<Option<Time>>,
     missed: Vec<Option<Time>>,
+    /// Only the last word of an `Eventually` is wanted: looking begins so long before its time.
+    window: Span,
+    /// For each `Eventually`: it was looked at inside the window.
+    looked: Vec<bool>,
 }
 
 impl Judge {
     /// A judge of this drill.
     pub fn new(drill: &Drill) -> Self {
         let n = drill.expect.len();
-        Judge { expect: drill.expect.clone(), met: vec![None; n], missed: vec![None; n] }
+        Judge {
+            expect: drill.expect.clone(),
+            met: vec![None; n],
+            missed: vec![None; n],
+            window: Span::MAX,
+            looked: vec![false; n],
+        }
+    }
+    /// The same for a run of which only the verdict is wanted, not since when something held: of an `Eventually` the last moments count.
+    #[must_use]
+    pub fn brief(self) -> Self {
+        Judge { window: Span::secs(10), ..self }
+    }
+    /// Whether the verdict of a brief judge counts: there was something to look at in each of the windows.
+    pub fn sure(&self) -> bool {
+        self.window == Span::MAX
+            || self
+                .expect
+                .iter()
+                .zip(&self.looked)
+                .all(|(e, l)| *l || !matches!(e, Expect::Eventually { .. }))
     }
     /// Looks at the world after an event.
     pub fn observe(&mut self, sim: &Sim) {
@@ -64,6 +88,10 @@ impl Judge {
         for (i, e) in self.expect.iter().enumerate() {
             match e {
                 Expect::Eventually { state, by } => {
+                    if now + self.window < Time::ZERO + *by {
+                        continue;
+                    }
+                    self.looked[i] |= now <= Time::ZERO + *by;
                     if now <= Time::ZERO + *by && holds(sim, state) {
                         self.met[i].get_or_insert(now);
                     } else if now <= Time::ZERO + *by {

@@ -315,7 +315,7 @@ fn inspect(p: &Player, look: Look) -> Vec<Line<'static>> {
     for pid in &h.procs {
         let proc = world.proc(*pid);
         match &proc.logic {
-            Daemon::Vrrp(v, _) if proc.life != Life::Dead => {
+            Daemon::Vrrp(v, ..) if proc.life != Life::Dead => {
                 for i in v.instances() {
                     lines.push(Line::raw(say!(
                         "ui-prio",

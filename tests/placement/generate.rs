@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 /// A small generator of numbers: the same seed gives the same clusters everywhere.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 impl Dice {
-    pub fn new(seed: u64) -> Dice {
+    pub(crate) fn new(seed: u64) -> Dice {
         Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
     fn next(&mut self) -> u64 {
@@ -14,14 +14,14 @@ impl Dice {
         self.0 ^= self.0 << 17;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33
     }
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
     /// True in `n` of 100 cases.
-    pub fn chance(&mut self, n: usize) -> bool {
+    pub(crate) fn chance(&mut self, n: usize) -> bool {
         self.below(100) < n
     }
-    pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
+    pub(crate) fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 }
@@ -394,7 +394,7 @@ impl Log<'_> {
 }
 
 /// A random cluster. `fancy`: also with what is rare.
-pub fn cluster(d: &mut Dice, fancy: bool) -> String {
+pub(crate) fn cluster(d: &mut Dice, fancy: bool) -> String {
     let words = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "n10", "n9", "N2"];
     let count = 2 + d.below(5);
     let numbered = d.chance(60);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use std::process::Command;
 
 /// The program, if it is there in the version that is modelled.
-pub fn program() -> Option<String> {
+pub(crate) fn program() -> Option<String> {
     ["crm_simulate", "/usr/sbin/crm_simulate"].into_iter().map(str::to_owned).find(|p| {
         let out = Command::new(p).arg("--version").output();
         out.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains("Pacemaker 2.1.5"))
@@ -14,13 +14,20 @@ pub fn program() -> Option<String> {
 }
 
 /// The answer to a CIB, in the form of the stored cases; none if the program broke off.
-pub fn ask(program: &str, cib: &str) -> Option<Value> {
+pub(crate) fn ask(program: &str, cib: &str) -> Option<Value> {
+    ask_and_save(program, cib).map(|(outcome, _)| outcome)
+}
+
+/// The same, and the CIB after the transition.
+pub(crate) fn ask_and_save(program: &str, cib: &str) -> Option<(Value, String)> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cib.xml");
     std::fs::write(&file, cib).unwrap();
     let out = Command::new(program)
         .args(["-S", "-s", "--output-as=xml", "-t", "2026-01-01T12:00:00Z", "-x"])
         .arg(&file)
+        .arg("-O")
+        .arg(dir.path().join("next.xml"))
         .output()
         .unwrap();
     let root = parse(&String::from_utf8_lossy(&out.stdout)).ok()?;
@@ -64,10 +71,12 @@ pub fn ask(program: &str, cib: &str) -> Option<Value> {
         }
     }
     let asked = parse(cib).ok()?;
-    Some(json!({
+    let outcome = json!({
         "start": places(&asked, root.child("cluster_status")?), "final": places(&asked, root.child("revised_cluster_status")?),
         "actions": actions, "node_actions": node_actions, "scores": scores, "executed": executed,
-    }))
+    });
+    let next = std::fs::read_to_string(dir.path().join("next.xml")).ok()?;
+    Some((outcome, next))
 }
 
 /// What the program does not list is nowhere.

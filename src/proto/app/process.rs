@@ -484,7 +484,7 @@ impl App {
                 self.broke(slot, Outcome::Error(state), ctx);
             }
             Sql::Done(..) | Sql::Error(..) | Sql::Ready(..) => {}
-            Sql::Startup { .. } | Sql::Query(..) | Sql::Cancel => {}
+            Sql::Startup { .. } | Sql::Login(_) | Sql::Query(..) | Sql::Cancel => {}
         }
     }
     fn answered(&mut self, slot: usize, answer: &Answer, ctx: &mut Cx<'_>) {
@@ -497,7 +497,7 @@ impl App {
             Answer::Seen(place) => {
                 ctx.note(crate::proto::Note::App(Note::Seen { place: *place, host: session.server }));
             }
-            Answer::InRecovery(_) | Answer::Status(_) | Answer::Done => {}
+            Answer::InRecovery(_) | Answer::Status(_) | Answer::Done | Answer::Changed(_) => {}
         }
         self.ended(slot, End::Ok, ctx);
     }

@@ -70,10 +70,9 @@ impl Note {
             Note::Watches { initdead } => (say!("hb-watches"), say!("hb-watches-why", time = initdead)),
             Note::Follows { worker } => (say!("hb-follows", worker = worker), say!("hb-follows-why")),
             Note::Silent { worker, last, deadtime } => match worker {
-                Some(w) => (
-                    say!("hb-silent", worker = w),
-                    say!("hb-silent-why", last = last, deadtime = deadtime),
-                ),
+                Some(w) => {
+                    (say!("hb-silent", worker = w), say!("hb-silent-why", last = last, deadtime = deadtime))
+                }
                 None => (say!("hb-nobody"), say!("hb-nobody-why", deadtime = deadtime)),
             },
             Note::Released { worker } => (say!("hb-released", worker = worker), say!("hb-released-why")),

@@ -286,6 +286,12 @@ impl Ipvs {
 
     // ---- packets -----------------------------------------------------------------------------------------------------
 
+    /// Whether there is anything that packets could be for.
+    #[inline]
+    pub fn hooked(&self) -> bool {
+        !self.services.is_empty()
+    }
+
     /// What happens to a packet.
     pub fn forward(&mut self, p: &Packet, now: Time, notes: &mut Vec<Note>) -> Verdict {
         if self.services.is_empty() {

@@ -173,7 +173,8 @@ impl Sched {
             self.acts[a].flags &= !act::RUNNABLE;
             return;
         };
-        if !by_dc && !self.nodes[n].online {
+        let guest = self.guest_of(n).is_some();
+        if !by_dc && !self.nodes[n].online && (!guest || self.nodes[n].reset) {
             let stop = action.task == "stop";
             self.acts[a].flags &= !act::RUNNABLE;
             if self.rscs[r].managed && stop && !self.nodes[n].unclean {
@@ -183,7 +184,11 @@ impl Sched {
             self.acts[a].flags &= !act::RUNNABLE;
         } else if action.needs == Needs::Nothing {
             self.acts[a].reason = None;
-            self.acts[a].flags |= act::RUNNABLE;
+            if guest && !self.can_fence(n) {
+                self.acts[a].flags &= !act::RUNNABLE;
+            } else {
+                self.acts[a].flags |= act::RUNNABLE;
+            }
         } else {
             match self.quorum_policy(r) {
                 QuorumPolicy::Stop => self.block(a, "no quorum"),
@@ -263,6 +268,10 @@ impl Sched {
     /// Fencing of a node.
     pub(super) fn fence_action(&mut self, n: NodeIx, optional: bool, reason: Option<&str>) -> ActIx {
         let how = self.options.fence_action.clone();
+        self.fence_by(n, how, optional, reason)
+    }
+
+    pub(super) fn fence_by(&mut self, n: NodeIx, how: String, optional: bool, reason: Option<&str>) -> ActIx {
         let key = format!("stonith-{}-{how}", self.nodes[n].name);
         let a = match self.singles.get(&key) {
             Some(a) => *a,

@@ -13,7 +13,12 @@ impl Sched {
         if self.options.strategy != Strategy::Default {
             self.sort_resources();
         }
-        for r in self.top.clone() {
+        let (connections, others): (Vec<_>, Vec<_>) =
+            self.top.iter().partition(|r| self.rscs[**r].connection);
+        for r in connections {
+            self.assign(r, self.rscs[r].migrating_to);
+        }
+        for r in others {
             self.assign(r, None);
         }
     }
@@ -27,14 +32,18 @@ impl Sched {
                 self.assign_clone(r, prefer);
                 None
             }
+            Kind::Bundle => {
+                self.assign_bundle(r, prefer);
+                None
+            }
         }
     }
 
     fn assign_primitive(&mut self, r: RscIx, prefer: Option<NodeIx>) -> Option<NodeIx> {
-        if let Some(p) = self.rscs[r].parent {
-            if !self.rscs[p].placing {
-                self.assign(p, prefer);
-            }
+        if let Some(p) = self.rscs[r].parent
+            && !self.rscs[p].placing
+        {
+            self.assign(p, prefer);
         }
         if !self.rscs[r].provisional {
             return self.rscs[r].assigned.map(|(n, _)| n);
@@ -76,6 +85,9 @@ impl Sched {
             self.choose(r, prefer);
         }
         self.rscs[r].placing = false;
+        if self.rscs[r].connection {
+            self.connection_assigned(r);
+        }
         self.rscs[r].assigned.map(|(n, _)| n)
     }
 
@@ -94,11 +106,11 @@ impl Sched {
             &before,
             &Cause::With { id: constraint.id.clone(), other, score: constraint.score },
         );
-        if let Some(saved) = saved {
-            if !self.any_available(&self.rscs[r].allowed) {
-                let before = std::mem::replace(&mut self.rscs[r].allowed, saved);
-                self.tell_table(r, &before, &Cause::TakenBack(constraint.id));
-            }
+        if let Some(saved) = saved
+            && !self.any_available(&self.rscs[r].allowed)
+        {
+            let before = std::mem::replace(&mut self.rscs[r].allowed, saved);
+            self.tell_table(r, &before, &Cause::TakenBack(constraint.id));
         }
     }
 
@@ -163,11 +175,11 @@ impl Sched {
         let slot = node.and_then(|n| self.rscs[r].allowed.get(n));
         let score = slot.map_or(0, |s| s.score);
         let mut node = node;
-        if let (Some(n), false) = (node, force) {
-            if score < 0 || !self.available(n) {
-                self.rscs[r].next_role = Role::Stopped;
-                node = None;
-            }
+        if let (Some(n), false) = (node, force)
+            && (score < 0 || (!self.available(n) && self.guest_of(n).is_none()))
+        {
+            self.rscs[r].next_role = Role::Stopped;
+            node = None;
         }
         self.unassign(r);
         self.rscs[r].provisional = false;

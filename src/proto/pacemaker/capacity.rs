@@ -98,6 +98,11 @@ impl Sched {
                     }
                 }
             }
+            Kind::Bundle => {
+                if let Some(first) = self.instances(r).first() {
+                    self.add_needs(*first, all, needs);
+                }
+            }
             Kind::Clone => {
                 let mut any = false;
                 for &i in &rsc.children {

@@ -96,6 +96,10 @@ impl Sched {
             } else if op.interval > 0
                 || matches!(op.task.as_str(), "monitor" | "start" | "promote" | "migrate_from")
             {
+                if self.needs_address(r) {
+                    self.deferred.push((r, n, (s, h, *o), false));
+                    continue;
+                }
                 let expired = self.expired.contains(&(s, h, *o));
                 if self.check_op(r, n, op, expired) && self.fail_count(n, r, true, None).0 != 0 {
                     self.clear_fail_count(r, n);
@@ -105,7 +109,7 @@ impl Sched {
     }
 
     /// Whether an operation is not as configured; plans what follows.
-    fn check_op(&mut self, r: RscIx, n: NodeIx, op: &HistoryOp, expired: bool) -> bool {
+    pub(super) fn check_op(&mut self, r: RscIx, n: NodeIx, op: &HistoryOp, expired: bool) -> bool {
         if op.interval > 0 {
             let key = super::actions::key(&self.rscs[r].id, &op.task, op.interval);
             if self.op_config(r, &key, false).is_none() {
@@ -167,6 +171,9 @@ impl Sched {
         let mut all = BTreeMap::new();
         self.parameters(r, Some(n), &mut all);
         let extra = self.op_config(r, &key, true).map(|o| o.parameters.clone()).unwrap_or_default();
+        if let Some(a) = self.bundle_address(r) {
+            all.insert("addr".into(), a);
+        }
         for (k, v) in &extra {
             all.entry(k.clone()).or_insert_with(|| v.clone());
         }

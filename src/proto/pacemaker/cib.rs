@@ -63,6 +63,8 @@ pub struct History {
     pub provider: Option<String>,
     /// The agent.
     pub agent: Option<String>,
+    /// The resource that it runs in.
+    pub container: Option<String>,
     /// Since when the resource waits for this node, which was shut down (`shutdown-lock`).
     pub locked: Option<i64>,
     /// The operations, in the order of the document.
@@ -84,6 +86,8 @@ pub struct NodeState {
     pub join: Option<String>,
     /// How far it should have joined.
     pub expected: Option<String>,
+    /// When a node of Pacemaker Remote was fenced; 0 or nothing: its connection has come back since.
+    pub fenced: Option<String>,
     /// Its transient attributes, as `<transient_attributes>`.
     pub attributes: Option<Arc<Element>>,
     /// The histories.
@@ -154,6 +158,7 @@ fn state(e: &Element) -> Option<NodeState> {
         crmd: text("crmd"),
         join: text("join"),
         expected: text("expected"),
+        fenced: text("node_fenced"),
         attributes: e.child("transient_attributes").map(|a| Arc::new(a.clone())),
         histories: resources.map(|r| r.all("lrm_resource").filter_map(history).collect()).unwrap_or_default(),
     })
@@ -166,6 +171,7 @@ fn history(e: &Element) -> Option<History> {
         class: text("class"),
         provider: text("provider"),
         agent: text("type"),
+        container: text("container"),
         locked: e.get("shutdown-lock").and_then(super::score::number).filter(|t| *t != 0),
         ops: e.all("lrm_rsc_op").filter_map(operation).collect(),
     })

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// The number of an instance.
 fn instance_number(id: &str) -> i64 {
-    id.rsplit_once(':').and_then(|(_, n)| number(n)).unwrap_or(0)
+    id.rsplit_once(':').or_else(|| id.rsplit_once('-')).and_then(|(_, n)| number(n)).unwrap_or(0)
 }
 
 impl Sched {
@@ -30,8 +30,17 @@ impl Sched {
             Kind::Clone => {
                 self.rscs[r].meta.get("clone-node-max").map_or(1, |v| number(v).unwrap_or(0).max(0))
             }
+            Kind::Bundle => self.rscs[r].bundle.as_ref().map_or(0, |b| i64::from(b.per_host)),
             _ => 1,
         }
+    }
+
+    /// The instances of a clone or containers of a bundle in the order in which they are placed.
+    pub(super) fn sorted_instances(&mut self, c: RscIx) -> Vec<RscIx> {
+        let mut instances = self.instances(c);
+        let wishes = self.wishes_of_instances(c);
+        merge_sort(&mut instances, &mut |a, b| self.compare_instances(&wishes, a, b));
+        instances
     }
 
     pub(super) fn assign_clone(&mut self, c: RscIx, prefer: Option<NodeIx>) {
@@ -51,11 +60,10 @@ impl Sched {
             }
         }
         self.print_scores(c, "clone");
-        let mut children = self.rscs[c].children.clone();
-        let wishes = self.wishes_of_instances(c);
-        merge_sort(&mut children, &mut |a, b| self.compare_instances(&wishes, a, b));
-        self.rscs[c].children = children;
-        self.distribute(c);
+        let children = self.sorted_instances(c);
+        self.rscs[c].children.clone_from(&children);
+        let (max, node_max) = (self.rscs[c].clone.max, self.rscs[c].clone.node_max);
+        self.distribute(c, &children, max, node_max);
         if self.rscs[c].promotable {
             self.set_roles(c);
         }
@@ -68,7 +76,8 @@ impl Sched {
         self.rscs[r].parent.unwrap_or(r)
     }
 
-    fn distribute(&mut self, c: RscIx) {
+    /// Places instances: at most so many, and so many on one node.
+    pub(super) fn distribute(&mut self, c: RscIx, children: &[RscIx], max: i32, node_max: i32) {
         let mut free = 0;
         for n in self.rscs[c].allowed.nodes().collect::<Vec<_>>() {
             if let Some(slot) = self.rscs[c].allowed.slot(n) {
@@ -76,12 +85,10 @@ impl Sched {
             }
             free += i32::from(self.available(n));
         }
-        let (max, node_max) = (self.rscs[c].clone.max, self.rscs[c].clone.node_max);
         let all = max < free;
         let per_node = if free > 0 { max / free } else { 0 }.max(1);
         let mut placed = 0;
-        let children = self.rscs[c].children.clone();
-        for &i in &children {
+        for &i in children {
             if placed >= max {
                 break;
             }
@@ -101,7 +108,7 @@ impl Sched {
                 placed += 1;
             }
         }
-        for &i in &children {
+        for &i in children {
             if !self.rscs[i].provisional {
                 continue;
             }
@@ -119,7 +126,7 @@ impl Sched {
         }
         for x in self.rscs[c].with_others.clone() {
             let score = self.colocations[x].score;
-            if all || score < 0 || score >= INF {
+            if all || !(0..INF).contains(&score) {
                 self.add_with_others(i, x);
             }
         }
@@ -128,10 +135,10 @@ impl Sched {
                 self.add_others_with(i, x);
             }
         }
-        if let Some(p) = prefer {
-            if self.rscs[i].allowed.get(p).is_none_or(|s| s.score < 0) {
-                return false;
-            }
+        if let Some(p) = prefer
+            && self.rscs[i].allowed.get(p).is_none_or(|s| s.score < 0)
+        {
+            return false;
         }
         let before = self.tables_in(i);
         for n in self.rscs[i].allowed.nodes().collect::<Vec<_>>() {
@@ -142,13 +149,13 @@ impl Sched {
         }
         let backup = self.rscs[i].allowed.copy();
         let mut chosen = self.assign(i, prefer);
-        if let (Some(n), Some(p)) = (chosen, prefer) {
-            if n != p {
-                let before = std::mem::replace(&mut self.rscs[i].allowed, backup);
-                self.tell_table(i, &before, &Cause::Retried);
-                self.unassign(i);
-                chosen = None;
-            }
+        if let (Some(n), Some(p)) = (chosen, prefer)
+            && n != p
+        {
+            let before = std::mem::replace(&mut self.rscs[i].allowed, backup);
+            self.tell_table(i, &before, &Cause::Retried);
+            self.unassign(i);
+            chosen = None;
         }
         if let Some(n) = chosen {
             let parent = self.parent_of(i);
@@ -170,10 +177,9 @@ impl Sched {
     /// Takes a node from an instance if it cannot run there.
     fn check_instance(&mut self, i: RscIx, n: NodeIx, limit: i32) {
         let slot = self.rscs[self.parent_of(i)].allowed.get(n);
-        if self.available(n) && !self.rscs[i].orphan {
-            if slot.is_some_and(|s| s.score >= 0 && s.count < limit) {
-                return;
-            }
+        if self.available(n) && !self.rscs[i].orphan && slot.is_some_and(|s| s.score >= 0 && s.count < limit)
+        {
+            return;
         }
         self.lower(i, n, -INF);
     }
@@ -237,8 +243,7 @@ impl Sched {
 
     /// What the colocations of their clone say of its instances where they are now, for comparing them.
     pub(super) fn wishes_of_instances(&mut self, clone: RscIx) -> BTreeMap<RscIx, i32> {
-        let children = self.rscs[clone].children.clone();
-        children.into_iter().map(|i| (i, self.wished(clone, i))).collect()
+        self.instances(clone).into_iter().map(|i| (i, self.wished(clone, i))).collect()
     }
 
     fn wished(&mut self, clone: RscIx, i: RscIx) -> i32 {
@@ -274,7 +279,8 @@ impl Sched {
 
     /// The instance of a clone that goes with a resource: the one on its node, or on the best node that has one.
     pub(super) fn partner(&self, r: RscIx, clone: RscIx, role: Role, now: bool) -> Option<RscIx> {
-        let on = |n: NodeIx| self.rscs[clone].children.iter().copied().find(|i| self.fits(*i, n, role, now));
+        let instances = self.instances(clone);
+        let on = |n: NodeIx| instances.iter().copied().find(|i| self.fits(*i, n, role, now));
         if let Some((n, _)) = self.place(r, now) {
             return on(n);
         }
@@ -304,7 +310,7 @@ impl Sched {
             return;
         }
         let outer = constraint.dependent;
-        let interleave = self.rscs[outer].kind == Kind::Clone
+        let interleave = self.rscs[outer].kind > Kind::Group
             && is_true(self.rscs[outer].meta.get("interleave").map(String::as_str))
             && self.copies_per_node(outer) == self.copies_per_node(constraint.primary);
         if interleave {

@@ -249,7 +249,12 @@ impl Sched {
     /// Whether the dependent's wishes count.
     pub(super) fn has_influence(&self, c: usize, r: Option<RscIx>) -> bool {
         let c = &self.colocations[c];
-        c.influence || self.rscs[r.unwrap_or(c.primary)].running_on.is_empty()
+        let primary = &self.rscs[r.unwrap_or(c.primary)];
+        // A container that runs well is not moved because of the connection to it.
+        if self.rscs[c.dependent].nested && !primary.failed && primary.running_on.len() == 1 {
+            return false;
+        }
+        c.influence || primary.running_on.is_empty()
     }
 
     /// The value of a node attribute by which nodes are compared.
@@ -260,7 +265,11 @@ impl Sched {
         }
     }
 
+    /// Without an attribute, it is the node's own name or id; nodes of Pacemaker Remote of which nothing is on record have none, and are alike.
     pub(super) fn same_value(&self, a: usize, b: usize, attribute: Option<&str>) -> bool {
+        if attribute.is_none() {
+            return a == b || (!self.nodes[a].named && !self.nodes[b].named);
+        }
         match (self.value(a, attribute), self.value(b, attribute)) {
             (Some(x), Some(y)) => x.eq_ignore_ascii_case(y),
             (None, None) => true,
@@ -330,7 +339,8 @@ impl Sched {
                     members.into_iter().for_each(|m| self.apply_colocation(dependent, m, c, false));
                 }
             }
-            (Kind::Clone, true) => {}
+            (Kind::Clone | Kind::Bundle, true) => {}
+            (Kind::Bundle, false) => self.apply_with_bundle(dependent, primary, c),
             (Kind::Clone, false) => self.apply_with_clone(dependent, primary, c),
         }
     }
@@ -381,10 +391,7 @@ impl Sched {
 
     /// The best score of a resource on nodes that are like `n`.
     fn best_like(&self, r: RscIx, n: usize, attribute: Option<&str>) -> i32 {
-        let alike = |m: usize| match attribute {
-            None => m == n,
-            Some(_) => self.same_value(m, n, attribute),
-        };
+        let alike = |m: usize| self.same_value(m, n, attribute);
         let rows = self.rscs[r].allowed.slots().filter(|(m, _)| self.available(*m) && alike(*m));
         rows.map(|(_, s)| s.score).max().unwrap_or(-INF).max(-INF)
     }
@@ -510,6 +517,7 @@ impl Sched {
         let Some(own) = action.rsc else { return };
         let task = action.task.clone();
         let r = self.outermost(own);
+        let r = self.bundle_of(r).unwrap_or(r);
         if self.rscs[r].others_with.is_empty() {
             return;
         }

@@ -26,7 +26,10 @@ impl Sched {
         graph
     }
 
-    fn add_resource(&mut self, r: RscIx, graph: &mut Vec<Step>) {
+    pub(super) fn add_resource(&mut self, r: RscIx, graph: &mut Vec<Step>) {
+        if self.rscs[r].kind == Kind::Bundle {
+            return self.bundle_to_graph(r, graph);
+        }
         if self.rscs[r].kind == Kind::Clone {
             for a in self.rscs[r].actions.clone().into_iter().rev() {
                 self.flags_of(a, None);
@@ -49,16 +52,19 @@ impl Sched {
         if !action.is(act::RUNNABLE) || (action.is(act::OPTIONAL) && !action.is(act::SHOWN)) {
             return false;
         }
-        if let Some(r) = action.rsc {
-            if !self.rscs[r].managed && action.task != "monitor" && action.interval == 0 {
-                return false;
-            }
+        if let Some(r) = action.rsc
+            && !self.rscs[r].managed
+            && action.task != "monitor"
+            && action.interval == 0
+        {
+            return false;
         }
         if action.is(act::PSEUDO) || matches!(action.task.as_str(), "stonith" | "do_shutdown") {
             return true;
         }
         let Some(n) = action.node else { return false };
-        action.is(act::BY_DC) || (self.nodes[n].online && !self.nodes[n].unclean)
+        let guest = self.guest_of(n).is_some() && !self.nodes[n].reset;
+        action.is(act::BY_DC) || guest || (self.nodes[n].online && !self.nodes[n].unclean)
     }
 
     /// Sorts what is before an action, oldest first, and joins double links.

@@ -1,8 +1,8 @@
 //! What the history of a resource on a node says: whether it is active, in which role, what failed, and what follows from that.
 
 use super::cib::HistoryOp;
-use super::model::{Discovery, MultipleActive, NodeIx, OpConfig, Role, RscIx, Sched, Slot, Table, act};
-use super::score::{self, INF};
+use super::model::{Discovery, Kind, MultipleActive, NodeIx, Role, RscIx, Sched, Slot, Table, act};
+use super::score::INF;
 use super::sorting::merge_sort;
 use super::story::Cause;
 use std::cmp::Ordering;
@@ -16,6 +16,10 @@ pub enum OnFail {
     Demote,
     /// A restart, maybe elsewhere.
     Restart,
+    /// The connection is made again, and the node behind it fenced.
+    ResetRemote,
+    /// What it runs in is restarted.
+    RestartContainer,
     /// A move.
     Migrate,
     /// Nothing until the operator has looked.
@@ -56,10 +60,8 @@ pub fn activity(ops: &[&HistoryOp]) -> (i64, i64) {
         match op.task.to_ascii_lowercase().as_str() {
             "stop" if op.status == 0 => stop = at,
             "start" | "migrate_from" => start = at,
-            "monitor" if by_monitor <= stop => {
-                if op.rc == 0 || op.rc == 8 {
-                    by_monitor = at;
-                }
+            "monitor" if by_monitor <= stop && (op.rc == 0 || op.rc == 8) => {
+                by_monitor = at;
             }
             "promote" | "demote" => by_role = at,
             _ => {}
@@ -171,13 +173,16 @@ impl Sched {
     fn owner_of_history(&mut self, n: NodeIx, name: &str) -> Option<RscIx> {
         let zero = || format!("{}:0", base_name(name));
         let found = match self.find_rsc(name) {
-            Some(r) if self.rscs[r].kind != super::model::Kind::Primitive => return None,
+            Some(r) if self.rscs[r].kind != Kind::Primitive => return None,
             Some(r) => r,
             None => self.find_rsc(&zero()).filter(|r| !self.rscs[*r].unique)?,
         };
         let top = self.outermost(found);
-        let r =
-            if self.is_anonymous_clone(top) { self.free_instance(n, top, base_name(name))? } else { found };
+        let r = match self.bundle_of(top).filter(|_| self.is_anonymous_clone(top)) {
+            Some(bundle) => self.replica_child(bundle, n)?,
+            None if self.is_anonymous_clone(top) => self.free_instance(n, top, base_name(name))?,
+            None => found,
+        };
         let rsc = &mut self.rscs[r];
         if !rsc.id.eq_ignore_ascii_case(name) && rsc.history_name.as_deref() != Some(name) {
             rsc.history_name = Some(name.to_owned());
@@ -220,7 +225,7 @@ impl Sched {
         let mut found = mine.or(if skip_idle { None } else { idle });
         if let Some(f) = found {
             let gone = !self.nodes[n].online || self.nodes[n].unclean;
-            let everywhere = usize::try_from(self.rscs[clone].clone.max) == Ok(self.nodes.len());
+            let everywhere = self.rscs[clone].clone.max == self.present_nodes();
             if !self.rscs[f].needs_fencing && gone && !everywhere {
                 found = None;
             }
@@ -232,10 +237,10 @@ impl Sched {
     }
 
     fn pending_places(&self, r: RscIx, places: &mut Vec<NodeIx>) {
-        if let Some((_, at)) = &self.rscs[r].pending {
-            if !places.contains(at) {
-                places.push(*at);
-            }
+        if let Some((_, at)) = &self.rscs[r].pending
+            && !places.contains(at)
+        {
+            places.push(*at);
         }
         for &c in &self.rscs[r].children {
             self.pending_places(c, places);
@@ -250,7 +255,14 @@ impl Sched {
                 xml.set(k, v);
             }
         }
+        if let Some(c) = &history.container {
+            xml.set("container", c);
+        }
         let r = self.unpack(std::sync::Arc::new(xml), None, None).ok().flatten()?;
+        if self.rscs[r].connection {
+            self.link_orphan(r);
+        }
+        self.rscs[r].orphan_filler = history.container.is_some();
         self.rscs[r].orphan = true;
         self.top.push(r);
         if self.options.stop_orphans {
@@ -259,228 +271,6 @@ impl Sched {
             self.rscs[r].managed = false;
         }
         Some(r)
-    }
-
-    /// The configured operation of a key.
-    pub(super) fn op_config(&self, r: RscIx, key: &str, disabled_too: bool) -> Option<&OpConfig> {
-        let rsc = &self.rscs[r];
-        let find = |key: &str| {
-            rsc.ops.iter().filter(|o| disabled_too || o.enabled).find(|o| {
-                let is = |id: &str| key.eq_ignore_ascii_case(&format!("{id}_{}_{}", o.name, o.interval));
-                is(&rsc.id) || rsc.history_name.as_deref().is_some_and(is)
-            })
-        };
-        find(key).or_else(|| {
-            if key.contains("migrate_to") || key.contains("migrate_from") {
-                find(&format!("{}_migrate_0", rsc.id))
-            } else if key.contains("_notify_") {
-                find(&format!("{}_notify_0", rsc.id))
-            } else {
-                None
-            }
-        })
-    }
-
-    /// What is said of an operation, by its configuration and by `op_defaults`.
-    pub fn op_meta(
-        &self,
-        r: RscIx,
-        key: &str,
-        task: &str,
-        every: u64,
-    ) -> std::collections::BTreeMap<String, String> {
-        let xml = &self.rscs[r].xml;
-        let agent = [xml.get("class"), xml.get("provider"), xml.get("type")];
-        let about =
-            super::sets::About { agent: Some(agent), operation: Some((task, every)), ..Default::default() };
-        let mut meta = std::collections::BTreeMap::new();
-        if let Some(d) = &self.op_defaults {
-            self.pairs(d, "meta_attributes", about, None, false, &mut meta);
-        }
-        if task == "monitor" && every == 0 {
-            let monitors =
-                self.rscs[r].ops.iter().filter(|o| o.enabled && o.interval > 0 && o.name == "monitor");
-            if let Some(t) = monitors.min_by_key(|o| o.interval).and_then(|o| o.meta.get("timeout")) {
-                meta.insert("timeout".into(), t.clone());
-            }
-        }
-        if let Some(o) = self.op_config(r, key, true) {
-            for (k, v) in &o.meta {
-                meta.insert(k.clone(), v.clone());
-            }
-        }
-        meta.remove("id");
-        meta
-    }
-
-    /// What a failure of an operation leads to, and the role after it.
-    pub(super) fn on_fail(&self, r: RscIx, key: &str, task: &str) -> (OnFail, Role) {
-        let every = split_key(key).1;
-        let meta = self.op_meta(r, key, task, every);
-        let mut value = meta.get("on-fail").map(|v| v.to_ascii_lowercase());
-        let promoted_monitor = |o: &OpConfig| {
-            o.name == "monitor"
-                && o.interval > 0
-                && o.role.as_deref().and_then(Role::of) == Some(Role::Promoted)
-        };
-        if task == "stop" && value.as_deref().is_some_and(|v| matches!(v, "standby" | "demote" | "stop")) {
-            value = None;
-        } else if task == "demote" && value.is_none() {
-            let of_monitor = |o: &OpConfig| o.meta.get("on-fail").map(|v| v.to_ascii_lowercase());
-            value = self.rscs[r]
-                .ops
-                .iter()
-                .filter(|o| o.enabled && promoted_monitor(o))
-                .filter_map(of_monitor)
-                .find(|v| v != "demote");
-        } else if value.as_deref() == Some("demote") {
-            let fits =
-                self.op_config(r, key, true).is_some_and(|o| o.name == "promote" || promoted_monitor(o));
-            if !fits {
-                value = None;
-            }
-        }
-        let default = match task {
-            "stop" if self.options.fencing => OnFail::Fence,
-            "stop" => OnFail::Block,
-            _ => OnFail::Restart,
-        };
-        let mut role = None;
-        let on_fail = match value.as_deref() {
-            Some("block") => OnFail::Block,
-            Some("fence") if self.options.fencing => OnFail::Fence,
-            Some("fence" | "stop") => {
-                role = Some(Role::Stopped);
-                OnFail::Stop
-            }
-            Some("standby") => OnFail::Standby,
-            Some("ignore" | "nothing") => OnFail::Ignore,
-            Some("migrate") => OnFail::Migrate,
-            Some("restart") => OnFail::Restart,
-            Some("demote") => OnFail::Demote,
-            _ => default,
-        };
-        let after = meta.get("role_after_failure").and_then(|v| Role::of(v));
-        let usual = if task == "promote" { Role::Unpromoted } else { Role::Started };
-        (on_fail, role.or(after).unwrap_or(usual))
-    }
-
-    /// Failures of a resource on a node, and when the last one was. With `effective`, failures that have expired do not count.
-    pub(super) fn fail_count(
-        &mut self,
-        n: NodeIx,
-        r: RscIx,
-        effective: bool,
-        op: Option<&HistoryOp>,
-    ) -> (i32, i64) {
-        let rsc = &self.rscs[r];
-        let name = rsc.history_name.as_deref().unwrap_or(&rsc.id);
-        let name = if rsc.unique { name } else { base_name(name) }.to_owned();
-        let unique = rsc.unique;
-        let version = self.cib.root.get("crm_feature_set").unwrap_or_default();
-        let numbers: Vec<i64> = version.split('.').map(|p| score::number(p).unwrap_or(0)).collect();
-        let legacy = numbers < vec![3, 0, 13];
-        let fits = |key: &str, prefix: &str| {
-            let Some(rest) = key.strip_prefix(prefix).and_then(|k| k.strip_prefix(&name)) else {
-                return false;
-            };
-            let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-            let rest = match rest.strip_prefix(':') {
-                Some(number) if !unique => {
-                    let end = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
-                    if end == 0 {
-                        return false;
-                    }
-                    &number[end..]
-                }
-                _ => rest,
-            };
-            if legacy {
-                return rest.is_empty();
-            }
-            rest.strip_prefix('#')
-                .and_then(|op| op.rsplit_once('_'))
-                .is_some_and(|(task, every)| !task.is_empty() && !every.is_empty() && digits(every))
-        };
-        let (mut count, mut last) = (0, 0);
-        for (k, v) in &self.nodes[n].attributes {
-            if fits(k, "fail-count-") {
-                count = score::add(count, score::parse(v));
-            } else if fits(k, "last-failure-") {
-                last = last.max(score::number(v).unwrap_or(0));
-            }
-        }
-        if count > 0 && self.rscs[r].failure_timeout > 0 && self.failure_blocks(n, r, op) {
-            self.rscs[r].failure_timeout = 0;
-        }
-        let timeout = self.rscs[r].failure_timeout;
-        if effective && count > 0 && last > 0 && timeout > 0 && self.now > last + timeout {
-            count = 0;
-        }
-        (count, if count > 0 || !effective { last } else { 0 })
-    }
-
-    /// Whether `on-fail=block` applies to a failure, which then never expires.
-    fn failure_blocks(&self, n: NodeIx, r: RscIx, op: Option<&HistoryOp>) -> bool {
-        let name = base_name(&self.rscs[r].id);
-        let matches = |o: &OpConfig, h: &HistoryOp| {
-            o.interval == h.interval
-                && o.name.eq_ignore_ascii_case(&h.task)
-                && (h.id.eq_ignore_ascii_case(&format!("{name}_last_failure_0"))
-                    || (h.id.eq_ignore_ascii_case(&format!("{name}_{}_{}", o.name, o.interval))
-                        && h.expected.unwrap_or(-1) != h.rc))
-        };
-        let blocking =
-            self.rscs[r].ops.iter().filter(|o| o.meta.get("on-fail").is_some_and(|v| v == "block"));
-        let node = &self.nodes[n].name;
-        blocking.into_iter().any(|o| match op {
-            Some(h) => matches(o, h),
-            None => self
-                .cib
-                .nodes
-                .iter()
-                .filter(|s| s.name == *node)
-                .flat_map(|s| &s.histories)
-                .filter(|h| h.id == name)
-                .flat_map(|h| &h.ops)
-                .any(|h| h.task == o.name && h.interval == o.interval && matches(o, h)),
-        })
-    }
-
-    /// Whether a failure has expired; plans that the fail count is cleared where that is due.
-    fn expiry(&mut self, r: RscIx, n: NodeIx, op: &HistoryOp) -> bool {
-        let last_failure = op.id.ends_with("_last_failure_0");
-        let mut expired = false;
-        let mut unexpired = 0;
-        let timeout = self.rscs[r].failure_timeout;
-        if let (true, Some(changed)) = (timeout > 0, op.changed) {
-            expired = self.now >= changed + timeout;
-            let (count, last) = self.fail_count(n, r, true, Some(op));
-            unexpired = count;
-            let until = last + self.rscs[r].failure_timeout + 1;
-            if count > 0 && self.now < until {
-                self.recheck_by(until);
-            }
-        }
-        let mut clear = false;
-        if expired && self.fail_count(n, r, false, Some(op)).0 > 0 {
-            if unexpired == 0 {
-                clear = true;
-            } else {
-                expired = false;
-            }
-        }
-        if !expired && last_failure && matches!(op.task.as_str(), "start" | "monitor") {
-            let changed = self.digest_verdict(r, n, op, false);
-            clear |= matches!(changed, super::changes::Verdict::Changed | super::changes::Verdict::Restart);
-        }
-        if clear {
-            self.clear_fail_count(r, n);
-        }
-        if expired && op.interval == 0 && op.task == "monitor" && matches!(op.rc, 0 | 7 | 8 | 190 | 191) {
-            expired = false;
-        }
-        expired
     }
 
     fn set_active(&mut self, r: RscIx) {
@@ -495,7 +285,7 @@ impl Sched {
             return;
         }
         let whole = if self.rscs[r].unique { r } else { self.outermost(r) };
-        let expired = op.status != 7 && self.expiry(r, n, op);
+        let expired = op.status != 7 && self.expiry(r, n, op, ix);
         let probe = op.task == "monitor" && op.interval == 0;
         let masked = probe && (op.rc == 5 || op.rc == 2 || op.status == 7);
         let expected = op.expected.unwrap_or(-1);
@@ -540,9 +330,17 @@ impl Sched {
             }
             _ => {}
         }
-        if self.on_fail(r, &op.key, &op.task).0 == OnFail::Ignore {
+        if let (8, Some(c)) = (status, self.nodes[n].connection.filter(|c| self.rscs[*c].managed)) {
+            self.rscs[c].failed = true;
+            self.rscs[c].needs_stop = true;
+        }
+        let how = self.on_fail(r, &op.key, &op.task).0;
+        if how == OnFail::Ignore || (how == OnFail::RestartContainer && op.task == "stop") {
             self.succeed(r, n, ix, expected, reading);
             self.rscs[r].failure_ignored = true;
+            if how == OnFail::RestartContainer && reading.on_fail <= OnFail::Restart {
+                reading.on_fail = how;
+            }
             return;
         }
         self.fail(r, n, ix, rc, reading);
@@ -671,7 +469,8 @@ impl Sched {
             _ => {}
         }
         let lasting =
-            matches!(reading.on_fail, OnFail::Stop | OnFail::Fence | OnFail::Migrate | OnFail::Standby);
+            matches!(reading.on_fail, OnFail::Stop | OnFail::Fence | OnFail::Migrate | OnFail::Standby)
+                || (reading.on_fail == OnFail::ResetRemote && self.rscs[r].reconnect > 0);
         if clear && !lasting {
             reading.on_fail = OnFail::Ignore;
             self.rscs[r].next_role = Role::Unknown;
@@ -729,16 +528,7 @@ impl Sched {
                 at = if self.rscs[x].unique { None } else { self.rscs[x].parent };
             }
         }
-        let d = &self.nodes[n];
-        if self.rscs[r].role > Role::Stopped
-            && !d.online
-            && !d.maintenance
-            && self.rscs[r].managed
-            && self.options.fencing
-        {
-            let reason = format!("{} is thought to be active there", self.rscs[r].id);
-            self.fence_node(n, &reason);
-        }
+        self.fence_where_active(r, n);
         let saved = on_fail;
         let on_fail = if self.nodes[n].unclean { OnFail::Ignore } else { on_fail };
         let active = !matches!(self.rscs[r].role, Role::Stopped | Role::Unknown);
@@ -765,7 +555,10 @@ impl Sched {
                 self.stop_action(r, n, false);
             }
             OnFail::Restart => {}
+            OnFail::RestartContainer => self.restart_container(r, n),
+            OnFail::ResetRemote => self.reset_connection(r, n),
         }
+        self.lost_connection(r);
         if active {
             self.add_running(r, n, saved != OnFail::Ignore);
             match on_fail {
@@ -798,12 +591,15 @@ impl Sched {
             return;
         }
         self.rscs[r].running_on.push(n);
-        let primitive = self.rscs[r].kind == super::model::Kind::Primitive;
+        let primitive = self.rscs[r].kind == Kind::Primitive;
         if primitive {
             let rsc = &self.rscs[r];
             if rsc.priority != 0 && !failed {
                 let more = if rsc.role == Role::Promoted { rsc.priority + 1 } else { rsc.priority };
-                self.nodes[n].priority = self.nodes[n].priority.saturating_add(more);
+                let hosts = self.guest_of(n).map(|g| self.rscs[g].running_on.clone()).unwrap_or_default();
+                for n in hosts.into_iter().chain([n]) {
+                    self.nodes[n].priority = self.nodes[n].priority.saturating_add(more);
+                }
             }
             if self.nodes[n].maintenance {
                 self.rscs[r].managed = false;
@@ -827,7 +623,7 @@ impl Sched {
                     self.rscs[r].managed = false;
                     self.rscs[r].blocked = true;
                     let group = self.rscs[r].parent.filter(|p| {
-                        self.rscs[*p].kind == super::model::Kind::Group
+                        matches!(self.rscs[*p].kind, Kind::Group | Kind::Bundle)
                             && self.rscs[*p].multiple == MultipleActive::Block
                     });
                     for c in group.map(|g| self.rscs[g].children.clone()).unwrap_or_default() {

@@ -101,7 +101,7 @@ impl Sched {
             Some(Some(role)) => role,
         };
         let mut nodes = Vec::new();
-        for n in 0..self.nodes.len() {
+        for n in (0..self.nodes.len()).filter(|n| !self.nodes[*n].absent).collect::<Vec<_>>() {
             let mut parameters = BTreeMap::new();
             self.parameters(r, Some(n), &mut parameters);
             let attributes = &self.nodes[n].attributes;
@@ -195,7 +195,7 @@ impl Sched {
         }
     }
 
-    fn apply_location(&mut self, r: RscIx, location: &Location, zero: bool) {
+    pub(super) fn apply_location(&mut self, r: RscIx, location: &Location, zero: bool) {
         let children = self.rscs[r].children.clone();
         match self.rscs[r].kind {
             Kind::Primitive => self.apply_here(r, location, zero),
@@ -212,6 +212,10 @@ impl Sched {
                     self.apply_location(c, location, zero);
                 }
             }
+            Kind::Bundle => {
+                self.apply_here(r, location, zero);
+                self.locate_replicas(r, location, zero);
+            }
         }
     }
 
@@ -225,7 +229,7 @@ impl Sched {
             let before = self.rscs[r].allowed.get(n);
             let mut slot = match before {
                 Some(s) => Slot { score: add(s.score, score), ..s },
-                None => Slot { score, ..Slot::default() },
+                None => Slot { score, count: 0, discovery: self.nodes[n].discovery },
             };
             if slot.discovery < location.discovery {
                 if location.discovery == Discovery::Exclusive {
@@ -251,7 +255,8 @@ impl Sched {
         match self.rscs[r].kind {
             Kind::Clone => return,
             Kind::Group => return self.rscs[r].children.clone().into_iter().for_each(|m| self.apply_lock(m)),
-            Kind::Primitive if self.rscs[r].fence_device => return,
+            Kind::Bundle => return,
+            Kind::Primitive if self.rscs[r].fence_device || self.is_remote_connection(r) => return,
             Kind::Primitive => {}
         }
         let running = self.rscs[r].running_on.clone();
@@ -277,7 +282,7 @@ impl Sched {
         if self.options.shutdown_lock_limit > 0 {
             self.recheck_by(since.saturating_add(self.options.shutdown_lock_limit).saturating_add(1));
         }
-        for n in (0..self.nodes.len()).filter(|n| *n != home) {
+        for n in (0..self.nodes.len()).filter(|n| *n != home && !self.nodes[*n].absent).collect::<Vec<_>>() {
             self.add_score(r, n, -INF, &Cause::ShutdownLock);
         }
     }
@@ -313,15 +318,21 @@ impl Sched {
         if !self.actions_of(r, "clear_failcount", Some(n), true).is_empty() {
             return;
         }
-        let threshold = self.rscs[r].migration_threshold;
-        if threshold == 0 || self.rscs[r].failure_ignored {
-            return;
-        }
-        let (count, _) = self.fail_count(n, r, true, None);
-        if count > 0 && count >= threshold {
+        if let Some(count) = self.failed_too_often(r, n) {
             let whole = if self.rscs[r].unique { r } else { self.outermost(r) };
+            let threshold = self.rscs[r].migration_threshold;
             self.add_score(whole, n, -INF, &Cause::Failures { count, threshold });
         }
+    }
+
+    /// The failures of a resource on a node, if they have reached its threshold.
+    pub(super) fn failed_too_often(&mut self, r: RscIx, n: NodeIx) -> Option<i32> {
+        let threshold = self.rscs[r].migration_threshold;
+        if threshold == 0 || self.rscs[r].failure_ignored {
+            return None;
+        }
+        let count = self.fail_count_with_fillers(n, r);
+        (count > 0 && count >= threshold).then_some(count)
     }
 
     /// Bans a resource with exclusive discovery from nodes without it.
@@ -334,11 +345,11 @@ impl Sched {
             self.apply_exclusive(c, n);
         }
         let before = self.rscs[r].allowed.get(n);
-        if let Some(slot) = self.rscs[r].allowed.slot(n) {
-            if slot.discovery != Discovery::Exclusive {
-                slot.score = -INF;
-                self.tell(r, n, before.map(|s| s.score), -INF, &Cause::Exclusive);
-            }
+        if let Some(slot) = self.rscs[r].allowed.slot(n)
+            && slot.discovery != Discovery::Exclusive
+        {
+            slot.score = -INF;
+            self.tell(r, n, before.map(|s| s.score), -INF, &Cause::Exclusive);
         }
     }
 }

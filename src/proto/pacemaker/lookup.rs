@@ -1,6 +1,8 @@
 //! Questions about a run: what is where, what is inside what; and the scores, with their stories.
 
-use super::model::{Kind, NodeIx, Printed, QuorumPolicy, Role, Rsc, RscIx, Sched, Slot, Table, Warning};
+use super::model::{
+    Discovery, Kind, NodeIx, Printed, QuorumPolicy, Role, Rsc, RscIx, Sched, Slot, Table, Warning,
+};
 use super::story::{Cause, Tale};
 use super::xml::Element;
 
@@ -16,9 +18,9 @@ impl Sched {
         table.slots().any(|(n, s)| s.score >= 0 && self.available(n))
     }
 
-    /// The outermost resource around one.
+    /// The outermost resource around one; inside a bundle, what is directly in it.
     pub fn outermost(&self, mut r: RscIx) -> RscIx {
-        while let Some(p) = self.rscs[r].parent {
+        while let Some(p) = self.rscs[r].parent.filter(|p| self.rscs[*p].kind != Kind::Bundle) {
             r = p;
         }
         r
@@ -104,7 +106,7 @@ impl Sched {
         if rsc.kind == Kind::Primitive {
             return if now { rsc.role } else { rsc.next_role };
         }
-        rsc.children.iter().map(|c| self.role_of(*c, now)).max().unwrap_or_default()
+        self.instances(r).into_iter().map(|c| self.role_of(c, now)).max().unwrap_or_default()
     }
 
     /// Whether it is active: all of it, or any.
@@ -118,8 +120,8 @@ impl Sched {
                 let n = rsc.children.iter().filter(|c| self.is_active(**c, all)).count();
                 n > 0 && (!all || n == rsc.children.len())
             }
-            Kind::Clone if all => rsc.children.iter().all(|c| self.is_active(*c, true)),
-            Kind::Clone => rsc.children.iter().any(|c| self.is_active(*c, false)),
+            Kind::Clone | Kind::Bundle if all => rsc.children.iter().all(|c| self.is_active(*c, true)),
+            Kind::Clone | Kind::Bundle => rsc.children.iter().any(|c| self.is_active(*c, false)),
         }
     }
 
@@ -130,6 +132,9 @@ impl Sched {
 
     /// Whether a node can be fenced.
     pub fn can_fence(&self, node: NodeIx) -> bool {
+        if let Some(guest) = self.guest_of(node) {
+            return self.rscs[guest].running_on.iter().all(|h| self.nodes[*h].online || self.can_fence(*h));
+        }
         let o = &self.options;
         o.fencing
             && o.fence_device
@@ -158,17 +163,21 @@ impl Sched {
 
     /// A node by name.
     pub fn find_node(&self, name: &str) -> Option<NodeIx> {
-        self.nodes.iter().position(|n| n.name.eq_ignore_ascii_case(name))
+        self.nodes.iter().position(|n| !n.absent && n.name.eq_ignore_ascii_case(name))
     }
 
     /// Adds to a score of a resource and of what is in it; a node that is not in the table is put there.
     pub fn add_score(&mut self, r: RscIx, node: NodeIx, score: i32, cause: &Cause) {
+        let never = self.nodes[node].discovery == Discovery::Never;
+        if *cause == Cause::Symmetric && (never || self.rscs[r].exclusive_discovery) {
+            return;
+        }
         for c in self.rscs[r].children.clone() {
             self.add_score(c, node, score, cause);
         }
-        let base = self.nodes[node].base;
+        let (base, discovery) = (self.nodes[node].base, self.nodes[node].discovery);
         let before = self.rscs[r].allowed.get(node);
-        let start = before.unwrap_or(Slot { score: base, ..Slot::default() });
+        let start = before.unwrap_or(Slot { score: base, count: 0, discovery });
         let after = Slot { score: super::score::add(start.score, score), ..start };
         self.rscs[r].allowed.0[node] = Some(after);
         self.tell(r, node, before.map(|s| s.score), after.score, cause);
@@ -176,7 +185,7 @@ impl Sched {
 
     /// The same on every node.
     pub fn add_score_everywhere(&mut self, r: RscIx, score: i32, cause: &Cause) {
-        for n in 0..self.nodes.len() {
+        for n in (0..self.nodes.len()).filter(|n| !self.nodes[*n].absent).collect::<Vec<_>>() {
             self.add_score(r, n, score, cause);
         }
         if score <= -super::score::INF {

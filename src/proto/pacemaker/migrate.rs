@@ -132,10 +132,10 @@ impl Sched {
             if let Some(f) = from {
                 (op, same_node) = (f, true);
             }
-        } else if op.source.as_deref() == Some(node) {
-            if let Some(t) = to {
-                (op, same_node) = (t, true);
-            }
+        } else if op.source.as_deref() == Some(node)
+            && let Some(t) = to
+        {
+            (op, same_node) = (t, true);
         }
         let stopped = self.history_on(r, node).and_then(|h| h.ops.iter().find(|o| o.task == "monitor"));
         let stopped = stopped.filter(|o| o.rc == 7 && o.status == 0);
@@ -222,10 +222,11 @@ impl Sched {
         };
         self.rscs[r].role = Role::Started;
         let to = self.migration_op(r, "migrate_to", &source, &target, Some(0)).cloned();
-        if self.knows_result(r, &source) && !self.newer_state(r, &source, to.as_ref(), Some(op)) {
-            if let Some(s) = self.find_node(&source).filter(|s| self.nodes[*s].online) {
-                self.add_running(r, s, true);
-            }
+        if self.knows_result(r, &source)
+            && !self.newer_state(r, &source, to.as_ref(), Some(op))
+            && let Some(s) = self.find_node(&source).filter(|s| self.nodes[*s].online)
+        {
+            self.add_running(r, s, true);
         }
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod actions;
 mod assign;
+pub mod bundle;
 mod capacity;
 pub mod changes;
 pub mod cib;
@@ -16,6 +17,7 @@ mod clone;
 mod colocation;
 pub mod cpg;
 pub mod digest;
+mod failures;
 pub mod graph;
 pub mod history;
 mod known;
@@ -28,6 +30,7 @@ mod order;
 pub mod plan;
 mod promote;
 mod recurring;
+mod remote;
 pub mod run;
 pub mod score;
 pub mod sets;

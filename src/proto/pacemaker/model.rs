@@ -148,6 +148,26 @@ pub struct Node {
     pub placed: i32,
     /// The sum of the priorities of what runs there.
     pub priority: i32,
+    /// Reached by Pacemaker Remote: no member of the membership, online while its connection is.
+    pub remote: bool,
+    /// The resource that is the connection to it.
+    pub connection: Option<RscIx>,
+    /// Its attributes have been read, so that its name and id are among them.
+    pub named: bool,
+    /// It belongs to no cluster and runs nothing (`type="ping"`).
+    pub ping: bool,
+    /// Nothing has been seen of it.
+    pub unseen: bool,
+    /// What it runs counts as lost until it, or the guest that it is, has been reset.
+    pub reset: bool,
+    /// Its last fencing is on record.
+    pub was_fenced: bool,
+    /// Resources are not probed there (`resource-discovery-enabled=false`).
+    pub undiscovered: bool,
+    /// Its resource has not been read yet.
+    pub absent: bool,
+    /// The discovery that a table entry made for it starts with.
+    pub discovery: Discovery,
 }
 
 /// The kind of a resource, in the order in which colocations prefer them.
@@ -159,6 +179,8 @@ pub enum Kind {
     Group,
     /// A clone.
     Clone,
+    /// A bundle.
+    Bundle,
 }
 
 /// An operation in the configuration.
@@ -342,6 +364,20 @@ pub struct Rsc {
     pub migrating_to: Option<NodeIx>,
     /// The node that a shutdown lock ties it to, and since when.
     pub locked_to: Option<(NodeIx, i64)>,
+    /// What it runs in.
+    pub container: Option<RscIx>,
+    /// What runs in it.
+    pub fillers: Vec<RscIx>,
+    /// It is the connection to a node of Pacemaker Remote.
+    pub connection: bool,
+    /// Milliseconds after which a lost connection is tried again; 0: at once.
+    pub reconnect: u64,
+    /// Its history names a container, and it is not in the configuration.
+    pub orphan_filler: bool,
+    /// It may run on another node than its container.
+    pub nested: bool,
+    /// What is special about a bundle.
+    pub bundle: Option<Box<super::bundle::Bundle>>,
 }
 
 /// What an action needs before it may run.
@@ -426,6 +462,8 @@ pub mod ord {
     pub const PRESERVE: u32 = 1 << 17;
     /// If the second must run, the first need not.
     pub const THEN_CANCELS_FIRST: u32 = 1 << 18;
+    /// The second can run only if the first can; nothing if the first one's resource runs and will not be started.
+    pub const PROBE: u32 = 1 << 19;
 }
 
 /// One end of an ordering between two actions.
@@ -696,4 +734,8 @@ pub struct Sched {
     pub recheck: Option<i64>,
     /// Expired recurring failures: (node, resource history, op id), which are scheduled anew.
     pub expired: Vec<(usize, usize, usize)>,
+    /// Containers of bundles that a failure inside of them stops.
+    pub to_stop: Vec<RscIx>,
+    /// Histories that are compared with the configuration when addresses are known: resource, node, operation, whether the last failure.
+    pub deferred: Vec<(RscIx, NodeIx, (usize, usize, usize), bool)>,
 }

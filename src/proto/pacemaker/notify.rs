@@ -154,7 +154,7 @@ impl Sched {
             let pseudo = stop.is_some_and(|s| self.acts[s].is(act::PSEUDO));
             let stays = stop.is_none_or(|s| self.acts[s].is(act::OPTIONAL));
             for n in self.rscs[r].running_on.clone() {
-                if pseudo && self.nodes[n].unclean {
+                if pseudo && (self.nodes[n].unclean || self.nodes[n].reset) {
                     continue;
                 }
                 self.notify_one(r, n, notice.pre, notice.pre_done);
@@ -165,6 +165,13 @@ impl Sched {
         }
         if self.rscs[r].next_role != Role::Stopped && matches!(task, "start" | "promote") {
             let start = self.newest(r, None, Some("start"), None);
+            if let Some(s) = start.and_then(|s| self.acts[s].node) {
+                let connection = self.nodes[s].connection;
+                let up = connection.and_then(|c| self.newest(c, None, Some("start"), None));
+                if up.is_some_and(|a| !self.acts[a].is(act::RUNNABLE)) {
+                    return;
+                }
+            }
             let Some((n, _)) = self.rscs[r].assigned else { return };
             if task != "start" || start.is_none_or(|s| self.acts[s].is(act::OPTIONAL)) {
                 self.notify_one(r, n, notice.pre, notice.pre_done);

@@ -251,6 +251,7 @@ impl Sched {
             Kind::Primitive => self.order_primitive(r),
             Kind::Group => self.order_group(r),
             Kind::Clone => self.order_clone(r),
+            Kind::Bundle => self.order_bundle(r),
         }
     }
 
@@ -267,6 +268,7 @@ impl Sched {
         if !self.rscs[r].utilization.is_empty() && self.options.strategy != super::model::Strategy::Default {
             self.order_load(r);
         }
+        self.tie_to_container(r);
     }
 
     fn order_group(&mut self, g: RscIx) {
@@ -372,17 +374,7 @@ impl Sched {
         if !promotable {
             return;
         }
-        for (first, then) in [
-            ("stopped", "start"),
-            ("stopped", "promote"),
-            ("demoted", "stop"),
-            ("demoted", "start"),
-            ("demoted", "promote"),
-            ("running", "promote"),
-            ("demote", "demoted"),
-        ] {
-            self.order_tasks(c, first, c, then, ord::OPTIONAL);
-        }
+        self.order_promotable_restart(c);
         let mut last: Option<RscIx> = None;
         for i in self.rscs[c].children.clone() {
             self.order_tasks(i, "demote", i, "promote", ord::OPTIONAL);
@@ -397,6 +389,21 @@ impl Sched {
                 self.order_tasks(i, "demote", l, "demote", ord::OPTIONAL);
             }
             last = Some(i);
+        }
+    }
+
+    /// Instances are stopped and demoted before others start or are promoted.
+    pub(super) fn order_promotable_restart(&mut self, c: RscIx) {
+        for (first, then) in [
+            ("stopped", "start"),
+            ("stopped", "promote"),
+            ("demoted", "stop"),
+            ("demoted", "start"),
+            ("demoted", "promote"),
+            ("running", "promote"),
+            ("demote", "demoted"),
+        ] {
+            self.order_tasks(c, first, c, then, ord::OPTIONAL);
         }
     }
 

@@ -89,6 +89,7 @@ pub fn schedule(cib: &Arc<Cib>, now: i64) -> Result<Plan, XmlError> {
     }
     s.find_changes();
     s.assign_all();
+    s.check_deferred();
     if s.options.probes {
         s.plan_probes();
     }
@@ -98,6 +99,7 @@ pub fn schedule(cib: &Arc<Cib>, now: i64) -> Result<Plan, XmlError> {
     for r in s.top.clone() {
         s.make_actions(r);
     }
+    s.order_connections();
     s.plan_fencing();
     s.apply_orders();
     let graph = s.make_graph();
@@ -191,7 +193,8 @@ impl Sched {
 
     fn list(&self, r: RscIx, (shown, under_way): (bool, bool), listing: &mut Listing) {
         let rsc = &self.rscs[r];
-        let shown = shown && (!rsc.running_on.is_empty() || !self.is_active(r, false));
+        let shown =
+            shown && (rsc.bundle.is_some() || !rsc.running_on.is_empty() || !self.is_active(r, false));
         if rsc.kind != Kind::Primitive {
             return rsc.children.iter().for_each(|c| self.list(*c, (shown, under_way), listing));
         }

@@ -204,7 +204,10 @@ impl Sched {
             if self.role_of(r, true) != Role::Promoted {
                 return None;
             }
-        } else if rsc.priority < 0 || !self.available(n) {
+        } else if rsc.priority < 0
+            || !self.available(n)
+            || self.guest_of(n).is_some_and(|g| self.place(g, false).is_none())
+        {
             return None;
         }
         let clone = self.outermost(r);
@@ -264,10 +267,7 @@ impl Sched {
             }
             if constraint.score < INF {
                 for m in 0..self.nodes.len() {
-                    let alike = match &constraint.attribute {
-                        None => m == n,
-                        Some(a) => self.same_value(m, n, Some(a)),
-                    };
+                    let alike = self.same_value(m, n, constraint.attribute.as_deref());
                     if let (true, Some(slot)) = (alike, self.rscs[dependent].allowed.slot(m)) {
                         slot.score = add(slot.score, constraint.score);
                     }

@@ -170,7 +170,13 @@ impl Sched {
     pub(super) fn plan_probes(&mut self) {
         for n in 0..self.nodes.len() {
             let d = &self.nodes[n];
-            if !d.online || d.unclean {
+            if !d.online {
+                if self.is_failed_remote(n) {
+                    self.fence_node(n, "the connection is unrecoverable");
+                }
+                continue;
+            }
+            if d.unclean || d.undiscovered {
                 continue;
             }
             if d.attributes.get("probe_complete").is_some_and(|v| !super::sets::is_true(Some(v))) {
@@ -184,26 +190,41 @@ impl Sched {
         }
     }
 
-    fn probe(&mut self, r: RscIx, n: NodeIx) -> bool {
-        if self.rscs[r].kind == Kind::Clone {
-            return self.probe_clone(r, n);
+    pub(super) fn probe(&mut self, r: RscIx, n: NodeIx) -> bool {
+        match self.rscs[r].kind {
+            Kind::Clone => return self.probe_clone(r, n),
+            Kind::Bundle => return self.probe_bundle(r, n),
+            _ => {}
+        }
+        if self.nodes[n].remote {
+            let rsc = &self.rscs[r];
+            let holds_guest = self.guest_of(n).is_some() && self.guest_in(r).is_some();
+            if rsc.xml.get("class") == Some("stonith") || holds_guest || rsc.connection {
+                return false;
+            }
         }
         let children = self.rscs[r].children.clone();
         if !children.is_empty() {
             return children.into_iter().fold(false, |any, c| self.probe(c, n) | any);
         }
         let rsc = &self.rscs[r];
-        if rsc.kind == Kind::Group || rsc.orphan || rsc.known_on[n] {
+        if rsc.kind == Kind::Group
+            || (rsc.container.is_some() && !rsc.connection)
+            || rsc.orphan
+            || rsc.known_on[n]
+        {
             return false;
         }
         let mut top = self.outermost(r);
         let slot = rsc.allowed.get(n);
-        if rsc.exclusive_discovery || self.rscs[top].exclusive_discovery {
-            if slot.is_none_or(|s| s.discovery != Discovery::Exclusive) {
-                return false;
-            }
+        if (rsc.exclusive_discovery || self.rscs[top].exclusive_discovery)
+            && slot.is_none_or(|s| s.discovery != Discovery::Exclusive)
+        {
+            return false;
         }
-        if slot.is_some_and(|s| s.discovery == Discovery::Never) {
+        if slot.map_or(self.nodes[n].discovery, |s| s.discovery) == Discovery::Never
+            || self.guest_is_down(n, top)
+        {
             return false;
         }
         let probe = self.action(Some(r), &self.key_of(r, "monitor"), "monitor", Some(n), false);

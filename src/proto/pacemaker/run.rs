@@ -115,6 +115,7 @@ impl Sched {
                     class: text("class"),
                     provider: text("provider"),
                     agent: text("type"),
+                    container: None,
                     locked: None,
                     ops: Vec::new(),
                 });
@@ -177,6 +178,7 @@ fn fenced(cib: &mut Cib, id: &str, node: &str) {
         crmd: Some("offline".into()),
         join: Some("down".into()),
         expected: Some("down".into()),
+        fenced: None,
         attributes: None,
         histories: Vec::new(),
     };

@@ -126,7 +126,15 @@ impl Sched {
         match self.rscs[r].kind {
             Kind::Primitive => self.acts[a].flags,
             Kind::Group => self.group_flags(a, r, node),
-            Kind::Clone => self.clone_flags(a, r, node),
+            Kind::Clone => self.clone_flags(a, r, node, &self.rscs[r].children.clone()),
+            Kind::Bundle => {
+                let inside = match self.acts[a].task.as_str() {
+                    "start" | "running" | "stop" | "stopped" | "do_shutdown" | "stonith" | "monitor" => None,
+                    _ => self.rscs[r].bundle.as_ref().and_then(|b| b.child),
+                };
+                let list = inside.map_or_else(|| self.instances(r), |c| self.rscs[c].children.clone());
+                self.clone_flags(a, r, node, &list)
+            }
         }
     }
 
@@ -178,11 +186,11 @@ impl Sched {
         flags
     }
 
-    fn clone_flags(&mut self, a: ActIx, c: RscIx, node: Option<NodeIx>) -> u32 {
+    fn clone_flags(&mut self, a: ActIx, c: RscIx, node: Option<NodeIx>, list: &[RscIx]) -> u32 {
         let mut flags = act::OPTIONAL | act::RUNNABLE | act::PSEUDO;
         let task = self.clone_task(a, c);
         let mut any = false;
-        for i in self.rscs[c].children.clone() {
+        for &i in list {
             let on = if self.rscs[i].children.is_empty() { node } else { None };
             let Some(x) = self.newest(i, None, Some(&task), on) else { continue };
             let of_instance = self.flags_of(x, node);
@@ -241,7 +249,8 @@ impl Sched {
         if interval > 0 {
             return a;
         }
-        let wanted = if rsc.notify && rsc.parent.is_none() {
+        let heard = rsc.parent.is_none() || (rsc.kind == Kind::Clone && self.bundle_of(r).is_some());
+        let wanted = if rsc.notify && heard {
             format!("{}_confirmed-post_notify_{end}_0", rsc.id)
         } else {
             key(&rsc.id, end, 0)
@@ -272,13 +281,12 @@ impl Sched {
                 }
             };
             let (first_node, then_node) = (group_place(self, first), group_place(self, then));
-            if link.kind & ord::SAME_NODE != 0 {
-                if let (Some(m), Some(n)) = (first_node, then_node) {
-                    if m != n {
-                        self.acts[then].before[at].kind = ord::NONE;
-                        continue;
-                    }
-                }
+            if link.kind & ord::SAME_NODE != 0
+                && let (Some(m), Some(n)) = (first_node, then_node)
+                && m != n
+            {
+                self.acts[then].before[at].kind = ord::NONE;
+                continue;
             }
             changed &= !FIRST;
             let (fr, tr) = (self.acts[first].rsc, self.acts[then].rsc);
@@ -289,10 +297,11 @@ impl Sched {
                     self.rscs[r].reload = false;
                 }
             }
-            if let (Some(f), Some(t)) = (fr, tr) {
-                if f != t && !self.is_inside(t, f) {
-                    first = self.end_of(first);
-                }
+            if let (Some(f), Some(t)) = (fr, tr)
+                && f != t
+                && !self.is_inside(t, f)
+            {
+                first = self.end_of(first);
             }
             if first == link.other {
                 let first_flags = self.flags_for_order(first, then_node);
@@ -377,6 +386,14 @@ impl Sched {
                 }
             }
         }
+        if let (true, Some(r)) = (has(kind, ord::PROBE), tr) {
+            if first_flags & act::RUNNABLE == 0 && fr.is_some_and(|f| !self.rscs[f].running_on.is_empty()) {
+                self.acts[then].before[at].kind = ord::NONE;
+            } else {
+                changed |=
+                    self.tell_pair(r, first, then, ask(first_flags, act::RUNNABLE, ord::RUNNABLE_LEFT));
+            }
+        }
         if has(kind, ord::RUNNABLE_LEFT) {
             if let Some(r) = tr {
                 changed |=
@@ -435,13 +452,13 @@ impl Sched {
                 }
                 changed
             }
-            Kind::Clone => self.tell_clone(first, then, ask),
+            Kind::Clone | Kind::Bundle => self.tell_clone(first, then, ask),
         }
     }
 
     fn interleaves(&self, first: ActIx, then: ActIx) -> bool {
         let (Some(f), Some(t)) = (self.acts[first].rsc, self.acts[then].rsc) else { return false };
-        if f == t || self.rscs[f].kind != Kind::Clone || self.rscs[t].kind != Kind::Clone {
+        if f == t || self.rscs[f].kind < Kind::Clone || self.rscs[t].kind < Kind::Clone {
             return false;
         }
         let k = &self.acts[then].key;
@@ -456,7 +473,7 @@ impl Sched {
         let Some(c) = self.acts[then].rsc else { return 0 };
         let mut changed = self.tell_actions(first, then, ask);
         let task = self.acts[then].task.clone();
-        for i in self.rscs[c].children.clone() {
+        for i in self.instances(c) {
             let Some(x) = self.newest(i, None, Some(&task), ask.node) else { continue };
             let flags = self.flags_of(x, ask.node);
             let one = if flags & act::RUNNABLE != 0 { self.tell_pair(i, first, x, ask) } else { 0 };
@@ -475,7 +492,7 @@ impl Sched {
         let key = &self.acts[first].key;
         let now = key.ends_with("_stopped_0") || key.ends_with("_demoted_0");
         let mut changed = 0;
-        for i in self.rscs[t].children.clone() {
+        for i in self.instances(t) {
             let Some(partner) = self.partner(i, f, Role::Unknown, now) else {
                 let bound = ask.kind & (ord::RUNNABLE_LEFT | ord::IMPLIES_THEN) != 0;
                 if !now && bound && self.force(i, None) {
@@ -484,9 +501,14 @@ impl Sched {
                 continue;
             };
             let task = self.clone_task(first, f);
-            let Some(a) = self.newest(partner, None, Some(&task), ask.node) else { continue };
+            let stops = self.acts[first].task.contains("stop");
+            let inside = self.inside_of(f, partner, ask.node).filter(|_| stops);
+            let Some(a) = self.newest(inside.unwrap_or(partner), None, Some(&task), ask.node) else {
+                continue;
+            };
             let own = self.acts[then].task.clone();
-            let Some(b) = self.newest(i, None, Some(&own), ask.node) else { continue };
+            let inside = self.inside_of(t, i, ask.node).filter(|_| own.contains("mote"));
+            let Some(b) = self.newest(inside.unwrap_or(i), None, Some(&own), ask.node) else { continue };
             if self.link(a, b, ask.kind) {
                 changed |= FIRST | THEN;
             }
@@ -670,7 +692,7 @@ impl Sched {
                 }
             }
         }
-        let clone = ar.filter(|r| self.rscs[*r].kind == Kind::Clone);
+        let clone = ar.filter(|r| self.rscs[*r].kind >= Kind::Clone);
         let interleave =
             clone.is_some_and(|c| is_true(self.rscs[c].meta.get("interleave").map(String::as_str)));
         let partner = clone.filter(|_| interleave).and_then(|c| self.partner(pr, c, Role::Unknown, false));
@@ -679,7 +701,7 @@ impl Sched {
             if link.kind & ord::IMPLIES_THEN == 0 {
                 let Some(r) = ar.filter(|r| self.rscs[*r].kind != Kind::Primitive) else { continue };
                 let other = self.acts[link.other].rsc;
-                let Some(o) = other.filter(|o| self.rscs[*o].kind != Kind::Clone) else { continue };
+                let Some(o) = other.filter(|o| self.rscs[*o].kind < Kind::Clone) else { continue };
                 if self.rscs[pr].parent == Some(r) || self.rscs[o].parent != Some(r) {
                     continue;
                 }
@@ -703,7 +725,13 @@ impl Sched {
                 Some(a) => self.acts[a].task == "stop",
                 None => order.first.key.as_ref().is_some_and(|k| k.ends_with("_stop_0")),
             };
-            if !stops || (order.then.action.is_none() && order.then.key.is_none()) {
+            let leaves = order.then.rsc.is_some() && self.rscs[first].container == order.then.rsc;
+            let both = leaves
+                && match (order.then.action, &order.then.key) {
+                    (Some(a), _) => self.acts[a].task == "stop",
+                    (None, k) => k.as_ref().is_some_and(|k| k.ends_with("_stop_0")),
+                };
+            if !stops || both || (order.then.action.is_none() && order.then.key.is_none()) {
                 continue;
             }
             let kind = match order.kind {
@@ -740,6 +768,13 @@ impl Sched {
         for a in (0..self.acts.len()).rev() {
             for at in (0..self.acts[a].before.len()).rev() {
                 let link = self.acts[a].before[at];
+                let input = &self.acts[link.other];
+                let guest = input.node.and_then(|n| self.guest_of(n));
+                let own = self.acts[a].rsc.filter(|r| !self.rscs[*r].fillers.is_empty());
+                if link.kind & ord::PRESERVE == 0 && input.rsc.is_some() && own.is_some() && own == guest {
+                    self.acts[a].before[at].kind = ord::NONE;
+                    continue;
+                }
                 let load =
                     link.kind == ord::LOAD && self.acts[a].rsc.is_some() && self.acts[a].task == "migrate_to";
                 if load && self.has_loop(a, a, at) {

@@ -2,7 +2,7 @@
 
 /// A stable merge sort: any comparison is safe here, also one that contradicts itself, as those of instances and of capacities may. What such
 /// a one gives depends on the halves, so they are those of the original.
-pub fn merge_sort<T: Copy>(list: &mut [T], before: &mut impl FnMut(T, T) -> std::cmp::Ordering) {
+pub(super) fn merge_sort<T: Copy>(list: &mut [T], before: &mut impl FnMut(T, T) -> std::cmp::Ordering) {
     if list.len() < 2 {
         return;
     }
@@ -21,7 +21,7 @@ pub fn merge_sort<T: Copy>(list: &mut [T], before: &mut impl FnMut(T, T) -> std:
 /// The order in which the original walks through a table of these keys, as places in the list. It is a table of buckets that grows: a key's
 /// bucket follows from its letters, and the next free one is taken if that is in use. The original's answer to equal capacities is the
 /// first of the equals in this order.
-pub fn bucket_order(keys: &[&str]) -> Vec<usize> {
+pub(super) fn bucket_order(keys: &[&str]) -> Vec<usize> {
     let mut table = Buckets { slots: vec![None; 8], used: 0 };
     for (k, key) in keys.iter().enumerate() {
         table.put(letters_hash(key), k);

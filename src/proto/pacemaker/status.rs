@@ -1,7 +1,7 @@
 //! Reads the status: which nodes are online, clean, willing; and, node by node, the histories of resources.
 
 use super::cib::NodeState;
-use super::model::{NodeIx, QuorumPolicy, Sched};
+use super::model::{NodeIx, QuorumPolicy, Role, RscIx, Sched};
 use super::sets::is_true;
 
 impl Sched {
@@ -21,27 +21,61 @@ impl Sched {
                 }),
             }
         }
+        while self.read_histories(false) {}
+        self.read_histories(self.options.fencing);
+        self.stop_containers();
+        self.conclude_remote_nodes();
+    }
+
+    /// Reads the histories of nodes of which enough is known; tells whether there were any. What a connection or a guest does is in the history
+    /// of another node, so it may take several passes. `all`: whatever is known of them.
+    fn read_histories(&mut self, all: bool) -> bool {
+        let cib = self.cib.clone();
+        let mut any = false;
         for (s, state) in cib.nodes.iter().enumerate() {
             let Some(n) = self.node_of(state) else { continue };
-            let readable = self.options.fencing || self.options.shutdown_lock || self.nodes[n].online;
-            if self.nodes[n].unpacked || !readable {
+            let lock = self.options.shutdown_lock;
+            let readable = match self.nodes[n].connection {
+                _ if !self.nodes[n].remote => self.options.fencing || lock || self.nodes[n].online,
+                None => false,
+                Some(c) => {
+                    let started = |r: RscIx| self.rscs[r].role == Role::Started;
+                    match self.rscs[c].container {
+                        Some(guest) => started(c) && started(guest),
+                        None => lock || started(c),
+                    }
+                }
+            };
+            if self.nodes[n].unpacked || !(readable || all) {
                 continue;
+            }
+            if self.nodes[n].remote {
+                self.remote_status(n);
+                self.read_remote_state(n, state);
             }
             self.nodes[n].unpacked = true;
             for h in 0..state.histories.len() {
                 self.read_history(n, s, h);
             }
+            self.find_fillers(state);
+            any = true;
         }
+        any
     }
 
     fn node_of(&self, state: &NodeState) -> Option<NodeIx> {
         self.nodes
             .iter()
-            .position(|n| n.id.eq_ignore_ascii_case(&state.id))
+            .position(|n| !n.absent && n.id.eq_ignore_ascii_case(&state.id))
             .or_else(|| self.find_node(&state.name))
     }
 
     fn read_node_state(&mut self, n: NodeIx, state: &NodeState) {
+        if self.nodes[n].remote {
+            let at = state.fenced.as_deref().and_then(super::score::number);
+            self.nodes[n].was_fenced = at.is_some_and(|t| t > 0);
+            return;
+        }
         if let Some(transient) = &state.attributes {
             let mut node = self.nodes[n].clone();
             self.read_node_attributes(&mut node, transient, true);
@@ -52,11 +86,17 @@ impl Sched {
         d.standby |= says(d, "standby");
         d.maintenance |= says(d, "maintenance");
         d.unclean = false;
+        d.unseen = false;
         d.shutdown = d.attributes.get("shutdown").is_some_and(|v| v != "0");
         let word = |v: &Option<String>| v.as_deref().unwrap_or_default().to_ascii_lowercase();
         d.expected_up = !d.shutdown && word(&state.expected) == "member";
-        let online =
-            if self.options.fencing { self.state_fencing(n, state) } else { self.state_no_fencing(n, state) };
+        let online = if self.nodes[n].ping {
+            false
+        } else if self.options.fencing {
+            self.state_fencing(n, state)
+        } else {
+            self.state_no_fencing(n, state)
+        };
         if online {
             self.nodes[n].online = true;
         }
@@ -130,7 +170,9 @@ impl Sched {
 
     /// A node must be fenced, unless that is known already.
     pub(super) fn fence_node(&mut self, n: NodeIx, reason: &str) {
-        if !self.nodes[n].unclean {
+        if self.nodes[n].remote {
+            self.fence_remote_node(n, reason);
+        } else if !self.nodes[n].unclean {
             self.nodes[n].unclean = true;
             self.fence_action(n, true, Some(reason));
         }

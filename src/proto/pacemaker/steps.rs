@@ -27,6 +27,7 @@ impl Sched {
             Kind::Primitive => self.act_primitive(r),
             Kind::Group => self.act_group(r),
             Kind::Clone => self.act_clone(r),
+            Kind::Bundle => self.act_bundle(r),
         }
     }
 
@@ -45,12 +46,13 @@ impl Sched {
             }
         }
         let (mut needs_stop, mut needs_promote, mut migrates, mut moving) = (false, false, false, false);
-        if let (Some(now), Some(then)) = (current, next) {
-            if now != then && self.rscs[r].next_role >= Role::Started {
-                moving = true;
-                needs_stop = true;
-                migrates = self.can_migrate(r, now);
-            }
+        if let (Some(now), Some(then)) = (current, next)
+            && now != then
+            && self.rscs[r].next_role >= Role::Started
+        {
+            moving = true;
+            needs_stop = true;
+            migrates = self.can_migrate(r, now);
         }
         let (from, to) = (self.rscs[r].migrating_from, self.rscs[r].migrating_to);
         let goes_on = from.is_some() && to.is_some() && migrates && all == 2 && current == from && next == to;
@@ -258,8 +260,21 @@ impl Sched {
     }
 
     fn act_clone(&mut self, c: RscIx) {
+        let instances = self.rscs[c].children.clone();
+        self.act_instances(c, &instances);
+        if self.rscs[c].clone.ordered {
+            self.chain_instances(c);
+        }
+        if self.rscs[c].promotable {
+            self.act_promotable(c);
+        }
+    }
+
+    /// Makes the actions of instances, those that stand for all of them, and, of a clone, the notifications around these.
+    pub(super) fn act_instances(&mut self, c: RscIx, instances: &[RscIx]) {
+        let clone = self.rscs[c].kind == Kind::Clone;
         let (mut starting, mut stopping, mut active, mut steady) = (false, false, false, true);
-        for i in self.rscs[c].children.clone() {
+        for &i in instances {
             self.make_actions(i);
             let (mut stops, mut starts) = (false, false);
             self.movement(i, &mut stops, &mut starts, &mut active);
@@ -273,20 +288,18 @@ impl Sched {
         if active || starting {
             self.acts[started].flags |= act::RUNNABLE;
         }
-        self.announce(c, 0, "start", start, started);
+        if clone {
+            self.announce(c, 0, "start", start, started);
+        }
         let stop = self.pseudo_of(c, "stop", !stopping, true);
         let stopped = self.pseudo_of(c, "stopped", !stopping, true);
         self.acts[stopped].priority = INF;
         if steady {
             self.acts[stop].flags |= act::MIGRATES;
         }
-        self.announce(c, 1, "stop", stop, stopped);
-        self.order_announcements(c, 1, 0);
-        if self.rscs[c].clone.ordered {
-            self.chain_instances(c);
-        }
-        if self.rscs[c].promotable {
-            self.act_promotable(c);
+        if clone {
+            self.announce(c, 1, "stop", stop, stopped);
+            self.order_announcements(c, 1, 0);
         }
     }
 
@@ -360,6 +373,12 @@ impl Sched {
         let (mut dc_down, mut fences, mut shutdowns): (Option<ActIx>, Vec<ActIx>, Vec<ActIx>) =
             (None, vec![], vec![]);
         for n in 0..self.nodes.len() {
+            if self.guest_of(n).is_some() {
+                if self.nodes[n].reset && managed && self.can_fence(n) {
+                    self.fence_guest(n);
+                }
+                continue;
+            }
             if managed && self.nodes[n].unclean && self.can_fence(n) {
                 let fence = self.fence_action(n, false, Some("node is unclean"));
                 self.order_around_fence(fence, n);
@@ -371,7 +390,7 @@ impl Sched {
                     }
                     fences.push(fence);
                 }
-            } else if self.nodes[n].online && self.nodes[n].shutdown {
+            } else if self.nodes[n].online && self.nodes[n].shutdown && !self.nodes[n].remote {
                 let down = self.plan_shutdown(n);
                 if self.nodes[n].is_dc {
                     dc_down = Some(down);
@@ -399,10 +418,12 @@ impl Sched {
     /// not more than half of the nodes.
     pub(super) fn fencing_delay(&self, fence: ActIx) -> i64 {
         let (Some(n), true) = (self.acts[fence].node, self.acts[fence].delayed) else { return 0 };
-        let online = self.nodes.iter().filter(|d| d.online).count();
-        let priorities = || self.nodes.iter().map(|d| d.priority);
+        let members = || self.nodes.iter().filter(|d| !d.remote && !d.ping);
+        let online = members().filter(|d| d.online).count();
+        let priorities = || members().map(|d| d.priority);
         let (top, lowest) = (priorities().max(), priorities().min());
-        let matters = !self.nodes[n].online && online <= self.nodes.len() / 2 && top != lowest;
+        let few = online <= members().count() / 2;
+        let matters = !self.nodes[n].online && !self.nodes[n].remote && few && top != lowest;
         if matters && Some(self.nodes[n].priority) == top { self.options.fencing_delay } else { 0 }
     }
 
@@ -425,7 +446,7 @@ impl Sched {
     }
 
     /// Orders what a resource does around the fencing of a node.
-    fn order_around_fence(&mut self, fence: ActIx, target: NodeIx) {
+    pub(super) fn order_around_fence(&mut self, fence: ActIx, target: NodeIx) {
         for r in self.top.clone() {
             self.order_vs_fence(r, fence, target);
         }
@@ -462,7 +483,8 @@ impl Sched {
     }
 
     fn stops_by_fence(&mut self, r: RscIx, fence: ActIx, target: NodeIx) {
-        let implied = self.rscs[r].needs_fencing;
+        let implied = self.rscs[r].needs_fencing || self.guest_of(target).is_some();
+        let bundled = self.bundle_of(self.outermost(r)).is_some();
         let stops = self.actions_of(r, "stop", Some(target), false);
         let top = self.outermost(r);
         let parent_stop =
@@ -470,7 +492,9 @@ impl Sched {
         for a in stops {
             self.acts[a].flags |= act::PSEUDO | act::RUNNABLE;
             if implied {
-                self.link(fence, a, ord::PRESERVE);
+                if !bundled {
+                    self.link(fence, a, ord::PRESERVE);
+                }
                 if let Some(p) = parent_stop {
                     self.link(fence, p, ord::PRESERVE);
                 }
@@ -483,7 +507,7 @@ impl Sched {
             let gone = self.acts[a].node.is_none_or(|n| !self.nodes[n].online || self.nodes[n].unclean);
             if gone || self.rscs[r].failed {
                 self.acts[a].flags |= act::PSEUDO | act::RUNNABLE;
-                if implied {
+                if implied && !bundled {
                     self.link(fence, a, ord::PRESERVE | ord::OPTIONAL);
                 }
             }

@@ -9,6 +9,14 @@ use crate::say;
 pub enum Cause {
     /// The cluster's default: allowed everywhere.
     Symmetric,
+    /// The connection to a guest may be anywhere: its guest decides.
+    Connection,
+    /// Nodes of Pacemaker Remote run no connections, no fence devices, and no guests.
+    NoRemote,
+    /// It belongs on the node that its container makes.
+    Container,
+    /// It is the resource of a bundle: its place is the node of its own replica.
+    Replica,
     /// A location constraint.
     Location(String),
     /// It runs there.
@@ -102,6 +110,10 @@ impl Cause {
     pub fn text(&self) -> String {
         match self {
             Cause::Symmetric => say!("pcm-symmetric"),
+            Cause::Connection => say!("pcm-connection"),
+            Cause::NoRemote => say!("pcm-no-remote"),
+            Cause::Container => say!("pcm-container"),
+            Cause::Replica => say!("pcm-replica"),
             Cause::Location(id) => say!("pcm-location", id = id),
             Cause::Stickiness => say!("pcm-stickiness"),
             Cause::Failures { count, threshold } => {

@@ -60,10 +60,12 @@ impl Sched {
             };
             // Without a reason nothing is printed.
             if let (Some(n), Some(reason)) = (action.node, action.reason.clone()) {
+                let name = &self.nodes[n].name;
+                let node = self.guest_of(n).map(|g| format!("{name} (resource: {})", self.rscs[g].id));
                 items.push(Item {
                     change,
                     rsc: None,
-                    from: Some(self.nodes[n].name.clone()),
+                    from: Some(node.unwrap_or_else(|| name.clone())),
                     to: None,
                     role: None,
                     next_role: None,
@@ -80,6 +82,9 @@ impl Sched {
 
     fn summarise_resource(&mut self, r: RscIx, items: &mut Vec<Item>) {
         let children = self.rscs[r].children.clone();
+        if self.rscs[r].bundle.is_some() {
+            return self.bundle_parts(r).into_iter().for_each(|c| self.summarise_resource(c, items));
+        }
         if !children.is_empty() {
             return children.into_iter().for_each(|c| self.summarise_resource(c, items));
         }

@@ -45,7 +45,7 @@ pub fn natural(a: &str, b: &str) -> std::cmp::Ordering {
 }
 
 /// A whole number that is not below `least`.
-fn at_least(text: &str, least: i32) -> i32 {
+pub(super) fn at_least(text: &str, least: i32) -> i32 {
     let n = number(text).unwrap_or(i64::from(least)).clamp(i64::from(least), i64::from(i32::MAX));
     i32::try_from(n).unwrap_or(least)
 }
@@ -78,6 +78,8 @@ impl Sched {
             warnings: Vec::new(),
             recheck: None,
             expired: Vec::new(),
+            to_stop: Vec::new(),
+            deferred: Vec::new(),
         };
         s.read_options();
         s.read_nodes()?;
@@ -169,65 +171,78 @@ impl Sched {
                 self.warn(e, "a node without `id` or `uname` is ignored");
                 continue;
             };
-            if e.get("type").is_some_and(|t| !t.eq_ignore_ascii_case("member")) {
-                self.warn(e, format!("node `{name}`: only cluster members are modelled, so it is ignored"));
-                continue;
-            }
+            let kind = e.get("type").unwrap_or("member").to_ascii_lowercase();
+            let remote = kind == "remote";
             let mut node = Node {
                 id: id.to_owned(),
                 name: name.to_owned(),
                 base: e.get("score").map_or(0, score::parse),
-                unclean: self.options.startup_fencing,
+                unclean: self.options.startup_fencing && !remote,
                 is_dc: cib.root.get("dc-uuid") == Some(id),
+                unseen: !remote,
+                ping: !remote && kind != "member",
+                remote,
                 ..Node::default()
             };
             self.read_node_attributes(&mut node, e, false);
             let mut capacity = BTreeMap::new();
             self.pairs(e, "utilization", About::default(), None, false, &mut capacity);
             node.utilization = quantities(capacity);
-            let at = self.nodes.partition_point(|n| natural(&n.name, &node.name).is_le());
-            self.nodes.insert(at, node);
-            if self.nodes.len() > NODES_MAX {
-                return Err(XmlError { line: e.line, text: format!("more than {NODES_MAX} nodes") });
-            }
+            self.add_node(node, e.line)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a node where its name belongs. Only before resources are read: tables hold nodes by their places.
+    pub(super) fn add_node(&mut self, node: Node, line: u32) -> Result<(), XmlError> {
+        let at = self.nodes.partition_point(|n| natural(&n.name, &node.name).is_le());
+        self.nodes.insert(at, node);
+        if self.nodes.len() > NODES_MAX {
+            return Err(XmlError { line, text: format!("more than {NODES_MAX} nodes") });
         }
         Ok(())
     }
 
     /// Reads the attributes of a node from `holder`.
     pub(super) fn read_node_attributes(&self, node: &mut Node, holder: &Element, overwrite: bool) {
+        node.named = true;
         let mut put = |k: &str, v: &str| drop(node.attributes.insert(k.to_owned(), v.to_owned()));
         put("#uname", &node.name);
         put("#id", &node.id);
-        put("#kind", "cluster");
+        put("#kind", if node.remote { "remote" } else { "cluster" });
         put("#is_dc", if node.is_dc { "true" } else { "false" });
         let cluster = self.options.set.get("cluster-name");
         if let Some(c) = cluster {
             put("#cluster-name", c);
         }
         self.pairs(holder, "instance_attributes", About::default(), None, overwrite, &mut node.attributes);
-        if !node.attributes.contains_key("#site-name") {
-            if let Some(site) = node.attributes.get("site-name").or(cluster).cloned() {
-                node.attributes.insert("#site-name".into(), site);
-            }
+        if !node.attributes.contains_key("#site-name")
+            && let Some(site) = node.attributes.get("site-name").or(cluster).cloned()
+        {
+            node.attributes.insert("#site-name".into(), site);
         }
     }
 
     fn read_resources(&mut self) -> Result<(), XmlError> {
         let cib = self.cib.clone();
         let Some(list) = cib.root.find("resources") else { return Ok(()) };
-        for e in &list.children {
+        let connections = self.read_remote_nodes(list)?;
+        for e in list.children.iter().chain(&connections) {
             if e.id().is_empty() {
                 self.warn(e, "a resource without `id` is ignored");
                 continue;
             }
-            if !matches!(e.name.as_str(), "primitive" | "group" | "clone" | "master") {
+            if !matches!(e.name.as_str(), "primitive" | "group" | "clone" | "master" | "bundle") {
                 continue;
             }
             match self.unpack(Arc::new(e.clone()), None, None)? {
                 Some(r) => self.top.push(r),
                 None => self.warn(e, format!("`{}` is not valid, so it is ignored", e.id())),
             }
+        }
+        for r in self.top.clone() {
+            self.find_container(r);
+            self.link_connection(r);
         }
         let rscs = &self.rscs;
         self.top.sort_by_key(|r| -rscs[*r].priority);
@@ -270,24 +285,20 @@ impl Sched {
         let base = merged.children.iter().position(|c| c.name == "operations");
         merged.children.extend(e.children.iter().cloned());
         let own = merged.children.iter().rposition(|c| c.name == "operations");
-        if let (Some(base), Some(own)) = (base, own) {
-            if base != own {
-                let role = |o: &Element| match o.get("role").and_then(Role::of) {
-                    Some(Role::Promoted) => "Promoted",
-                    Some(Role::Stopped) => "Stopped",
-                    _ => "Unknown",
-                };
-                let key = |o: &Element| (o.get("name").map(str::to_owned), role(o));
-                let mine: Vec<_> = merged.children[own].children.iter().map(key).collect();
-                let more: Vec<Element> = merged.children[base]
-                    .children
-                    .iter()
-                    .filter(|o| !mine.contains(&key(o)))
-                    .cloned()
-                    .collect();
-                merged.children[own].children.extend(more);
-                merged.children.remove(base);
-            }
+        if let (Some(base), Some(own)) = (base, own)
+            && base != own
+        {
+            let role = |o: &Element| match o.get("role").and_then(Role::of) {
+                Some(Role::Promoted) => "Promoted",
+                Some(Role::Stopped) => "Stopped",
+                _ => "Unknown",
+            };
+            let key = |o: &Element| (o.get("name").map(str::to_owned), role(o));
+            let mine: Vec<_> = merged.children[own].children.iter().map(key).collect();
+            let more: Vec<Element> =
+                merged.children[base].children.iter().filter(|o| !mine.contains(&key(o))).cloned().collect();
+            merged.children[own].children.extend(more);
+            merged.children.remove(base);
         }
         let known = self.tags.entry(name.to_owned()).or_default();
         if !known.contains(&e.id().to_owned()) {
@@ -371,6 +382,7 @@ impl Sched {
             "primitive" => Kind::Primitive,
             "group" => Kind::Group,
             "clone" | "master" => Kind::Clone,
+            "bundle" => Kind::Bundle,
             _ => return Ok(None),
         };
         let Some(xml) = self.with_template(&xml) else { return Ok(None) };
@@ -454,6 +466,13 @@ impl Sched {
             migrating_from: None,
             migrating_to: None,
             locked_to: None,
+            container: None,
+            fillers: Vec::new(),
+            connection: super::remote::is_connection(&xml),
+            reconnect: 0,
+            orphan_filler: false,
+            nested: false,
+            bundle: None,
             meta: BTreeMap::new(),
             xml: xml.clone(),
         };
@@ -462,7 +481,15 @@ impl Sched {
         if let Some(n) = instance {
             rsc.meta.entry("clone".into()).or_insert_with(|| n.to_string());
         }
+        let guest = rsc.connection && rsc.meta.contains_key("container");
+        if rsc.connection && !guest && !rsc.meta.contains_key("allow-migrate") {
+            rsc.allow_migrate = true;
+        }
+        let remote = rsc.connection && !guest;
         self.rscs.push(rsc);
+        if remote {
+            self.read_reconnect(r);
+        }
         if self.rscs[self.outermost(r)].kind == Kind::Clone {
             let meta = &self.rscs[r].meta;
             let unique = is_true(meta.get("globally-unique").map(String::as_str));
@@ -480,13 +507,15 @@ impl Sched {
             Kind::Primitive => self.check_primitive(r),
             Kind::Group => self.unpack_members(r, instance)?,
             Kind::Clone => self.unpack_clone(r)?,
+            Kind::Bundle => self.unpack_bundle(r)?,
         };
         if !well {
             return Ok(None);
         }
-        if self.options.symmetric {
-            for n in 0..nodes {
-                self.add_score(r, n, 0, &Cause::Symmetric);
+        if self.options.symmetric || guest {
+            let cause = if self.options.symmetric { Cause::Symmetric } else { Cause::Connection };
+            for n in (0..nodes).filter(|n| !self.nodes[*n].absent).collect::<Vec<_>>() {
+                self.add_score(r, n, 0, &cause);
             }
         }
         let mut needs = BTreeMap::new();
@@ -497,7 +526,7 @@ impl Sched {
 
     fn requires(&mut self, rsc: &mut Rsc, value: Option<&str>) {
         let o = &self.options;
-        let default = if rsc.fence_device {
+        let default = if rsc.fence_device || (rsc.kind == Kind::Primitive && rsc.connection) {
             "quorum"
         } else if o.fencing {
             "fencing"
@@ -540,7 +569,7 @@ impl Sched {
             return true;
         }
         if self.rscs[r].unique && !matches!(class.as_str(), "ocf" | "stonith") {
-            let nodes = i32::try_from(self.nodes.len()).unwrap_or(i32::MAX);
+            let nodes = self.present_nodes();
             let data = &mut self.rscs[top].clone;
             data.node_max = 1;
             data.max = data.max.min(nodes);
@@ -584,7 +613,7 @@ impl Sched {
 
     fn unpack_clone(&mut self, r: RscIx) -> Result<bool, XmlError> {
         let xml = self.rscs[r].xml.clone();
-        let nodes = i32::try_from(self.nodes.len()).unwrap_or(i32::MAX);
+        let nodes = self.present_nodes();
         let rsc = &mut self.rscs[r];
         let meta = &rsc.meta;
         let count = |names: [&str; 2], default: i32| {

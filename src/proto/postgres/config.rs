@@ -4,6 +4,7 @@ use super::data::Physics;
 use crate::engine::time::text_serde;
 use crate::engine::{Chance, Span, SpanRange};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -169,6 +170,16 @@ pub struct Postgres {
     pub rewind_rate: Size,
     /// Process time of `pg_rewind` before it copies. Default 1s (measured on a busy machine: 300ms to 8s).
     pub rewind_time: Span,
+    /// Processor time of a SELECT; 0 s: none. Default 0 s.
+    pub cpu_per_read: Span,
+    /// Processor time of an INSERT, UPDATE and the like. Default 0 s.
+    pub cpu_per_write: Span,
+    /// Processor time of BEGIN, COMMIT, ROLLBACK, SET. Default 0 s.
+    pub cpu_per_begin: Span,
+    /// Tables that are not ordinary ones, or that hold something: `"u": (persistence: Unlogged)`. Default: none.
+    pub tables: BTreeMap<String, super::sql::Table>,
+    /// Functions that somebody has created: `"f": Stable`. Default: none (a function that is not known is volatile).
+    pub functions: BTreeMap<String, super::sql::Volatility>,
     /// Room for WAL on the disk; when it is full, the server ends (PANIC). Default: no limit.
     pub wal_disk: Option<Size>,
 }
@@ -216,6 +227,11 @@ impl Default for Postgres {
             base_backup_rate: Size::mb(100),
             rewind_rate: Size::mb(100),
             rewind_time: Span::secs(1),
+            cpu_per_read: Span::ZERO,
+            cpu_per_write: Span::ZERO,
+            cpu_per_begin: Span::ZERO,
+            tables: BTreeMap::new(),
+            functions: BTreeMap::new(),
             wal_disk: None,
         }
     }

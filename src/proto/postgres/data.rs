@@ -180,6 +180,8 @@ pub struct DataDir {
     pub checkpoints: Vec<Checkpoint>,
     /// The highest timeline number that a history file here tells of.
     pub newest_timeline: u32,
+    /// What is in tables, as far as this server has written them itself.
+    pub tables: BTreeMap<Arc<str>, super::TableState>,
     /// Commits that were handed to the disk and not yet confirmed.
     pub(super) unconfirmed: Vec<(WriteId, Lsn)>,
     /// A crash took positions that had been given away: the WAL goes on on a new branch.
@@ -212,6 +214,7 @@ impl Default for DataDir {
             backends: 0,
             broken: false,
             slots: BTreeMap::new(),
+            tables: BTreeMap::new(),
             physics: Physics::default(),
             checkpoints: vec![checkpoint],
             newest_timeline: 1,

@@ -78,6 +78,18 @@ pub enum SqlState {
     LimitExceeded,
     /// 55000 `object_not_in_prerequisite_state`: recovery is in progress, or is not.
     WrongState,
+    /// 25P02 `in_failed_sql_transaction`.
+    InFailedTransaction,
+    /// 42601 `syntax_error`.
+    SyntaxError,
+    /// 42P01 `undefined_table`.
+    UndefinedTable,
+    /// 0A000 `feature_not_supported`: an unlogged table on a standby.
+    FeatureNotSupported,
+    /// XX000 `internal_error`: a pgpool could not go on.
+    InternalError,
+    /// 57000 `operator_intervention`: a pgpool ended the session (an idle limit).
+    OperatorIntervention,
 }
 impl SqlState {
     /// The five characters.
@@ -96,6 +108,38 @@ impl SqlState {
             SqlState::ObjectInUse => "55006",
             SqlState::LimitExceeded => "53400",
             SqlState::WrongState => "55000",
+            SqlState::InFailedTransaction => "25P02",
+            SqlState::SyntaxError => "42601",
+            SqlState::UndefinedTable => "42P01",
+            SqlState::FeatureNotSupported => "0A000",
+            SqlState::InternalError => "XX000",
+            SqlState::OperatorIntervention => "57000",
+        }
+    }
+}
+
+/// Who begins a session, and with which database.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Login {
+    /// The user.
+    pub user: Arc<str>,
+    /// The database.
+    pub database: Arc<str>,
+    /// The protocol's major version.
+    pub protocol: u8,
+    /// `application_name`.
+    pub application: Arc<str>,
+    /// The user is a superuser.
+    pub superuser: bool,
+}
+impl Default for Login {
+    fn default() -> Self {
+        Login {
+            user: "app".into(),
+            database: "app".into(),
+            protocol: 3,
+            application: "".into(),
+            superuser: false,
         }
     }
 }
@@ -121,6 +165,8 @@ pub enum Statement {
     AdvanceSlot(Box<(Arc<str>, Lsn)>),
     /// `pg_promote(wait => false)`.
     Promote,
+    /// Any other command; the number is that of the write, if it is one.
+    Sql(Arc<super::sql::Command>, WriteId),
 }
 
 /// What a statement gave.
@@ -137,6 +183,8 @@ pub enum Answer {
     Status(Arc<super::data::Status>),
     /// Done.
     Done,
+    /// A write inside a transaction changed so many rows.
+    Changed(u32),
 }
 
 /// What travels between a client and a server. A client closes the connection to say goodbye.
@@ -147,6 +195,8 @@ pub enum Sql {
         /// Whether the user is a superuser.
         superuser: bool,
     },
+    /// The same, with a user and a database that are named.
+    Login(Arc<Login>),
     /// The client asks, under its number for it.
     Query(u32, Statement),
     /// The client cancels what it asked last (in truth on a connection of its own).

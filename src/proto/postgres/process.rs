@@ -14,7 +14,9 @@ use super::receiver::Receiver;
 use super::replay::Replay;
 use super::sender::Sender;
 use super::session::Clients;
+use super::sql::Catalog;
 use super::sync::Waits;
+use super::transact::Transactions;
 use super::wal::Writer;
 use crate::engine::{Span, SpanRange, Time};
 use crate::node::disk::End;
@@ -29,6 +31,8 @@ pub struct Setup {
     pub config: Postgres,
     /// Its host's name, which is its `application_name` as a standby.
     pub name: Arc<str>,
+    /// Its tables and functions.
+    pub catalog: Arc<Catalog>,
 }
 
 /// What the server is doing.
@@ -85,6 +89,7 @@ pub(super) const T_PACE: Timer = Timer(6);
 pub(super) const T_RECEIVER: Timer = Timer(7);
 pub(super) const T_REPLAY: Timer = Timer(8);
 pub(super) const T_STATUS: Timer = Timer(9);
+pub(super) const T_CPU: Timer = Timer(10);
 
 /// A server.
 #[derive(Clone, Debug)]
@@ -100,6 +105,7 @@ pub struct Postmaster {
     pub(super) receiver: Receiver,
     pub(super) replay: Replay,
     pub(super) checkpointer: Checkpointer,
+    pub(super) transactions: Transactions,
     /// What opens the server when the record is safe.
     opening: Option<(Lsn, Opened)>,
     /// When it was started.
@@ -122,6 +128,7 @@ impl Postmaster {
             receiver: Receiver::default(),
             replay: Replay::default(),
             checkpointer: Checkpointer::default(),
+            transactions: Transactions::default(),
             opening: None,
             since: Time::ZERO,
             next_tag: 0,
@@ -181,6 +188,7 @@ impl Postmaster {
             Input::Timer(T_RECEIVER) => self.receiver_timer(ctx),
             Input::Timer(T_REPLAY) => self.replay_timer(ctx),
             Input::Timer(T_STATUS) => self.first_status(ctx),
+            Input::Timer(T_CPU) => self.worked(ctx),
             Input::Synced { tag, ok } => self.synced(tag, ok, ctx),
             Input::Tcp(conn, news) => {
                 if self.receiver.conn() == Some(conn) {

@@ -2,7 +2,8 @@
 //!
 //! Sources: PostgreSQL 15, `postmaster.c` (`canAcceptConnections`), `postinit.c`; appendix "Error Codes". A backend that waits for
 //! standbys does not notice that its client is gone: it keeps its place among `max_connections` until the wait ends. **Not modelled:**
-//! transactions of several statements, locks, the time that statements take (but for the disk), conflicts of long queries with replay.
+//! the time that statements take (but for the disk, and for the processors if `cpu_per_read` and the like are set), conflicts of long
+//! queries with replay.
 
 use super::data::{SenderState, Slot, Standby, Status, SyncState};
 use super::msg::{Answer, Lsn, Place, Sql, SqlState, Statement};
@@ -95,6 +96,7 @@ impl Postmaster {
     pub(super) fn end_session(&mut self, conn: ConnId, ctx: &mut Cx<'_>) {
         let Some(i) = self.clients.sessions.iter().position(|s| s.conn == conn) else { return };
         let s = self.clients.sessions.remove(i);
+        self.session_over(conn, ctx);
         if !s.gone {
             Self::fatal(conn, SqlState::AdminShutdown, ctx);
         }
@@ -163,6 +165,7 @@ impl Postmaster {
     pub(super) fn client_says(&mut self, conn: ConnId, sql: Sql, ctx: &mut Cx<'_>) {
         match sql {
             Sql::Startup { superuser } => self.startup(conn, superuser, ctx),
+            Sql::Login(login) => self.startup(conn, login.superuser, ctx),
             Sql::Query(query, statement) => {
                 if self.clients.get(conn).is_some_and(|s| !s.ending) {
                     self.query(conn, query, statement, ctx);
@@ -173,6 +176,9 @@ impl Postmaster {
                     && s.busy
                 {
                     s.cancelled = true;
+                    if let Some(query) = self.cut_work_of(conn) {
+                        self.fail(conn, query, SqlState::QueryCanceled, ctx);
+                    }
                     self.cut_wait_of(conn, ctx);
                 }
             }
@@ -205,6 +211,9 @@ impl Postmaster {
             s.ending = true;
             let (conn, busy) = (s.conn, s.busy);
             let flushing = self.wal.commits.iter().any(|c| c.conn == conn);
+            if !flushing {
+                self.cut_work_of(conn);
+            }
             let over = flushing || (busy && self.cut_wait_of(conn, ctx));
             if !over {
                 self.checkpointer.forget(conn);
@@ -229,6 +238,7 @@ impl Postmaster {
     fn query(&mut self, conn: ConnId, query: u32, statement: Statement, ctx: &mut Cx<'_>) {
         let answer = match statement {
             Statement::Write(id, bytes) => return self.write((conn, query), id, bytes, ctx),
+            Statement::Sql(command, id) => return self.command((conn, query), command, id, ctx),
             Statement::Checkpoint => return self.checkpoint_for(conn, query, ctx),
             Statement::Read => Ok(Answer::Seen(self.seen(ctx))),
             Statement::IsInRecovery => Ok(Answer::InRecovery(self.phase != Phase::Primary)),
@@ -246,7 +256,7 @@ impl Postmaster {
         };
         self.answer(conn, answer.map_or_else(|e| Sql::Error(query, e), |a| Sql::Done(query, a)), ctx);
     }
-    fn seen(&self, ctx: &Cx<'_>) -> Place {
+    pub(super) fn seen(&self, ctx: &Cx<'_>) -> Place {
         let lsn = if self.phase == Phase::Primary { self.wal.visible } else { self.replay.at(ctx.now) };
         ctx.files.pg.control.history.place(lsn)
     }

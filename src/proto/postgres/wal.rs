@@ -95,6 +95,7 @@ impl Postmaster {
             self.committed_asynchronously(lsn, ctx);
             let place = ctx.files.pg.control.history.place(lsn);
             Self::tell(ctx, Note::Committed { write, place });
+            self.applied(conn, ctx);
             self.wal.visible = self.wal.visible.max(lsn);
             self.written(conn, query, place, false, ctx);
         } else {
@@ -164,6 +165,7 @@ impl Postmaster {
             self.wal.commits.pop_front();
             let place = ctx.files.pg.control.history.place(c.lsn);
             Self::tell(ctx, Note::Committed { write: c.write, place });
+            self.applied(c.conn, ctx);
             self.flushed_commit(c, place, ctx);
         }
         self.checkpoint_flushed(ctx);

@@ -66,6 +66,10 @@ pub struct Keepalived {
     pub vrrp_instance: BTreeMap<String, VrrpInstance>,
     /// Sync groups: name to members (`VI_1` is the instance of the top level).
     pub vrrp_sync_group: BTreeMap<String, Vec<String>>,
+    /// The script that keepalived runs when an instance becomes MASTER (`notify_master`). Default: none.
+    pub notify_master: Option<NotifyScript>,
+    /// Process time: from the change of state to what the script does: a shell, then `pg_ctl`. Default 20 ms to 100 ms (estimate).
+    pub notify_time: SpanRange,
     /// Process time: from the start of the daemon to the start of its VRRP timers. Default 0 s.
     pub startup_time: SpanRange,
     /// Process time: from the death of the VRRP child to the start of its successor. Default 40 ms to 300 ms (measured).
@@ -103,6 +107,8 @@ impl Default for Keepalived {
             strict: false,
             vrrp_instance: BTreeMap::new(),
             vrrp_sync_group: BTreeMap::new(),
+            notify_master: None,
+            notify_time: SpanRange::new(Span::ms(20), Span::ms(100)),
             startup_time: SpanRange::exactly(Span::ZERO),
             respawn_time: SpanRange::new(Span::ms(40), Span::ms(300)),
         }
@@ -139,6 +145,14 @@ pub struct VrrpInstance {
     pub track: Option<String>,
     /// Tracked scripts.
     pub track_script: Option<Vec<VrrpScript>>,
+}
+
+/// What a notify script does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NotifyScript {
+    /// `pg_ctl promote` on the PostgreSQL of the same host, and nothing else: nobody is asked, nobody is fenced, a server that is no
+    /// standby is left as it is.
+    Promote,
 }
 
 /// The configured initial state of an instance.

@@ -49,6 +49,8 @@ pub enum Note {
     ChildDied,
     /// The parent started its child again.
     Respawned,
+    /// A notify script ran `pg_ctl promote`; `done`: the server was a standby.
+    Notified { done: bool },
     /// The daemon was told to stop.
     Stopping { was_master: bool },
 }
@@ -87,6 +89,7 @@ impl Note {
             Note::BadAdvert { .. } => "bad_advert",
             Note::Stopping { .. } => "stopping",
             Note::GroupWaits { .. } => "group_waits",
+            Note::Notified { .. } => "notified",
             Note::LowerHeard { .. } | Note::AdvertSent { .. } => return None,
         })
     }
@@ -169,6 +172,14 @@ impl Note {
             Note::BadAdvert { from, why } => (say!("vrrp-bad-advert", from = from), why.clone()),
             Note::ChildDied => (say!("vrrp-child"), say!("vrrp-child-why")),
             Note::Respawned => (say!("vrrp-respawn"), say!("vrrp-respawn-why")),
+            Note::Notified { done } => {
+                let (what, why) = if *done {
+                    ("vrrp-promotes", "vrrp-promotes-why")
+                } else {
+                    ("vrrp-promotes-not", "vrrp-promotes-not-why")
+                };
+                (say!(what), say!(why))
+            }
             Note::Stopping { was_master } => (
                 say!("vrrp-stops"),
                 if *was_master { say!("vrrp-stops-master") } else { "SIGTERM".to_owned() },

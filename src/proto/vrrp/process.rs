@@ -2,14 +2,18 @@
 //!
 //! Follows RFC 3768 and RFC 5798 and the behaviour of keepalived 2.2 as measured (`scenarios/validation/keepalived`).
 //!
-//! **Not modelled:** IPv6, authentication, VMACs, BFD, tracked files and processes, the checker child, notify scripts.
+//! A notify script is what it does after its time ([`super::notify`]); it is started and forgotten, as keepalived does (keepalived.conf(5),
+//! `notify_master`).
+//!
+//! **Not modelled:** IPv6, authentication, VMACs, BFD, tracked files and processes, the checker child, `notify_backup`, `notify_fault` and
+//! the other notify scripts.
 
-use super::config::{Check, InitialState, Keepalived, TrackInterface, VrrpScript};
+use super::config::{Check, InitialState, Keepalived, NotifyScript, TrackInterface, VrrpScript};
 use super::machine::Role;
 use super::msg::{Advert, PORT};
 use super::note::{BackupWhy, Note};
 use super::timers::{master_down, skew};
-use crate::engine::{Span, Time};
+use crate::engine::{Span, SpanRange, Time};
 use crate::net::Plane;
 use crate::net::addr::{Cidr, Endpoint, Ip, VRRP_GROUP};
 use crate::node::process::{Action, Ctx, Input, NetId, Pid, Probe, Signal, Timer};
@@ -137,12 +141,14 @@ pub struct Vrrp {
     nets: Vec<(String, NetId)>,
     instances: Vec<Instance>,
     scripts: Vec<Script>,
+    /// A notify script acts now.
+    notifies: bool,
 }
 
 impl Vrrp {
     /// The child of a keepalived with this configuration, on a host with these networks (the first is the default interface).
     pub fn new(config: Keepalived, nets: Vec<(String, NetId)>) -> Self {
-        let mut v = Vrrp { config, nets, instances: Vec::new(), scripts: Vec::new() };
+        let mut v = Vrrp { config, nets, instances: Vec::new(), scripts: Vec::new(), notifies: false };
         v.reset();
         v
     }
@@ -150,8 +156,17 @@ impl Vrrp {
     pub fn instances(&self) -> &[Instance] {
         &self.instances
     }
+    /// What a notify script does now, if one has come to its point since this was asked last.
+    pub(crate) fn notifies(&mut self) -> Option<NotifyScript> {
+        std::mem::take(&mut self.notifies).then_some(self.config.notify_master).flatten()
+    }
+    /// The timer of notify scripts, after those of instances and check scripts.
+    fn notify_timer(&self) -> Timer {
+        Timer((self.instances.len() * TIMERS as usize + self.scripts.len()) as u16)
+    }
     /// The state before the start.
     pub fn reset(&mut self) {
+        self.notifies = false;
         self.instances.clear();
         self.scripts.clear();
         let c = self.config.clone();
@@ -233,6 +248,7 @@ impl Vrrp {
     pub fn on(&mut self, input: Input<Advert>, cx: &mut Cx<'_>) {
         match input {
             Input::Start => self.start(cx),
+            Input::Timer(t) if t == self.notify_timer() => self.notifies = true,
             Input::Timer(Timer(t)) if (t / TIMERS) as usize >= self.instances.len() => {
                 self.run_script(t as usize - self.instances.len() * TIMERS as usize, cx);
             }
@@ -532,6 +548,11 @@ impl Vrrp {
         }
         if !refresh.is_zero() {
             cx.set_timer(Timer(i as u16 * TIMERS + REFRESH), refresh);
+        }
+        if self.config.notify_master.is_some() {
+            let SpanRange { min, max } = self.config.notify_time;
+            let more = Span(cx.below(max.saturating_sub(min).0 + 1));
+            cx.set_timer(self.notify_timer(), min + more);
         }
     }
 

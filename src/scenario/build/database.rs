@@ -7,6 +7,7 @@ use crate::proto::Daemon;
 use crate::proto::patroni::process::{Dcs, Setup};
 use crate::proto::patroni::{Agent, Patroni};
 use crate::proto::postgres::data::{Conninfo, DbState, Slot};
+use crate::proto::postgres::sql::Catalog;
 use crate::proto::postgres::{Postgres, Postmaster};
 use crate::proto::{consul, dns, etcd};
 use crate::scenario::types::Runs;
@@ -20,7 +21,8 @@ fn managed(plan: &Plan<'_>, host: &str) -> bool {
 
 pub(super) fn postgres(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config: &Postgres) {
     let managed = managed(plan, site.host);
-    let setup = crate::proto::postgres::Setup { config: config.clone(), name: site.host.into() };
+    let catalog = Arc::new(Catalog::new(config.tables.clone(), config.functions.clone()));
+    let setup = crate::proto::postgres::Setup { config: config.clone(), name: site.host.into(), catalog };
     let pid = world.add_proc(
         site.id,
         site.name,
@@ -53,19 +55,19 @@ pub(super) fn postgres(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, conf
 }
 
 /// The process number of the PostgreSQL of a host. Processes are numbered in the order of hosts and daemons, a keepalived counting twice.
-fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
+pub(super) fn postgres_pid(plan: &Plan<'_>, host: &str) -> Pid {
     let mut n = 0;
     for (name, h) in &plan.stack.hosts {
         for r in &h.runs {
             if name == host && matches!(r, Runs::Postgres(_)) {
                 return Pid(n);
             }
-            let two = match r {
-                Runs::Keepalived(_) | Runs::Slurmd(_) => true,
-                Runs::Lvs(l) => l.sync_daemon,
-                _ => false,
+            n += match r {
+                Runs::Keepalived(_) | Runs::Slurmd(_) => 2,
+                Runs::Lvs(l) if l.sync_daemon => 2,
+                Runs::Pgpool(p) => super::pgpool::processes(plan, name, p).len() as u16,
+                _ => 1,
             };
-            n += if two { 2 } else { 1 };
         }
     }
     Pid(n)

@@ -7,6 +7,7 @@ mod dcs;
 mod fence;
 mod heartbeat;
 mod lvs;
+mod pgpool;
 mod proxy;
 
 use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
@@ -98,6 +99,8 @@ fn add_host(world: &mut World, name: &str, host: &Host) -> HostId {
     h.clock_offset = i64::try_from(host.clock_offset.0).unwrap_or(i64::MAX);
     h.shutdown_time = host.shutdown_time.unwrap_or(h.shutdown_time);
     h.drift_ppm = host.clock_drift_ppm;
+    h.site.clone_from(&host.site);
+    h.files.cpu = crate::proto::cpu::Cpu::new(host.cpus.unwrap_or(0));
     h.disk.time = host.disk.unwrap_or(h.disk.time);
     h.watchdog.present = host.watchdog.is_some();
     h.watchdog.hardware = host.watchdog == Some(WatchdogKind::Hardware);
@@ -151,7 +154,12 @@ fn add_daemon(
     }
     let site = Site { id, host, name: &name, nets };
     match runs {
-        Runs::Keepalived(config) => keepalived(world, &site, config, vips),
+        Runs::Keepalived(config) => {
+            let has = |r: &Runs| matches!(r, Runs::Postgres(_));
+            let postgres =
+                plan.stack.hosts[host].runs.iter().any(has).then(|| database::postgres_pid(plan, host));
+            keepalived(world, &site, config, postgres, vips);
+        }
         Runs::HAProxy(config) => proxy::haproxy(world, plan, &site, config),
         Runs::Client(config) => {
             world.add_proc(id, &name, None, Daemon::Client(ClientProcess::new(config.clone())));
@@ -169,12 +177,19 @@ fn add_daemon(
         Runs::Slurmd(config) => batch::slurmd(world, plan, &site, config),
         Runs::Sbatch(config) => batch::sbatch(world, plan, &site, config),
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
+        Runs::Pgpool(config) => pgpool::pgpool(world, plan, &site, config, vips),
         Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
         Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
     }
 }
 
-fn keepalived(world: &mut World, site: &Site<'_>, config: &Keepalived, vips: &mut Vec<Ip>) {
+fn keepalived(
+    world: &mut World,
+    site: &Site<'_>,
+    config: &Keepalived,
+    postgres: Option<Pid>,
+    vips: &mut Vec<Ip>,
+) {
     let Site { id, host, name, nets } = *site;
     let draw = |world: &mut World, what: &str, range: SpanRange| {
         let stream = world.streams.named(&format!("host/{host}/{name}/{what}"));
@@ -191,7 +206,12 @@ fn keepalived(world: &mut World, site: &Site<'_>, config: &Keepalived, vips: &mu
             vips.push(vip.ip);
         }
     }
-    world.add_proc(id, &format!("{name}/vrrp"), Some(parent), Daemon::Vrrp(Box::new(vrrp), Vec::new()));
+    world.add_proc(
+        id,
+        &format!("{name}/vrrp"),
+        Some(parent),
+        Daemon::Vrrp(Box::new(vrrp), Vec::new(), postgres),
+    );
 }
 
 /// The faults of a drill with their times; a range is drawn from once, by the number of the fault.

@@ -28,7 +28,8 @@ pub(super) fn node(
         }
     }
     if let Some(net) = h.interface.as_ref().filter(|n| !stack.networks.contains_key(*n)) {
-        let help = nearest(net, stack.networks.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+        let help =
+            nearest(net, stack.networks.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
         l.error(&at("interface"), format!("there is no network `{net}`"), help);
     }
     let day = Span::secs(86_400);
@@ -66,11 +67,18 @@ pub(super) fn node(
         o.runs.iter().filter_map(move |r| if let Runs::Heartbeat(o) = r { Some((n, o)) } else { None })
     });
     for (name, o) in others.filter(|(_, o)| o.vip == h.vip) {
-        if o.race == Race::Priority && h.race == Race::Priority && o.priority == h.priority && host < name.as_str() {
+        if o.race == Race::Priority
+            && h.race == Race::Priority
+            && o.priority == h.priority
+            && host < name.as_str()
+        {
             l.warn(&at("priority"), format!("{host} and {name} have the same priority: they race"));
         }
         if o.udpport != h.udpport || o.transport != h.transport {
-            l.warn(&at("udpport"), format!("{host} and {name} do not hear each other: port or transport differ"));
+            l.warn(
+                &at("udpport"),
+                format!("{host} and {name} do not hear each other: port or transport differ"),
+            );
         }
     }
 }

@@ -7,6 +7,7 @@ mod dcs;
 mod fence;
 mod heartbeat;
 mod lvs;
+mod pgpool;
 mod proxy;
 
 use super::build::{addresses, default_subnet};
@@ -14,7 +15,7 @@ use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
 use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
-use crate::proto::vrrp::config::{Check, InitialState, Keepalived};
+use crate::proto::vrrp::config::{Check, InitialState, Keepalived, NotifyScript};
 
 /// The most hosts of a stack.
 const HOSTS: usize = 200;
@@ -152,6 +153,7 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
+                Runs::Pgpool(p) => pgpool::pgpool(&mut l, stack, (&path, name), p),
                 Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
                 Runs::Client(c) => {
@@ -235,6 +237,10 @@ fn keepalived(
             format!("{field} requires `state: BACKUP`"),
             Some("keepalived.conf(5)".to_owned()),
         );
+    }
+    let postgres = |h: &Host| h.runs.iter().any(|r| matches!(r, Runs::Postgres(_)));
+    if k.notify_master == Some(NotifyScript::Promote) && !stack.hosts.get(host).is_some_and(postgres) {
+        l.error(&at("notify_master"), format!("{host} runs no PostgreSQL that could be promoted"), None);
     }
     if k.strict && !k.unicast_peer.is_empty() {
         l.error(&at("unicast_peer"), "strict forbids unicast", None);
@@ -492,7 +498,8 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Fault::Hang { process, .. } = fault
         {
             let names = processes(stack.hosts.values());
-            if !names.contains(&kind_of(process)) {
+            // A drill for any stack names an arbiter whether or not there is one.
+            if process != "arbiter" && !names.contains(&kind_of(process)) {
                 let help = nearest(process, names.iter().copied()).map_or_else(
                     || format!("processes of this stack: {}", names.join(", ")),
                     |n| format!("did you mean `{n}`?"),
@@ -592,6 +599,7 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Application(_) => &["application"],
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
+            Runs::Pgpool(p) => pgpool::processes(p),
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
