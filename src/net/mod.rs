@@ -26,6 +26,8 @@ pub enum Plane {
     fencing,
     /// A batch system: controllers, nodes, jobs.
     batch,
+    /// Corosync's quorum devices and their server.
+    quorum,
     /// Address resolution.
     arp,
 }

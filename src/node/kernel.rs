@@ -225,8 +225,10 @@ impl<P: Process> World<P> {
         let nic = &self.hosts[host.0 as usize].nics[i as usize];
         let (net, carrier) = (nic.net, nic.carrier);
         let sender = self.macs[from.0 as usize].0;
-        if !carrier || self.deaf(host) {
-            let why = if carrier { LostBy::HostDown } else { LostBy::NoCarrier };
+        // What a host sends to itself goes over no wire.
+        let wire = from != mac;
+        if (wire && !carrier) || self.deaf(host) {
+            let why = if carrier || !wire { LostBy::HostDown } else { LostBy::NoCarrier };
             let label = label(self);
             self.lost(s, sender, host, label, why);
             return None;

@@ -78,6 +78,10 @@ pub enum Msg {
     Fence(Box<fence::msg::Fence>),
     /// A heartbeat.
     Heartbeat(heartbeat::Beat),
+    /// Between Corosyncs: the ring, and knet's pings. Many, and small enough to lie here.
+    Totem(corosync::msg::Totem),
+    /// A quorum device and its server.
+    Qnet(Box<corosync::qdevice::Qnet>),
 }
 
 /// The word for a message, and a number that goes with it.
@@ -107,6 +111,8 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Heartbeat(heartbeat::Beat::Alive(_)) => ("heartbeat", 0),
         Msg::Heartbeat(heartbeat::Beat::Claim(_)) => ("claim", 0),
         Msg::Heartbeat(heartbeat::Beat::Release) => ("release", 0),
+        Msg::Totem(m) => corosync::msg::label(m),
+        Msg::Qnet(_) => ("qnetd", 0),
     }
 }
 
@@ -143,6 +149,8 @@ pub enum Note {
     Fence(fence::note::Note),
     /// A heartbeat node.
     Heartbeat(heartbeat::note::Note),
+    /// Corosync.
+    Corosync(Box<corosync::note::Note>),
 }
 impl Note {
     /// The stable kind of mark that it is, if it is one.
@@ -163,6 +171,7 @@ impl Note {
             Note::Pgpool(n) => n.mark(),
             Note::Fence(n) => n.mark(),
             Note::Heartbeat(n) => n.mark(),
+            Note::Corosync(n) => n.mark(),
         }
     }
     /// What happened and why, in words.
@@ -183,6 +192,7 @@ impl Note {
             Note::Pgpool(n) => n.text(),
             Note::Fence(n) => n.text(),
             Note::Heartbeat(n) => n.text(),
+            Note::Corosync(n) => n.text(),
         }
     }
 }
@@ -260,6 +270,12 @@ pub enum Daemon {
     Fence(Box<fence::Device>),
     /// A heartbeat node.
     Heartbeat(Box<heartbeat::Node>),
+    /// Corosync.
+    Corosync(Box<corosync::Corosync>),
+    /// `corosync-qdevice`.
+    Qdevice(Box<corosync::qdevice::Qdevice>),
+    /// `corosync-qnetd`.
+    Qnetd(Box<corosync::qnetd::Qnetd>),
 }
 
 impl Process for Daemon {
@@ -332,6 +348,9 @@ impl Process for Daemon {
             Daemon::Pgpool(p) => p.on(input, ctx),
             Daemon::Fence(p) => p.on(input, ctx),
             Daemon::Heartbeat(p) => p.on(input, ctx),
+            Daemon::Corosync(p) => p.on(input, ctx),
+            Daemon::Qdevice(p) => p.on(input, ctx),
+            Daemon::Qnetd(p) => p.on(input, ctx),
         }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
@@ -360,6 +379,9 @@ impl Process for Daemon {
             Daemon::Pgpool(p) => p.reset(end, &mut files.pgpool),
             Daemon::Fence(p) => p.reset(),
             Daemon::Heartbeat(p) => p.reset(),
+            Daemon::Corosync(p) => p.reset(end),
+            Daemon::Qdevice(p) => p.reset(),
+            Daemon::Qnetd(p) => p.reset(),
         }
     }
     fn hooked(files: &Files) -> bool {

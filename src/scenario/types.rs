@@ -11,6 +11,7 @@ use crate::proto::batch::{Nfs, Sbatch, Slurmctld, Slurmd};
 use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
 use crate::proto::crm::{Cluster, Pacemaker};
+use crate::proto::corosync::config::{Corosync, Qnetd};
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
 use crate::proto::fence::FenceDevice;
@@ -206,6 +207,10 @@ pub enum Runs {
     Heartbeat(Heartbeat),
     /// Pacemaker: all hosts with one form a cluster under the stack's `pacemaker`.
     Pacemaker(Pacemaker),
+    /// Corosync, with `corosync-qdevice` if it has a quorum device: all hosts with one form a cluster.
+    Corosync(Corosync),
+    /// `corosync-qnetd`: the server of quorum devices.
+    Qnetd(Qnetd),
 }
 impl Runs {
     /// The name of the process.
@@ -231,6 +236,8 @@ impl Runs {
             Runs::Pgpool(_) => "pgpool",
             Runs::FenceDevice(_) => "fencedevice",
             Runs::Heartbeat(_) => "heartbeat",
+            Runs::Corosync(_) => "corosync",
+            Runs::Qnetd(_) => "qnetd",
         }
     }
 }
@@ -374,7 +381,8 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `arp`. Default: everything.
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `quorum`, `arp`. Default:
+        /// everything.
         #[serde(default)]
         plane: Option<Plane>,
     },
@@ -459,6 +467,20 @@ pub enum Fault {
     Promote { target: Target },
     /// Somebody changes the DNS record of a name: from now on it means this host.
     DnsRecord { name: String, to: Target },
+    /// An operator's command to the Pacemaker cluster: `Crm(Standby(node: "h1"))`.
+    Crm { command: crate::proto::crm::config::Operator },
+    /// From now on this operation of a resource's agent fails on `target`; with `hangs` it never ends by itself.
+    AgentFails {
+        target: Target,
+        resource: String,
+        operation: String,
+        #[serde(default)]
+        hangs: bool,
+    },
+    /// The agents of the resource work again on `target`.
+    AgentWorks { target: Target, resource: String },
+    /// What a resource stands for is gone behind Pacemaker's back: the address is deleted, the file, the process.
+    ResourceDies { target: Target, resource: String },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
     /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).

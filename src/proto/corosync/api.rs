@@ -6,7 +6,8 @@
 //!
 //! A message to a group goes round with the token: all members of the group, the sender too, hear all messages of a group in one order, and
 //! [`Event::Confchg`] has the same place in that order everywhere. While a membership is being made (from the loss of the token to the end of
-//! the synchronisation, the quorum device's answer included), requests wait, as `CS_ERR_TRY_AGAIN` makes the real clients wait.
+//! the synchronisation, the quorum device's answer included), requests wait, as `CS_ERR_TRY_AGAIN` makes the real clients wait. A new membership
+//! tells each group first who is gone, then who is new, each as a [`Event::Confchg`] of its own, and at last the [`Event::Quorum`].
 //!
 //! ```text
 //! let mut corosync = api::Client::default();
@@ -61,6 +62,10 @@ pub enum Request {
     Mcast(Group, Payload),
     /// `quorum_trackstart` with `CS_TRACK_CHANGES | CS_TRACK_CURRENT`: the state at once, and each new one.
     TrackQuorum,
+    /// `votequorum_qdevice_register`: from `corosync-qdevice` only.
+    DeviceRegister,
+    /// `votequorum_qdevice_poll`: the device votes (or not) for the membership of this name.
+    DevicePoll(RingId, bool),
 }
 
 /// Why a node is not in a group any more (`cpg_reason_t`).
@@ -114,8 +119,11 @@ pub enum Event {
     },
     /// The membership of a group that the client is in has changed.
     Confchg(Confchg),
-    /// The quorum state or the membership has changed. At a membership change it comes before the [`Event::Confchg`]s.
+    /// The quorum state or the membership has changed. At a membership change it comes after the [`Event::Confchg`]s, and later than they
+    /// by up to `sync_timeout` with a quorum device that does not answer; until it has come no message goes through.
     Quorum(Quorum),
+    /// A new membership begins to be synchronised (`votequorum_nodelist_notify`): to `corosync-qdevice` only.
+    NodeList(RingId, Vec<NodeId>),
 }
 
 /// One or the other.

@@ -163,6 +163,7 @@ pub fn apply(v: &mut Versioned, updates: &[Update]) {
     for u in updates {
         match u {
             Update::Replace(new) => *v = new.clone(),
+            Update::Mark { .. } => {}
             Update::Config(operator) => {
                 configure(&mut Arc::make_mut(&mut v.cib).root, operator);
                 v.epoch += 1;
@@ -249,7 +250,7 @@ fn change(cib: &mut Cib, u: &Update) {
             root.set("have-quorum", if *quorate { "1" } else { "0" });
             root.set("dc-uuid", dc);
         }
-        Update::Config(_) | Update::Replace(_) => {}
+        Update::Config(_) | Update::Replace(_) | Update::Mark { .. } => {}
     }
 }
 

@@ -62,6 +62,12 @@ impl Device {
             _ => Some(self.param("plug").or(self.param("port")).unwrap_or(node).to_owned()),
         }
     }
+    /// Some port of it, to ask whether it is there.
+    fn any_port(&self) -> Option<String> {
+        let list = self.param("pcmk_host_list").or(self.param("pcmk_host_map"))?;
+        let first = list.split([';', ',', ' ']).find(|n| !n.is_empty())?;
+        self.port(first.split([':', '=']).next().unwrap_or(first))
+    }
     /// `pcmk_delay_base`, which may differ by node (`a:5s;b:0s`).
     fn delay_base(&self, node: &str) -> Span {
         let Some(text) = self.param("pcmk_delay_base") else { return Span::ZERO };
@@ -454,7 +460,9 @@ impl Fenced {
         let timer = self.job_timer();
         self.next += 1;
         let id = self.call_id();
-        let call = Call::start(id, Command::Monitor, "".into(), ip, Timer(timer), cx);
+        let known = self.devices.iter().find(|d| d.id == device);
+        let port = known.and_then(Device::any_port).unwrap_or_default();
+        let call = Call::start(id, Command::Monitor, port.as_str().into(), ip, Timer(timer), cx);
         let job = Job { timer, owner: self.place.me, id, device, target: "".into(), action: "monitor".into(), waits: false, call: Some(call), own: true };
         self.jobs.push(job);
     }
@@ -509,9 +517,15 @@ impl Fenced {
     }
 }
 
-/// The random part of a delay: whole seconds up to the maximum; before 3.0 the maximum itself is never drawn.
+/// How many whole seconds, equally likely from 0 on, the random part of a delay is drawn from (base and maximum in seconds); 0: none is drawn.
+/// Before 3.0 the maximum itself never comes.
+pub const fn drawable(base: u64, max: u64, with_maximum: bool) -> u64 {
+    let width = max.saturating_sub(base);
+    if with_maximum && width > 0 { width + 1 } else { width }
+}
+
+/// The random part of a delay.
 fn drawn(cx: &mut Cx<'_>, base: Span, max: Span, with_maximum: bool) -> Span {
-    let width = max.0.saturating_sub(base.0) / 1_000_000_000;
-    let choices = if with_maximum && width > 0 { width + 1 } else { width };
+    let choices = drawable(base.0 / 1_000_000_000, max.0 / 1_000_000_000, with_maximum);
     if choices == 0 { Span::ZERO } else { Span::secs(cx.below(choices)) }
 }

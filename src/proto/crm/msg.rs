@@ -84,6 +84,8 @@ pub enum Update {
     Cluster { quorate: bool, dc: String },
     /// The operator changes the configuration.
     Config(Operator),
+    /// Changes nothing: by it a controller sees that its own changes up to this number have been made.
+    Mark { node: Arc<str>, number: u64 },
     /// The whole CIB is replaced.
     Replace(Versioned),
 }

@@ -2,6 +2,8 @@
 
 mod batch;
 mod client;
+pub(super) mod cluster;
+pub(super) mod crm;
 mod database;
 mod dcs;
 mod fence;
@@ -180,6 +182,9 @@ fn add_daemon(
         Runs::Pgpool(config) => pgpool::pgpool(world, plan, &site, config, vips),
         Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
         Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
+        Runs::Pacemaker(config) => crm::pacemakerd(world, plan, &site, config, vips),
+        Runs::Corosync(config) => cluster::corosync(world, plan, &site, config),
+        Runs::Qnetd(config) => cluster::qnetd(world, plan, &site, config),
     }
 }
 

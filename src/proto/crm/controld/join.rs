@@ -73,7 +73,7 @@ impl Controld {
         }
         // What the DC itself knows belongs to the picture.
         self.join.phases.insert(self.place.me, Phase::Offered);
-        if nodes.iter().any(|n| !self.engine.seen.contains(n)) || self.state != State::Integration {
+        if nodes.iter().any(|n| !self.engine.seen.contains(n) || self.engine.away.contains(n)) || self.state != State::Integration {
             self.join.grown = true;
         }
         self.hold(cx);
@@ -160,7 +160,7 @@ impl Controld {
             return;
         }
         let node = self.place.name_of(from);
-        let news = self.engine.seen.insert(from);
+        let news = self.engine.seen.insert(from) | self.engine.away.remove(&from);
         if self.join.phases.insert(from, Phase::Confirmed) != Some(Phase::Confirmed) && (news || self.join.grown) && from != self.place.me {
             cx.note(Told::Crm(Box::new(Note::NodeJoined { node: node.clone() })));
         }

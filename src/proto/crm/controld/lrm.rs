@@ -35,7 +35,7 @@ pub(super) fn entry(op: &Op, now: i64) -> HistoryOp {
 /// A history without entries.
 pub(super) fn header(op: &Op) -> History {
     let (class, provider, agent) = op.agent.clone();
-    History { id: op.rsc.clone(), class, provider, agent, locked: None, ops: Vec::new() }
+    History { id: op.rsc.clone(), class, provider, agent, locked: None, ops: Vec::new(), ..History::default() }
 }
 
 impl Controld {

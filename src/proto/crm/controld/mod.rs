@@ -100,6 +100,9 @@ pub struct Controld {
     lrm: BTreeMap<String, History>,
     call: i64,
     engine: transition::Engine,
+    /// Changes sent to the CIB, and those of them that have been made.
+    sent: u64,
+    made: u64,
     leaving: bool,
 }
 
@@ -224,7 +227,9 @@ impl Controld {
     fn say(&self, wire: Wire, cx: &mut Cx<'_>) {
         self.corosync.mcast(GROUP, Payload::Crm(Arc::new(wire)), cx);
     }
-    fn change(&self, updates: Vec<Update>, cx: &mut Cx<'_>) {
+    fn change(&mut self, mut updates: Vec<Update>, cx: &mut Cx<'_>) {
+        self.sent += 1;
+        updates.push(Update::Mark { node: self.place.name.clone(), number: self.sent });
         tell(&self.place, Daemon::Based, Local::Change(updates), cx);
     }
 
@@ -321,6 +326,7 @@ impl Controld {
     }
     fn peer_left(&mut self, node: NodeId, why: Left, cx: &mut Cx<'_>) {
         self.join.forget(node);
+        self.engine.away.insert(node);
         let name = self.place.name_of(node);
         let how = match why {
             Left::NodeDown => Gone::Membership,

@@ -62,6 +62,10 @@ pub(super) struct Engine {
     pub(super) cause: Option<Cause>,
     /// Nodes that have joined at some time.
     pub(super) seen: BTreeSet<NodeId>,
+    /// Nodes that were lost and have not come back.
+    pub(super) away: BTreeSet<NodeId>,
+    /// It waits for its own changes before it asks.
+    held: bool,
     /// Nodes that were told to leave.
     pub(super) shut_down: BTreeSet<NodeId>,
     failures: BTreeMap<Arc<str>, u32>,
@@ -76,7 +80,6 @@ struct Settings {
     stonith_timeout: Span,
     max_attempts: u32,
     start_failure_is_fatal: bool,
-    fencing: bool,
 }
 impl Default for Settings {
     fn default() -> Self {
@@ -85,7 +88,6 @@ impl Default for Settings {
             stonith_timeout: STONITH_TIMEOUT,
             max_attempts: MAX_ATTEMPTS,
             start_failure_is_fatal: true,
-            fencing: true,
         }
     }
 }
@@ -101,6 +103,7 @@ impl Engine {
         self.asked = None;
         self.again = false;
         self.waits = false;
+        self.held = false;
         self.cause = None;
         self.told.clear();
     }
@@ -176,6 +179,10 @@ impl Controld {
         }
         self.engine.waits = false;
         self.engine.again = false;
+        self.engine.held = self.made < self.sent;
+        if self.engine.held {
+            return;
+        }
         let re = self.engine.number();
         self.engine.asked = Some(re);
         tell(&self.place, Daemon::Based, Local::Query { from: Daemon::Controld, re }, cx);
@@ -192,7 +199,6 @@ impl Controld {
             stonith_timeout: time("stonith-timeout", STONITH_TIMEOUT),
             max_attempts: property_of(root, "stonith-max-attempts").and_then(|n| n.parse().ok()).unwrap_or(MAX_ATTEMPTS),
             start_failure_is_fatal: property_of(root, "start-failure-is-fatal") != Some("false"),
-            fencing: property_of(root, "stonith-enabled") != Some("false"),
         };
         let re = self.engine.number();
         self.engine.asked = Some(re);
@@ -385,6 +391,12 @@ impl Controld {
     pub(super) fn changed(&mut self, updates: &[Update], cx: &mut Cx<'_>) {
         for u in updates {
             match u {
+                Update::Mark { node, number } if *node == self.place.name => {
+                    self.made = self.made.max(*number);
+                    if self.engine.held && self.made >= self.sent {
+                        self.ask_cib(cx);
+                    }
+                }
                 Update::EraseHistory { node, rsc } if *node == self.place.name => {
                     if self.lrm.remove(rsc).is_some() {
                         tell(&self.place, Daemon::Execd, Local::Forget { rsc: rsc.clone() }, cx);
