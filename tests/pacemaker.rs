@@ -177,7 +177,12 @@ fn pcm_12_random_delays() {
             c.delay_h2 = c.delay_h1.clone();
             let r = c.run(T + 9_500, vec![at(T, cut(&["h1"], &["h2"]))], seed);
             for (_, text) in marks(&r, "fence_delayed", "", T) {
-                let number: String = text.chars().rev().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+                let number: String = text
+                    .chars()
+                    .rev()
+                    .skip_while(|c| !c.is_ascii_digit())
+                    .take_while(char::is_ascii_digit)
+                    .collect();
                 drawn.insert(number.chars().rev().collect::<String>().parse::<u64>().unwrap());
             }
         }
@@ -205,7 +210,11 @@ fn pcm_14_without_a_monitor_nobody_notices() {
     let mut c = trio();
     c.monitor = String::new();
     let r = c.run(T + 10 * 60_000, vec![at(T, dies("h1", "vip"))], 1);
-    assert!(marks(&r, "resource_failed", "", T).is_empty() && marks(&r, "vip_up", "", T).is_empty(), "{:#?}", story(&r));
+    assert!(
+        marks(&r, "resource_failed", "", T).is_empty() && marks(&r, "vip_up", "", T).is_empty(),
+        "{:#?}",
+        story(&r)
+    );
 }
 
 #[test]
@@ -232,10 +241,18 @@ fn pcm_16_migration_threshold_and_failure_timeout() {
     let r = c.run(T + 150_000, vec![at(T, dies("h1", "vip")), at(T + 20_000, dies("h1", "vip"))], 4);
     let ups = marks(&r, "vip_up", "", T);
     assert!(ups.len() == 3, "{:#?}", story(&r));
-    let hosts: Vec<String> = r.marks.iter().filter(|m| m.kind == "vip_up" && m.at.as_ms() >= T).map(|m| r.host(m.host).to_owned()).collect();
+    let hosts: Vec<String> = r
+        .marks
+        .iter()
+        .filter(|m| m.kind == "vip_up" && m.at.as_ms() >= T)
+        .map(|m| r.host(m.host).to_owned())
+        .collect();
     assert_eq!(hosts[0], "h1", "the first failure: in place");
     assert_ne!(hosts[1], "h1", "the second one bans the node");
-    assert_eq!(hosts[2], "h1", "60 s after the second failure it may come back, and the location wants it to");
+    assert_eq!(
+        hosts[2], "h1",
+        "60 s after the second failure it may come back, and the location wants it to"
+    );
     let second = marks(&r, "resource_failed", "h1", T)[1].0;
     let back = ups[2].0 - second;
     assert!((60_000..=63_500).contains(&back), "{back}");
@@ -252,14 +269,20 @@ fn pcm_17_a_start_that_fails_moves_at_once() {
 
 #[test]
 fn pcm_18_a_stop_that_fails() {
-    let faults = || vec![at(T, fails("h1", "vip", "stop")), at(T + 1_000, crm(Operator::Standby { node: "h1".into() }))];
+    let faults = || {
+        vec![at(T, fails("h1", "vip", "stop")), at(T + 1_000, crm(Operator::Standby { node: "h1".into() }))]
+    };
     let mut c = trio();
     c.settings[1] = "cpu_time: \"5s\"".into();
     let r = c.run(T + 30_000, faults(), 1);
     assert_eq!(marks(&r, "fenced", "", T).len(), 1, "{:#?}", story(&r));
     c.properties = "\"stonith-enabled\": \"false\"".into();
     let r = c.run(T + 30_000, faults(), 1);
-    assert!(marks(&r, "fenced", "", T).is_empty() && marks(&r, "vip_up", "", T).is_empty(), "blocked: {:#?}", story(&r));
+    assert!(
+        marks(&r, "fenced", "", T).is_empty() && marks(&r, "vip_up", "", T).is_empty(),
+        "blocked: {:#?}",
+        story(&r)
+    );
 }
 
 #[test]
@@ -273,6 +296,10 @@ fn pcm_22_an_unrelated_start_waits_for_every_fence() {
         let r = c.run(T + 40_000, vec![at(T, off("h1")), at(T + 8_000, dies("h3", "other"))], seed);
         let fenced = first(&r, "fenced", "", T);
         let started: Vec<u64> = marks(&r, "resource_started", "", T).into_iter().map(|m| m.0).collect();
-        assert!(!started.is_empty() && started.iter().all(|s| *s > fenced), "{started:?} {fenced}: {:#?}", story(&r));
+        assert!(
+            !started.is_empty() && started.iter().all(|s| *s > fenced),
+            "{started:?} {fenced}: {:#?}",
+            story(&r)
+        );
     }
 }

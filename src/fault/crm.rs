@@ -37,7 +37,8 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
             // Where the DC is, or on any node whose daemon runs, but not on the one that is to be fenced.
             let avoid = if let Operator::Fence { node } = command { Some(node.as_str()) } else { None };
             let runs = |h| world.find_proc(h, part).filter(|p| super::runs(world, *p));
-            let mut hosts: Vec<_> = roles::hosts(world).filter(|h| Some(world.host(*h).name.as_str()) != avoid).collect();
+            let mut hosts: Vec<_> =
+                roles::hosts(world).filter(|h| Some(world.host(*h).name.as_str()) != avoid).collect();
             hosts.sort_by_key(|h| !is_dc(world, *h));
             if let Some(pid) = hosts.into_iter().find_map(runs) {
                 world.call(pid, Msg::Crm(Box::new(Local::Operator(command.clone()))), s);
@@ -80,8 +81,15 @@ fn address(world: &World, resource: &str) -> Option<Ip> {
         },
         _ => None,
     })?;
-    fn find<'a>(e: &'a crate::proto::pacemaker::xml::Element, id: &str) -> Option<&'a crate::proto::pacemaker::xml::Element> {
-        if e.name == "primitive" && e.id() == id { Some(e) } else { e.children.iter().find_map(|c| find(c, id)) }
+    fn find<'a>(
+        e: &'a crate::proto::pacemaker::xml::Element,
+        id: &str,
+    ) -> Option<&'a crate::proto::pacemaker::xml::Element> {
+        if e.name == "primitive" && e.id() == id {
+            Some(e)
+        } else {
+            e.children.iter().find_map(|c| find(c, id))
+        }
     }
     let e = find(&based.cib().cib.root, resource)?;
     let pairs = e.all("instance_attributes").flat_map(|s| s.all("nvpair"));
@@ -93,7 +101,10 @@ pub(crate) fn is_dc(world: &World, host: crate::node::process::HostId) -> bool {
     controller(world, host).is_some_and(|c| c.is_dc())
 }
 /// The controller of a host, as far as it runs.
-pub(crate) fn controller(world: &World, host: crate::node::process::HostId) -> Option<&crate::proto::crm::controld::Controld> {
+pub(crate) fn controller(
+    world: &World,
+    host: crate::node::process::HostId,
+) -> Option<&crate::proto::crm::controld::Controld> {
     let (pid, c) = roles::daemon(world, host, |d| match d {
         Daemon::Crm(c) => match &**c {
             crate::proto::crm::Process::Controld(c) => Some(c),

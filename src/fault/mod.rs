@@ -148,7 +148,10 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
                 }
             }
         }
-        Fault::Crm { .. } | Fault::AgentFails { .. } | Fault::AgentWorks { .. } | Fault::ResourceDies { .. } => {
+        Fault::Crm { .. }
+        | Fault::AgentFails { .. }
+        | Fault::AgentWorks { .. }
+        | Fault::ResourceDies { .. } => {
             crm::apply(world, fault, vips, s);
         }
         Fault::Weight { target, server, weight } => weigh(world, (target, server, *weight), vips, s),

@@ -37,7 +37,13 @@ fn edits(root: &Node, path: &str, value: &str) -> Result<Vec<Edit>, Wrong> {
     let full = ["networks", "hosts", "about"];
     // `pacemaker.properties...` is the cluster's, `pacemaker.cpu_time` the daemon's.
     let cluster = steps[0] == "pacemaker"
-        && steps.get(1).is_some_and(|f| matches!(*f, "properties" | "rsc_defaults" | "op_defaults" | "times" | "version" | "cib"));
+        && steps.get(1).is_some_and(|f| {
+            f.starts_with("resources[")
+                || matches!(
+                    *f,
+                    "properties" | "rsc_defaults" | "op_defaults" | "times" | "version" | "cib"
+                )
+        });
     if steps[0] == "drill" || full.contains(&steps[0]) || cluster {
         let path = path.strip_prefix("drill.").unwrap_or(path);
         let (parent, field) = path.rsplit_once('.').unwrap_or(("", path));

@@ -53,7 +53,10 @@ impl Cluster {
         for i in 1..=self.n {
             let own = &self.settings[i - 1];
             hosts += &format!("\"h{i}\": (runs: [Corosync(networks: [\"lan\"]{two}), Pacemaker({own})]),");
-            hosts += &format!("\"bmc{i}\": (networks: [\"mgmt\"], runs: [FenceDevice(hosts: [\"h{i}\"], {})]),", self.device);
+            hosts += &format!(
+                "\"bmc{i}\": (networks: [\"mgmt\"], runs: [FenceDevice(hosts: [\"h{i}\"], {})]),",
+                self.device
+            );
             let delay = [&self.delay_h1, &self.delay_h2].get(i - 1).map_or("", |d| d.as_str());
             resources += &format!(
                 "Primitive(id: \"fence-h{i}\", agent: \"stonith:fence_ipmilan\", params: {{ \"ip\": \"bmc{i}\", \"pcmk_host_list\": \"h{i}\", {delay} }}),"
@@ -76,7 +79,9 @@ impl Cluster {
     }
     pub fn stack(&self) -> Stack {
         let text = self.text();
-        firedrill::scenario::load::read("test", &text).unwrap_or_else(|e| panic!("{}\n{text}", e.render(false))).0
+        firedrill::scenario::load::read("test", &text)
+            .unwrap_or_else(|e| panic!("{}\n{text}", e.render(false)))
+            .0
     }
     pub fn run(&self, until: u64, faults: Vec<At>, seed: u64) -> Run {
         let drill = Drill {
@@ -114,7 +119,12 @@ pub fn dies(on: &str, resource: &str) -> Fault {
     Fault::ResourceDies { target: host(on), resource: resource.to_owned() }
 }
 pub fn fails(on: &str, resource: &str, operation: &str) -> Fault {
-    Fault::AgentFails { target: host(on), resource: resource.to_owned(), operation: operation.to_owned(), hangs: false }
+    Fault::AgentFails {
+        target: host(on),
+        resource: resource.to_owned(),
+        operation: operation.to_owned(),
+        hangs: false,
+    }
 }
 pub fn crm(command: Operator) -> Fault {
     Fault::Crm { command }
@@ -134,7 +144,12 @@ pub fn first(r: &Run, kind: &str, on: &str, from: u64) -> u64 {
 }
 /// The host of the last DC that was elected.
 pub fn last_dc(r: &Run) -> String {
-    let m = r.marks.iter().rev().find(|m| m.kind == "leader_elected").unwrap_or_else(|| panic!("no DC: {:#?}", story(r)));
+    let m = r
+        .marks
+        .iter()
+        .rev()
+        .find(|m| m.kind == "leader_elected")
+        .unwrap_or_else(|| panic!("no DC: {:#?}", story(r)));
     r.host(m.host).to_owned()
 }
 /// All marks, for a test that fails.

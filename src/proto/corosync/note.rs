@@ -264,10 +264,9 @@ impl Note {
                     false => (say!("coro-qnetd-vote", nodes = nodes), why),
                 }
             }
-            Note::ClientSilent { node, silent } => (
-                say!("coro-qnetd-silent", node = node),
-                say!("coro-qnetd-silent-why", silent = ms(silent)),
-            ),
+            Note::ClientSilent { node, silent } => {
+                (say!("coro-qnetd-silent", node = node), say!("coro-qnetd-silent-why", silent = ms(silent)))
+            }
         }
     }
     fn membership(&self) -> (String, String) {

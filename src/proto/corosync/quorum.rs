@@ -236,7 +236,8 @@ impl Votequorum {
             count = 0;
         }
         self.expected = self.expected.max(votes + device);
-        let floor = if self.set.allow_downscale && lower && count > 0 { u32::from(self.set.expected) } else { 0 };
+        let floor =
+            if self.set.allow_downscale && lower && count > 0 { u32::from(self.set.expected) } else { 0 };
         let wanted = count.max(floor);
         let others = members().filter(|n| n.id != me).map(|n| u32::from(n.info.expected)).max();
         let mut highest = others.unwrap_or(0).max(self.expected);

@@ -96,7 +96,12 @@ impl Call<'_> {
     /// `crm_attribute --promotion`: the node's fitness for promotion; `None` withdraws it.
     pub fn promotion_score(&self, score: Option<i32>, cx: &mut Cx<'_>) {
         let (node, name) = (self.place.name.clone(), format!("master-{}", self.op.rsc));
-        tell(self.place, Daemon::Attrd, Local::Attribute { node, name, value: score.map(|s| s.to_string()) }, cx);
+        tell(
+            self.place,
+            Daemon::Attrd,
+            Local::Attribute { node, name, value: score.map(|s| s.to_string()) },
+            cx,
+        );
     }
 }
 
@@ -241,7 +246,9 @@ impl Agent for Service {
             return then;
         }
         let name = call.op.agent.2.clone().unwrap_or_default();
-        let Some(pid): Option<Pid> = call.place.services.get(&name).copied() else { return Then::Exit(NOT_INSTALLED) };
+        let Some(pid): Option<Pid> = call.place.services.get(&name).copied() else {
+            return Then::Exit(NOT_INSTALLED);
+        };
         match (call.op.task.as_str(), call.seen) {
             ("start", None) => {
                 cx.act(Action::Spawn(pid));
@@ -274,7 +281,9 @@ impl Agent for FenceAgent {
         }
         let running = cx.files.crm.run.get(&call.op.rsc).is_some_and(|f| f.running);
         match (call.op.task.as_str(), call.seen) {
-            ("monitor", _) if call.op.interval.is_zero() => Then::Exit(if running { OK } else { NOT_RUNNING }),
+            ("monitor", _) if call.op.interval.is_zero() => {
+                Then::Exit(if running { OK } else { NOT_RUNNING })
+            }
             ("start" | "monitor", None) => Then::AskDevice,
             ("start" | "monitor", Some(ok)) => {
                 cx.files.crm.run.entry(call.op.rsc.clone()).or_default().running = ok;

@@ -40,7 +40,9 @@ impl Attrd {
         match self.corosync.on(&input, cx) {
             Some(News::Connected(_)) => return self.corosync.join(GROUP, cx),
             Some(News::Lost) => return cx.act(Action::Exit(102)),
-            Some(News::Event(Event::Deliver { payload: Payload::Crm(wire), .. })) => return self.hear(&wire, cx),
+            Some(News::Event(Event::Deliver { payload: Payload::Crm(wire), .. })) => {
+                return self.hear(&wire, cx);
+            }
             Some(News::Event(Event::Confchg(change))) => {
                 let was = self.writes();
                 self.members = change.members.iter().copied().collect();
@@ -49,7 +51,12 @@ impl Attrd {
                 }
                 if !change.joined.is_empty() {
                     let me = self.place.me;
-                    let own: Vec<_> = self.values.iter().filter(|(k, _)| k.0 == me).map(|(k, v)| (k.1.clone(), v.clone())).collect();
+                    let own: Vec<_> = self
+                        .values
+                        .iter()
+                        .filter(|(k, _)| k.0 == me)
+                        .map(|(k, v)| (k.1.clone(), v.clone()))
+                        .collect();
                     for (name, value) in own {
                         self.say(me, name, Some(value), cx);
                     }
@@ -81,8 +88,12 @@ impl Attrd {
                 }
                 Local::ClearAttributes { node, prefix } => {
                     let Some(id) = self.place.id_of(&node) else { return };
-                    let mut names: Vec<String> =
-                        self.values.keys().filter(|k| k.0 == id && k.1.starts_with(&prefix)).map(|k| k.1.clone()).collect();
+                    let mut names: Vec<String> = self
+                        .values
+                        .keys()
+                        .filter(|k| k.0 == id && k.1.starts_with(&prefix))
+                        .map(|k| k.1.clone())
+                        .collect();
                     names.sort();
                     for name in names {
                         self.say(id, name, None, cx);

@@ -101,7 +101,9 @@ impl Based {
         let Update::Attribute { node, name, value } = u else { return true };
         let state = self.cib.cib.nodes.iter().find(|s| *s.name == **node);
         let holder = state.and_then(|s| s.attributes.as_ref()).and_then(|a| a.children.first());
-        let old = holder.and_then(|h| h.children.iter().find(|p| p.get("name") == Some(name))).and_then(|p| p.get("value"));
+        let old = holder
+            .and_then(|h| h.children.iter().find(|p| p.get("name") == Some(name)))
+            .and_then(|p| p.get("value"));
         old != value.as_deref()
     }
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 /// A block of name-value pairs, if there are any.
 fn pairs(name: &str, id: &str, values: &BTreeMap<String, String>) -> Option<Element> {
-    let pair = |(k, v): (&String, &String)| Element::new("nvpair", &[("id", &format!("{id}-{k}")), ("name", k), ("value", v)]);
+    let pair = |(k, v): (&String, &String)| {
+        Element::new("nvpair", &[("id", &format!("{id}-{k}")), ("name", k), ("value", v)])
+    };
     (!values.is_empty()).then(|| Element::new(name, &[("id", id)]).with(values.iter().map(pair)))
 }
 
@@ -35,7 +37,10 @@ fn primitive(p: &Primitive) -> Element {
     let op = |o: &super::config::Operation| {
         let every = format!("{}ms", o.interval.as_ms());
         let role = o.role.as_deref().unwrap_or("");
-        let mut op = Element::new("op", &[("id", &format!("{}-{}-{every}{role}", p.id, o.name)), ("name", &o.name), ("interval", &every)]);
+        let mut op = Element::new(
+            "op",
+            &[("id", &format!("{}-{}-{every}{role}", p.id, o.name)), ("name", &o.name), ("interval", &every)],
+        );
         if let Some(t) = o.timeout {
             op.set("timeout", &format!("{}ms", t.as_ms()));
         }
@@ -84,13 +89,17 @@ fn constraint(c: &Constraint) -> Element {
     match c {
         Constraint::Location { rsc, node, score, role, id } => {
             let id = id.clone().unwrap_or_else(|| format!("location-{rsc}-{node}-{score}"));
-            let mut e = Element::new("rsc_location", &[("id", &id), ("rsc", rsc), ("node", node), ("score", score)]);
+            let mut e =
+                Element::new("rsc_location", &[("id", &id), ("rsc", rsc), ("node", node), ("score", score)]);
             put(&mut e, &[("role", role)]);
             e
         }
         Constraint::Colocation { rsc, with_rsc, score, rsc_role, with_rsc_role, id } => {
             let id = id.clone().unwrap_or_else(|| format!("colocation-{rsc}-{with_rsc}-{score}"));
-            let mut e = Element::new("rsc_colocation", &[("id", &id), ("rsc", rsc), ("with-rsc", with_rsc), ("score", score)]);
+            let mut e = Element::new(
+                "rsc_colocation",
+                &[("id", &id), ("rsc", rsc), ("with-rsc", with_rsc), ("score", score)],
+            );
             put(&mut e, &[("rsc-role", rsc_role), ("with-rsc-role", with_rsc_role)]);
             e
         }
@@ -111,7 +120,11 @@ pub fn make(cluster: &Cluster, nodes: &[(NodeId, &str, &Pacemaker)]) -> Result<C
     if let Some(text) = &cluster.cib {
         return Cib::read(text);
     }
-    let config = Element::new("crm_config", &[]).with(pairs("cluster_property_set", "cib-bootstrap-options", &cluster.properties));
+    let config = Element::new("crm_config", &[]).with(pairs(
+        "cluster_property_set",
+        "cib-bootstrap-options",
+        &cluster.properties,
+    ));
     let node = |(id, name, p): &(NodeId, &str, &Pacemaker)| {
         let mut e = Element::new("node", &[("id", &id.0.to_string()), ("uname", name)]);
         e.children.extend(pairs("instance_attributes", &format!("nodes-{}", id.0), &p.attributes));
@@ -128,17 +141,32 @@ pub fn make(cluster: &Cluster, nodes: &[(NodeId, &str, &Pacemaker)]) -> Result<C
         let level = |l: &super::config::FencingLevel| {
             let id = format!("fl-{}-{}", l.target, l.index);
             let (index, devices) = (l.index.to_string(), l.devices.join(","));
-            Element::new("fencing-level", &[("id", &id), ("target", &l.target), ("index", &index), ("devices", &devices)])
+            Element::new(
+                "fencing-level",
+                &[("id", &id), ("target", &l.target), ("index", &index), ("devices", &devices)],
+            )
         };
-        configuration.children.push(Element::new("fencing-topology", &[]).with(cluster.fencing_topology.iter().map(level)));
+        configuration
+            .children
+            .push(Element::new("fencing-topology", &[]).with(cluster.fencing_topology.iter().map(level)));
     }
-    let defaults = [("op_defaults", "op-options", &cluster.op_defaults), ("rsc_defaults", "rsc-options", &cluster.rsc_defaults)];
+    let defaults = [
+        ("op_defaults", "op-options", &cluster.op_defaults),
+        ("rsc_defaults", "rsc-options", &cluster.rsc_defaults),
+    ];
     for (name, id, values) in defaults {
         if let Some(set) = pairs("meta_attributes", id, values) {
             configuration.children.push(Element::new(name, &[]).with([set]));
         }
     }
-    let root = Element::new("cib", &[("crm_feature_set", cluster.feature_set()), ("validate-with", "pacemaker-3.9"), ("have-quorum", "0")]);
+    let root = Element::new(
+        "cib",
+        &[
+            ("crm_feature_set", cluster.feature_set()),
+            ("validate-with", "pacemaker-3.9"),
+            ("have-quorum", "0"),
+        ],
+    );
     Cib::of(root.with([configuration, Element::new("status", &[])]))
 }
 
@@ -226,12 +254,18 @@ fn change(cib: &mut Cib, u: &Update) {
             let Some(s) = state(cib, node) else { return };
             let id = format!("status-{}", s.id);
             let holder = s.attributes.get_or_insert_with(|| {
-                Arc::new(Element::new("transient_attributes", &[("id", &s.id)]).with([Element::new("instance_attributes", &[("id", &id)])]))
+                Arc::new(
+                    Element::new("transient_attributes", &[("id", &s.id)])
+                        .with([Element::new("instance_attributes", &[("id", &id)])]),
+                )
             });
             let Some(set) = Arc::make_mut(holder).children.first_mut() else { return };
             set.children.retain(|p| p.get("name") != Some(name));
             if let Some(value) = value {
-                set.children.push(Element::new("nvpair", &[("id", &format!("{id}-{name}")), ("name", name), ("value", value)]));
+                set.children.push(Element::new(
+                    "nvpair",
+                    &[("id", &format!("{id}-{name}")), ("name", name), ("value", value)],
+                ));
             }
         }
         Update::EraseAttributes { node } => {
@@ -267,7 +301,10 @@ fn set_pair(e: &mut Element, set: &str, id: &str, name: &str, value: Option<&str
     let Some(list) = e.children.iter_mut().find(|c| c.name == set) else { return };
     list.children.retain(|p| p.get("name") != Some(name));
     if let Some(value) = value {
-        list.children.push(Element::new("nvpair", &[("id", &format!("{id}-{name}")), ("name", name), ("value", value)]));
+        list.children.push(Element::new(
+            "nvpair",
+            &[("id", &format!("{id}-{name}")), ("name", name), ("value", value)],
+        ));
     }
 }
 
@@ -290,12 +327,24 @@ fn configure(root: &mut Arc<Element>, operator: &Operator) {
         }
         Operator::Move { resource, to } => {
             let id = format!("cli-prefer-{resource}");
-            let e = Element::new("rsc_location", &[("id", &id), ("rsc", resource), ("role", "Started"), ("node", to), ("score", "INFINITY")]);
+            let e = Element::new(
+                "rsc_location",
+                &[("id", &id), ("rsc", resource), ("role", "Started"), ("node", to), ("score", "INFINITY")],
+            );
             constrain(root, e);
         }
         Operator::Ban { resource, node } => {
             let id = format!("cli-ban-{resource}-on-{node}");
-            let e = Element::new("rsc_location", &[("id", &id), ("rsc", resource), ("role", "Started"), ("node", node), ("score", "-INFINITY")]);
+            let e = Element::new(
+                "rsc_location",
+                &[
+                    ("id", &id),
+                    ("rsc", resource),
+                    ("role", "Started"),
+                    ("node", node),
+                    ("score", "-INFINITY"),
+                ],
+            );
             constrain(root, e);
         }
         Operator::Clear { resource } => {
@@ -304,7 +353,9 @@ fn configure(root: &mut Arc<Element>, operator: &Operator) {
                 list.children.retain(|c| c.id() != prefer && !c.id().starts_with(&ban));
             }
         }
-        Operator::Maintenance { on } => property(root, "maintenance-mode", if *on { "true" } else { "false" }),
+        Operator::Maintenance { on } => {
+            property(root, "maintenance-mode", if *on { "true" } else { "false" })
+        }
         Operator::Property { name, value } => property(root, name, value),
         Operator::Cleanup { .. } | Operator::Fence { .. } => {}
     }
@@ -319,5 +370,8 @@ fn property(root: &mut Element, name: &str, value: &str) {
 /// A cluster property.
 pub fn property_of<'a>(root: &'a Element, name: &str) -> Option<&'a str> {
     let sets = root.find("crm_config")?;
-    sets.all("cluster_property_set").flat_map(|s| s.all("nvpair")).find(|p| p.get("name") == Some(name))?.get("value")
+    sets.all("cluster_property_set")
+        .flat_map(|s| s.all("nvpair"))
+        .find(|p| p.get("name") == Some(name))?
+        .get("value")
 }

@@ -87,7 +87,9 @@ impl Execd {
             Input::Exec { tag, ok } => self.step(usize::from(tag), Some(ok == Some(true)), cx),
             Input::Packet { msg: Msg::Crm(m), .. } => match *m {
                 Local::Execute(op) => self.execute(op, cx),
-                Local::Cancel { rsc, task, interval } => self.cancel(&rsc, |o| o.task == task && o.interval == interval, cx),
+                Local::Cancel { rsc, task, interval } => {
+                    self.cancel(&rsc, |o| o.task == task && o.interval == interval, cx)
+                }
                 Local::Forget { rsc } => {
                     self.cancel(&rsc, |_| true, cx);
                 }
@@ -120,7 +122,9 @@ impl Execd {
         if !op.interval.is_zero() {
             let monitors = &mut self.rscs[r].monitors;
             let new = Some(Monitor { op: op.clone(), last: None });
-            let same = monitors.iter().position(|m| m.as_ref().is_some_and(|m| m.op.task == op.task && m.op.interval == op.interval));
+            let same = monitors.iter().position(|m| {
+                m.as_ref().is_some_and(|m| m.op.task == op.task && m.op.interval == op.interval)
+            });
             match same.or_else(|| monitors.iter().position(Option::is_none)) {
                 Some(at) => monitors[at] = new,
                 None if monitors.len() < usize::from(TIMERS - EVERY) => monitors.push(new),
@@ -149,7 +153,9 @@ impl Execd {
         }
     }
     fn repeat(&mut self, r: usize, at: usize, cx: &mut Cx<'_>) {
-        let Some(m) = self.rscs.get(r).and_then(|x| x.monitors.get(at)).and_then(Option::as_ref) else { return };
+        let Some(m) = self.rscs.get(r).and_then(|x| x.monitors.get(at)).and_then(Option::as_ref) else {
+            return;
+        };
         let op = m.op.clone();
         self.rscs[r].queue.push_back(op);
         self.next(r, cx);
@@ -180,7 +186,9 @@ impl Execd {
             Then::Exit(rc) => self.finish(r, rc, DONE, cx),
             Then::After(span) => cx.set_timer(Execd::timer(r, STEP), span),
             Then::Look(probe) => cx.exec(probe, SpanRange::exactly(Span::ZERO), op.timeout, r as u16),
-            Then::AskDevice => tell(&self.place, Daemon::Fenced, Local::Monitor { device: op.rsc.clone() }, cx),
+            Then::AskDevice => {
+                tell(&self.place, Daemon::Fenced, Local::Monitor { device: op.rsc.clone() }, cx)
+            }
             Then::Hang => {}
         }
     }
@@ -189,9 +197,10 @@ impl Execd {
         cx.cancel_timer(Execd::timer(r, TIMEOUT));
         cx.cancel_timer(Execd::timer(r, STEP));
         let op = run.op;
-        let took = cx.now.since(run.since);
+        let took = Span::ms(cx.now.since(run.since).as_ms());
         if op.task == "start" && rc == agents::OK && op.agent.2.as_deref() == Some("IPaddr2") {
-            let call = Call { op: &op, pass: 0, seen: None, times: &AgentTimes::default(), place: &self.place };
+            let call =
+                Call { op: &op, pass: 0, seen: None, times: &AgentTimes::default(), place: &self.place };
             if let Some((net, cidr)) = agents::Address::of(&call) {
                 self.rscs[r].arps = Some((net, cidr.ip, ARP_COUNT - 1));
                 cx.set_timer(Execd::timer(r, ARP), ARP_INTERVAL);
@@ -222,14 +231,22 @@ impl Execd {
         let ok = status == DONE && rc == agents::OK;
         let rsc: Arc<str> = op.rsc.as_str().into();
         let note = match op.task.as_str() {
-            "start" if ok => Note::Started { rsc, took, fence_device: op.agent.0.as_deref() == Some("stonith") },
+            "start" if ok => {
+                Note::Started { rsc, took, fence_device: op.agent.0.as_deref() == Some("stonith") }
+            }
             "stop" if ok => Note::Stopped { rsc, took },
             "promote" if ok => Note::Promoted { rsc, took },
             "demote" if ok => Note::Demoted { rsc, took },
             "migrate_to" | "migrate_from" | "notify" | "reload-agent" | "meta-data" if ok => return,
             "monitor" if !op.interval.is_zero() && status == DONE && rc == op.expected => return,
             "monitor" if op.interval.is_zero() && status == DONE => return,
-            _ => Note::OperationFailed { rsc, task: op.task.as_str().into(), interval: op.interval, rc, timed_out: status == TIMED_OUT },
+            _ => Note::OperationFailed {
+                rsc,
+                task: op.task.as_str().into(),
+                interval: op.interval,
+                rc,
+                timed_out: status == TIMED_OUT,
+            },
         };
         cx.note(Told::Crm(Box::new(note)));
     }

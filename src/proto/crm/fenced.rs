@@ -51,7 +51,8 @@ impl Device {
     fn port(&self, node: &str) -> Option<String> {
         let split = |c: char| c == ';' || c == ',' || c.is_whitespace();
         if let Some(map) = self.param("pcmk_host_map") {
-            let found = map.split(split).filter_map(|p| p.split_once([':', '='])).find(|(n, _)| n.trim() == node);
+            let found =
+                map.split(split).filter_map(|p| p.split_once([':', '='])).find(|(n, _)| n.trim() == node);
             if let Some((_, port)) = found {
                 return Some(port.trim().to_owned());
             }
@@ -187,7 +188,15 @@ impl Fenced {
                 Local::Fence(fencing) => self.begin(fencing, cx),
                 Local::Operator(super::config::Operator::Fence { node }) => {
                     let timeout = self.timeout();
-                    self.begin(Fencing { target: node.as_str().into(), action: "reboot".into(), delay: Span::ZERO, timeout }, cx);
+                    self.begin(
+                        Fencing {
+                            target: node.as_str().into(),
+                            action: "reboot".into(),
+                            delay: Span::ZERO,
+                            timeout,
+                        },
+                        cx,
+                    );
                 }
                 Local::Monitor { device } => self.monitor(device, cx),
                 Local::Quit => cx.act(Action::Exit(0)),
@@ -209,9 +218,13 @@ impl Fenced {
             if e.name == "primitive" && e.get("class") == Some("stonith") {
                 let pairs = |set: &str| -> BTreeMap<String, String> {
                     let all = e.all(set).flat_map(|s| s.all("nvpair"));
-                    all.filter_map(|p| Some((p.get("name")?.to_owned(), p.get("value")?.to_owned()))).collect()
+                    all.filter_map(|p| Some((p.get("name")?.to_owned(), p.get("value")?.to_owned())))
+                        .collect()
                 };
-                if pairs("meta_attributes").get("target-role").is_none_or(|r| !r.eq_ignore_ascii_case("stopped")) {
+                if pairs("meta_attributes")
+                    .get("target-role")
+                    .is_none_or(|r| !r.eq_ignore_ascii_case("stopped"))
+                {
                     into.push(Device { id: e.id().to_owned(), params: pairs("instance_attributes") });
                 }
             }
@@ -227,7 +240,11 @@ impl Fenced {
     fn levels(&self, node: &str, device: &str) -> Vec<u8> {
         let Some(cib) = &self.cib else { return Vec::new() };
         let topology = cib.cib.root.find("fencing-topology");
-        let levels: Vec<&Element> = topology.iter().flat_map(|t| t.all("fencing-level")).filter(|l| l.get("target") == Some(node)).collect();
+        let levels: Vec<&Element> = topology
+            .iter()
+            .flat_map(|t| t.all("fencing-level"))
+            .filter(|l| l.get("target") == Some(node))
+            .collect();
         if levels.is_empty() {
             return vec![0];
         }
@@ -248,7 +265,9 @@ impl Fenced {
         if self.operations.iter().any(|o| o.fencing.target == fencing.target) {
             return;
         }
-        let Some(slot) = (0..OPERATIONS).find(|s| self.operations.iter().all(|o| o.slot != *s)) else { return };
+        let Some(slot) = (0..OPERATIONS).find(|s| self.operations.iter().all(|o| o.slot != *s)) else {
+            return;
+        };
         self.next += 1;
         let id = self.next;
         let timeout = fencing.timeout + fencing.delay;
@@ -351,7 +370,12 @@ impl Fenced {
             // `stonith-timeout` is for the agents: the delay comes on top.
             cx.set_timer(Timer(2 * o.slot), o.fencing.timeout + delay);
             if !delay.is_zero() {
-                cx.note(Told::Crm(Box::new(Note::FenceDelayed { target: target.clone(), delay, requested: o.fencing.delay, base })));
+                cx.note(Told::Crm(Box::new(Note::FenceDelayed {
+                    target: target.clone(),
+                    delay,
+                    requested: o.fencing.delay,
+                    base,
+                })));
             }
         }
         o.first = false;
@@ -385,11 +409,20 @@ impl Fenced {
         cx.cancel_timer(Timer(2 * o.slot));
         cx.cancel_timer(Timer(2 * o.slot + 1));
         let note = match result {
-            Ok(()) => Note::Fenced { target: o.fencing.target.clone(), action: o.fencing.action.as_str().into(), watchdog: o.phase == Phase::Watchdog },
+            Ok(()) => Note::Fenced {
+                target: o.fencing.target.clone(),
+                action: o.fencing.action.as_str().into(),
+                watchdog: o.phase == Phase::Watchdog,
+            },
             Err(why) => Note::FenceFailed { target: o.fencing.target.clone(), why },
         };
         cx.note(Told::Crm(Box::new(note)));
-        let wire = Wire::FenceResult { target: o.fencing.target, action: o.fencing.action, by: self.place.name.clone(), result };
+        let wire = Wire::FenceResult {
+            target: o.fencing.target,
+            action: o.fencing.action,
+            by: self.place.name.clone(),
+            result,
+        };
         self.say(wire, cx);
     }
 
@@ -402,7 +435,8 @@ impl Fenced {
                 for d in self.devices.iter().filter(|d| d.port(target).is_some()) {
                     let verified = cx.files.crm.run.get(&d.id).is_some_and(|f| f.running);
                     let (delay_base, delay_max) = (d.delay_base(target), d.delay_max());
-                    let of = |level| Candidate { device: d.id.clone(), level, verified, delay_base, delay_max };
+                    let of =
+                        |level| Candidate { device: d.id.clone(), level, verified, delay_base, delay_max };
                     devices.extend(self.levels(target, &d.id).into_iter().map(of));
                 }
                 self.say(Wire::ICan { to: from, id: *id, devices }, cx);
@@ -432,10 +466,18 @@ impl Fenced {
                 });
                 cx.set_timer(Timer(timer), *delay);
             }
-            Wire::DeviceResult { to, id, device, ok } if *to == self.place.me => self.device_result(*id, device, *ok, cx),
+            Wire::DeviceResult { to, id, device, ok } if *to == self.place.me => {
+                self.device_result(*id, device, *ok, cx)
+            }
             Wire::FenceResult { target, action, by, result } => {
                 let mine = from == self.place.me;
-                let what = Local::Fenced { target: target.clone(), action: action.clone(), by: by.clone(), result: *result, mine };
+                let what = Local::Fenced {
+                    target: target.clone(),
+                    action: action.clone(),
+                    by: by.clone(),
+                    result: *result,
+                    mine,
+                };
                 tell(&self.place, Daemon::Controld, what, cx);
             }
             _ => {}
@@ -463,7 +505,17 @@ impl Fenced {
         let known = self.devices.iter().find(|d| d.id == device);
         let port = known.and_then(Device::any_port).unwrap_or_default();
         let call = Call::start(id, Command::Monitor, port.as_str().into(), ip, Timer(timer), cx);
-        let job = Job { timer, owner: self.place.me, id, device, target: "".into(), action: "monitor".into(), waits: false, call: Some(call), own: true };
+        let job = Job {
+            timer,
+            owner: self.place.me,
+            id,
+            device,
+            target: "".into(),
+            action: "monitor".into(),
+            waits: false,
+            call: Some(call),
+            own: true,
+        };
         self.jobs.push(job);
     }
     /// A number that no other call of this host has had.
@@ -489,12 +541,16 @@ impl Fenced {
                 return true;
             }
         }
-        matches!(input, Input::Packet { .. }) || matches!(input, Input::Timer(Timer(t)) if *t >= 2 * OPERATIONS)
+        matches!(input, Input::Packet { .. })
+            || matches!(input, Input::Timer(Timer(t)) if *t >= 2 * OPERATIONS)
     }
     fn start_call(&mut self, at: usize, cx: &mut Cx<'_>) {
-        let (device, target, timer) = (self.jobs[at].device.clone(), self.jobs[at].target.clone(), self.jobs[at].timer);
+        let (device, target, timer) =
+            (self.jobs[at].device.clone(), self.jobs[at].target.clone(), self.jobs[at].timer);
         let port = self.devices.iter().find(|d| d.id == device).and_then(|d| d.port(&target));
-        let (Some(ip), Some(port)) = (self.device_address(&device), port) else { return self.job_ended(at, false, cx) };
+        let (Some(ip), Some(port)) = (self.device_address(&device), port) else {
+            return self.job_ended(at, false, cx);
+        };
         let command = match self.jobs[at].action.as_str() {
             "off" => Command::Off,
             "on" => Command::On,

@@ -65,7 +65,13 @@ pub type ActionKey = (Arc<str>, i64, usize);
 #[allow(missing_docs)] // Fields are those of `<node_state>` and `<lrm_rsc_op>`.
 pub enum Update {
     /// Facts about a node; `None` leaves one as it is.
-    Node { node: Arc<str>, in_ccm: Option<bool>, crmd: Option<bool>, join: Option<&'static str>, expected: Option<&'static str> },
+    Node {
+        node: Arc<str>,
+        in_ccm: Option<bool>,
+        crmd: Option<bool>,
+        join: Option<&'static str>,
+        expected: Option<&'static str>,
+    },
     /// The result (or the beginning) of an operation.
     Op { node: Arc<str>, of: Arc<History>, op: Arc<HistoryOp>, by: ActionKey },
     /// The history of a resource on a node is deleted.

@@ -137,11 +137,19 @@ impl Note {
                 (say!("crm-election"), why)
             }
             Note::Elected { others, .. } => {
-                let why = if *others == 0 { say!("crm-elected-alone") } else { say!("crm-elected-why", others = others) };
+                let why = if *others == 0 {
+                    say!("crm-elected-alone")
+                } else {
+                    say!("crm-elected-why", others = others)
+                };
                 (say!("crm-elected"), why)
             }
-            Note::NoLongerDc { winner } => (say!("crm-no-longer-dc", winner = winner), say!("crm-no-longer-dc-why")),
-            Note::AskedAgain { times, .. } => (say!("crm-asked-again", times = times), say!("crm-asked-again-why")),
+            Note::NoLongerDc { winner } => {
+                (say!("crm-no-longer-dc"), say!("crm-no-longer-dc-why", winner = winner))
+            }
+            Note::AskedAgain { times, .. } => {
+                (say!("crm-asked-again", times = times), say!("crm-asked-again-why"))
+            }
             Note::Decided { line, .. } => {
                 let why = match (line.reason.is_empty(), line.story.is_empty()) {
                     (true, true) => String::new(),
@@ -172,7 +180,9 @@ impl Note {
             Note::Fenced { target, watchdog: false, action } => {
                 (say!("crm-fenced", target = target, action = action), say!("crm-fenced-why"))
             }
-            Note::Fenced { target, .. } => (say!("crm-fenced-watchdog", target = target), say!("crm-fenced-watchdog-why")),
+            Note::Fenced { target, .. } => {
+                (say!("crm-fenced-watchdog", target = target), say!("crm-fenced-watchdog-why"))
+            }
             Note::FenceFailed { target, why } => {
                 let why = match why {
                     FenceError::NoDevice => say!("crm-fence-no-device"),
@@ -185,7 +195,9 @@ impl Note {
                 (say!("crm-fence-given-up", target = target), say!("crm-fence-given-up-why", times = times))
             }
             Note::ToldFenced { by } => (say!("crm-told-fenced", by = by), say!("crm-told-fenced-why")),
-            Note::Started { rsc, took, .. } => (say!("crm-started", rsc = rsc), say!("crm-took", took = took)),
+            Note::Started { rsc, took, .. } => {
+                (say!("crm-started", rsc = rsc), say!("crm-took", took = took))
+            }
             Note::Stopped { rsc, took } => (say!("crm-stopped", rsc = rsc), say!("crm-took", took = took)),
             Note::Promoted { rsc, took } => (say!("crm-promoted", rsc = rsc), say!("crm-took", took = took)),
             Note::Demoted { rsc, took } => (say!("crm-demoted", rsc = rsc), say!("crm-took", took = took)),

@@ -8,8 +8,8 @@ use crate::node::process::{Action, Input, Timer};
 use crate::proto::pacemaker::model::{ActIx, NodeIx, Sched};
 use crate::proto::pacemaker::plan::Plan;
 use crate::proto::pacemaker::score;
-use crate::proto::pacemaker::time::interval;
 use crate::proto::pacemaker::sets::About;
+use crate::proto::pacemaker::time::interval;
 use crate::proto::pacemaker::{history::base_name, schedule};
 use crate::proto::{Cx, Msg};
 use std::collections::BTreeMap;
@@ -66,8 +66,12 @@ pub fn graph(plan: &Plan, dc: &Arc<str>) -> Graph {
     let line = |i: &crate::proto::pacemaker::summary::Item| {
         let what = i.rsc.clone().or_else(|| i.from.clone()).unwrap_or_default();
         let story = i.rsc.as_deref().zip(i.to.as_deref()).map(|(r, to)| told(s, r, to)).unwrap_or_default();
-        Line { change: i.change.clone(), what, details: i.details(), reason: i.reason.clone().unwrap_or_default(), story }
+        Line { change: i.change.clone(), what, details: i.details(), reason: reason(i), story }
     };
+    fn reason(i: &crate::proto::pacemaker::summary::Item) -> String {
+        let why = i.reason.clone().unwrap_or_default();
+        if i.blocked { format!("{why} (blocked)") } else { why }
+    }
     let steps = plan.actions.iter().enumerate().map(|(at, a)| {
         let action = &s.acts[a.act];
         Step {

@@ -19,7 +19,8 @@ impl Sched {
                 match self.constrained(&name) {
                     Some(r) => self.locate(e, r, set.get("role"), set.get("score")),
                     None => {
-                        return self.warn(e, format!("there is no resource `{name}`, so the rest is ignored"));
+                        return self
+                            .warn(e, format!("there is no resource `{name}`, so the rest is ignored"));
                     }
                 }
             }

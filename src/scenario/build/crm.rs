@@ -22,14 +22,22 @@ pub(in crate::scenario) fn nodes(stack: &Stack) -> Vec<(NodeId, &str, &Pacemaker
     nodes.filter_map(|(host, id, _)| pacemaker(stack, host).map(|p| (id, host, p))).collect()
 }
 
-pub(super) fn pacemakerd(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config: &Pacemaker, vips: &mut Vec<Ip>) {
+pub(super) fn pacemakerd(
+    world: &mut World,
+    plan: &Plan<'_>,
+    site: &Site<'_>,
+    config: &Pacemaker,
+    vips: &mut Vec<Ip>,
+) {
     let usual = Cluster::default();
     let cluster = plan.stack.pacemaker.as_deref().unwrap_or(&usual);
     let all = nodes(plan.stack);
     let Some((me, ..)) = all.iter().find(|n| n.1 == site.host) else { return };
     let Ok(cib) = crm::cib::make(cluster, &all) else { return };
     for p in cluster.primitives() {
-        if let Some(ip) = p.params.get("ip").filter(|_| p.agent.contains("IPaddr")).and_then(|ip| ip.parse::<Ip>().ok()) {
+        if let Some(ip) =
+            p.params.get("ip").filter(|_| p.agent.contains("IPaddr")).and_then(|ip| ip.parse::<Ip>().ok())
+        {
             if !vips.contains(&ip) {
                 vips.push(ip);
             }

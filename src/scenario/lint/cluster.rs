@@ -141,7 +141,11 @@ fn networks(
         }
     }
     if c.networks.as_ref().is_some_and(|n| n.is_empty() || n.len() > 8) {
-        l.error(&at, "a node has from 1 to 8 links", Some("corosync.conf(5): ring0_addr to ring7_addr".to_owned()));
+        l.error(
+            &at,
+            "a node has from 1 to 8 links",
+            Some("corosync.conf(5): ring0_addr to ring7_addr".to_owned()),
+        );
         return;
     }
     let Some((first, _, other)) = all.first() else { return };
@@ -196,7 +200,10 @@ fn votes(l: &mut Lint<'_>, path: &str, c: &Corosync, all: &[(&str, super::NodeId
         l.error(
             &at("auto_tie_breaker"),
             "auto_tie_breaker and two_node are not compatible: two_node would be switched off",
-            Some("with two_node a fence race decides, with auto_tie_breaker the node id; choose one".to_owned()),
+            Some(
+                "with two_node a fence race decides, with auto_tie_breaker the node id; choose one"
+                    .to_owned(),
+            ),
         );
     }
     if c.auto_tie_breaker && expected % 2 == 1 && !c.wait_for_all() {
@@ -237,14 +244,7 @@ fn votes(l: &mut Lint<'_>, path: &str, c: &Corosync, all: &[(&str, super::NodeId
     }
 }
 
-fn device(
-    l: &mut Lint<'_>,
-    stack: &Stack,
-    (path, host): (&str, &str),
-    c: &Corosync,
-    d: &Device,
-    n: usize,
-) {
+fn device(l: &mut Lint<'_>, stack: &Stack, (path, host): (&str, &str), c: &Corosync, d: &Device, n: usize) {
     let at = |f: &str| format!("{path}.device.{f}");
     let runs = |h: &Host| h.runs.iter().any(|r| matches!(r, Runs::Qnetd(_)));
     let servers: Vec<&str> = stack.hosts.iter().filter(|(_, h)| runs(h)).map(|(n, _)| n.as_str()).collect();
@@ -265,8 +265,7 @@ fn device(
             Some("leave out two_node: two nodes and the device are three votes".to_owned()),
         );
     }
-    for (on, field) in
-        [(c.auto_tie_breaker, "auto_tie_breaker"), (c.last_man_standing, "last_man_standing")]
+    for (on, field) in [(c.auto_tie_breaker, "auto_tie_breaker"), (c.last_man_standing, "last_man_standing")]
     {
         if on {
             l.error(
@@ -317,11 +316,12 @@ fn device(
 fn alike(l: &mut Lint<'_>, path: &str, all: &[(&str, super::NodeId, &Corosync)]) {
     let Some((first, _, a)) = all.first() else { return };
     for (name, _, b) in &all[1..] {
-        let same = |c: &Corosync| {
-            Corosync { nodeid: None, networks: None, quorum_votes: 1, ..c.clone() }
-        };
+        let same = |c: &Corosync| Corosync { nodeid: None, networks: None, quorum_votes: 1, ..c.clone() };
         if same(a) != same(b) {
-            l.warn(path, format!("{first} and {name} have different settings; corosync.conf is one file for all"));
+            l.warn(
+                path,
+                format!("{first} and {name} have different settings; corosync.conf is one file for all"),
+            );
             return;
         }
     }

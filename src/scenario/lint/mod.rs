@@ -17,8 +17,8 @@ use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
 use super::types::{At, Condition, Drill, Expect, Fault, Host, Runs, Stack, Sysctl, Target, When};
 use crate::engine::{MS, SEC, Span};
-use crate::proto::vrrp::config::{Check, InitialState, Keepalived, NotifyScript};
 use crate::proto::corosync::api::NodeId;
+use crate::proto::vrrp::config::{Check, InitialState, Keepalived, NotifyScript};
 
 /// The most hosts of a stack.
 const HOSTS: usize = 200;

@@ -1,7 +1,9 @@
 //! GATHER: everybody repeats whom it has heard of and whom it has given up, until all who are left say the same. Who says nothing is in
 //! everybody's list of nodes still, so that only the consensus timer gives it up: a crash costs the token timeout *and* the consensus timeout.
 
-use super::{NodeId, Nodes, Srp, State, T_CONSENSUS, T_HOLD, T_JOIN, T_MERGE, T_RETRANSMIT, T_TOKEN, T_WARNING};
+use super::{
+    NodeId, Nodes, Srp, State, T_CONSENSUS, T_HOLD, T_JOIN, T_MERGE, T_RETRANSMIT, T_TOKEN, T_WARNING,
+};
 use crate::engine::Span;
 use crate::proto::Cx;
 use crate::proto::corosync::knet::Net;
@@ -120,8 +122,7 @@ impl Srp {
         net: &Net,
         ctx: &mut Cx<'_>,
     ) {
-        let why =
-            |net: &Net| if leave { Why::Leave(net.name(from)) } else { Why::Join(net.name(from)) };
+        let why = |net: &Net| if leave { Why::Leave(net.name(from)) } else { Why::Join(net.name(from)) };
         if (proc, failed) == (self.proc, self.failed) {
             if !leave {
                 self.agreed = self.agreed.with(from);

@@ -85,12 +85,7 @@ pub(super) enum Up {
     /// The old ring is over; what follows up to [`Up::Regular`] is what could be recovered of it.
     Transitional,
     /// A new ring.
-    Regular {
-        ring: RingId,
-        members: Nodes,
-        joined: Nodes,
-        left: Nodes,
-    },
+    Regular { ring: RingId, members: Nodes, joined: Nodes, left: Nodes },
 }
 
 /// What is repeated when nothing is heard of it.

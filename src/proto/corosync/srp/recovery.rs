@@ -181,8 +181,7 @@ impl Srp {
         }
         self.regular = std::mem::take(&mut self.recovery);
         let old = |m: &std::sync::Arc<super::Mcast>| matches!(m.body, Body::Old(_));
-        self.high_delivered =
-            self.regular.iter().rev().find(|(_, m)| old(m)).map_or(START, |(seq, _)| *seq);
+        self.high_delivered = self.regular.iter().rev().find(|(_, m)| old(m)).map_or(START, |(seq, _)| *seq);
         self.members = self.new_members;
         self.proc = self.members;
         self.failed = Nodes::NONE;

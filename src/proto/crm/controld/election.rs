@@ -55,7 +55,8 @@ impl Controld {
         }
         let (mine, theirs) = (self.place.name.to_lowercase(), self.place.name_of(from).to_lowercase());
         // Smaller is better: feature set, minus CPU time, name.
-        let better = (self.feature_set, std::cmp::Reverse(self.cpu), mine) < (set, std::cmp::Reverse(cpu), theirs);
+        let better =
+            (self.feature_set, std::cmp::Reverse(self.cpu), mine) < (set, std::cmp::Reverse(cpu), theirs);
         if !better {
             self.election.lost = Some(cx.now);
             self.election.counting = false;

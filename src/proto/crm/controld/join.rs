@@ -48,12 +48,24 @@ impl Controld {
         for (n, name) in &self.place.nodes {
             if !self.members.contains(n) {
                 if self.election_knows(*n) {
-                    let gone = Update::Node { node: name.clone(), in_ccm: Some(false), crmd: Some(false), join: Some("down"), expected: None };
+                    let gone = Update::Node {
+                        node: name.clone(),
+                        in_ccm: Some(false),
+                        crmd: Some(false),
+                        join: Some("down"),
+                        expected: None,
+                    };
                     updates.push(gone);
                     updates.push(Update::EraseAttributes { node: name.clone() });
                 }
             } else if !self.peers.contains(n) {
-                updates.push(Update::Node { node: name.clone(), in_ccm: Some(true), crmd: Some(false), join: Some("down"), expected: None });
+                updates.push(Update::Node {
+                    node: name.clone(),
+                    in_ccm: Some(true),
+                    crmd: Some(false),
+                    join: Some("down"),
+                    expected: None,
+                });
             }
         }
         self.change(updates, cx);
@@ -73,7 +85,9 @@ impl Controld {
         }
         // What the DC itself knows belongs to the picture.
         self.join.phases.insert(self.place.me, Phase::Offered);
-        if nodes.iter().any(|n| !self.engine.seen.contains(n) || self.engine.away.contains(n)) || self.state != State::Integration {
+        if nodes.iter().any(|n| !self.engine.seen.contains(n) || self.engine.away.contains(n))
+            || self.state != State::Integration
+        {
             self.join.grown = true;
         }
         self.hold(cx);
@@ -132,11 +146,18 @@ impl Controld {
             return;
         }
         let key = |(n, p): (&NodeId, &Phase)| match p {
-            Phase::Requested(v) => Some((v.epoch, v.updates, *n == self.place.me, std::cmp::Reverse(*n), v.clone())),
+            Phase::Requested(v) => {
+                Some((v.epoch, v.updates, *n == self.place.me, std::cmp::Reverse(*n), v.clone()))
+            }
             _ => None,
         };
         let best = self.join.phases.iter().filter_map(key).max_by_key(|k| (k.0, k.1, k.2, k.3));
-        let differ = self.join.phases.iter().filter_map(key).any(|k| best.as_ref().is_some_and(|b| *b.4.cib != *k.4.cib));
+        let differ = self
+            .join
+            .phases
+            .iter()
+            .filter_map(key)
+            .any(|k| best.as_ref().is_some_and(|b| *b.4.cib != *k.4.cib));
         if let (Some((.., cib)), true) = (best, differ) {
             self.change(vec![Update::Replace(cib), self.cluster()], cx);
         }
@@ -144,7 +165,11 @@ impl Controld {
         for (n, p) in &mut self.join.phases {
             *p = Phase::Acked;
             let wire = Wire::Ack { to: *n, join };
-            self.corosync.mcast(super::GROUP, crate::proto::pacemaker::cpg::Payload::Crm(std::sync::Arc::new(wire)), cx);
+            self.corosync.mcast(
+                super::GROUP,
+                crate::proto::pacemaker::cpg::Payload::Crm(std::sync::Arc::new(wire)),
+                cx,
+            );
         }
     }
     pub(super) fn acked(&mut self, from: NodeId, join: u32, cx: &mut Cx<'_>) {
@@ -161,12 +186,19 @@ impl Controld {
         }
         let node = self.place.name_of(from);
         let news = self.engine.seen.insert(from) | self.engine.away.remove(&from);
-        if self.join.phases.insert(from, Phase::Confirmed) != Some(Phase::Confirmed) && (news || self.join.grown) && from != self.place.me {
+        self.join.phases.insert(from, Phase::Confirmed);
+        if news && from != self.place.me {
             cx.note(Told::Crm(Box::new(Note::NodeJoined { node: node.clone() })));
         }
         let updates = vec![
             Update::Lrm { node: node.clone(), histories: histories.to_vec().into() },
-            Update::Node { node, in_ccm: Some(true), crmd: Some(true), join: Some("member"), expected: Some("member") },
+            Update::Node {
+                node,
+                in_ccm: Some(true),
+                crmd: Some(true),
+                join: Some("member"),
+                expected: Some("member"),
+            },
         ];
         self.change(updates, cx);
         if self.join.done() && self.state == State::Integration {

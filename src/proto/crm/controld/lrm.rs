@@ -35,7 +35,15 @@ pub(super) fn entry(op: &Op, now: i64) -> HistoryOp {
 /// A history without entries.
 pub(super) fn header(op: &Op) -> History {
     let (class, provider, agent) = op.agent.clone();
-    History { id: op.rsc.clone(), class, provider, agent, locked: None, ops: Vec::new(), ..History::default() }
+    History {
+        id: op.rsc.clone(),
+        class,
+        provider,
+        agent,
+        locked: None,
+        ops: Vec::new(),
+        ..History::default()
+    }
 }
 
 impl Controld {
@@ -100,7 +108,12 @@ impl Controld {
         if let Some(h) = self.lrm.get_mut(rsc) {
             h.ops.retain(|o| o.id != id);
         }
-        tell(&self.place, Daemon::Execd, Local::Cancel { rsc: rsc.to_owned(), task: task.to_owned(), interval }, cx);
+        tell(
+            &self.place,
+            Daemon::Execd,
+            Local::Cancel { rsc: rsc.to_owned(), task: task.to_owned(), interval },
+            cx,
+        );
         self.change(vec![Update::EraseOp { node: self.place.name.clone(), rsc: rsc.to_owned(), id }], cx);
     }
     /// The resource is forgotten.

@@ -148,7 +148,9 @@ impl Controld {
                 return self.corosync.join(GROUP, cx);
             }
             Some(News::Lost) => return cx.act(Action::Exit(102)),
-            Some(News::Event(Event::Deliver { from, payload: Payload::Crm(wire), .. })) => return self.hear(from, &wire, cx),
+            Some(News::Event(Event::Deliver { from, payload: Payload::Crm(wire), .. })) => {
+                return self.hear(from, &wire, cx);
+            }
             Some(News::Event(Event::Confchg(change))) => return self.confchg(&change, cx),
             Some(News::Event(Event::Quorum(q))) => return self.quorum(&q, cx),
             Some(News::Event(_)) => return,
@@ -169,7 +171,9 @@ impl Controld {
             DC_DEADTIME if self.dc.is_none() && self.state != State::Starting => {
                 self.begin_election(ElectionWhy::NoDc(DEADTIME), cx);
             }
-            ELECTION if self.state == State::Election => self.begin_election(ElectionWhy::NoDc(ELECTION_TIMEOUT), cx),
+            ELECTION if self.state == State::Election => {
+                self.begin_election(ElectionWhy::NoDc(ELECTION_TIMEOUT), cx)
+            }
             COUNTING => self.win(cx),
             INTEGRATION => self.give_up_joins(cx),
             JOINED => self.all_joined(cx),
@@ -190,7 +194,9 @@ impl Controld {
             Local::Graph { re, graph } => self.graph(re, graph, cx),
             Local::Executed(done) => self.executed(&done, cx),
             Local::Changed(updates) => self.changed(&updates, cx),
-            Local::Fenced { target, by, result, action, .. } => self.fenced(&target, &by, &action, result, cx),
+            Local::Fenced { target, by, result, action, .. } => {
+                self.fenced(&target, &by, &action, result, cx)
+            }
             Local::Gone(Daemon::Fenced) => self.fencer_gone(cx),
             Local::Gone(Daemon::Attrd) => {}
             Local::Gone(daemon) => {
@@ -215,7 +221,12 @@ impl Controld {
                 for node in self.place.nodes.values() {
                     for what in ["fail-count", "last-failure"] {
                         let prefix = format!("{what}-{resource}#");
-                        tell(&self.place, Daemon::Attrd, Local::ClearAttributes { node: node.clone(), prefix }, cx);
+                        tell(
+                            &self.place,
+                            Daemon::Attrd,
+                            Local::ClearAttributes { node: node.clone(), prefix },
+                            cx,
+                        );
                     }
                     updates.push(Update::EraseHistory { node: node.clone(), rsc: resource.clone() });
                 }
@@ -256,9 +267,16 @@ impl Controld {
             Wire::ShutdownRequest if self.is_dc() => {
                 let value = Some((super::seconds(cx)).to_string());
                 let node = self.place.name_of(from);
-                tell(&self.place, Daemon::Attrd, Local::Attribute { node, name: "shutdown".into(), value }, cx);
+                tell(
+                    &self.place,
+                    Daemon::Attrd,
+                    Local::Attribute { node, name: "shutdown".into(), value },
+                    cx,
+                );
             }
-            Wire::ShutdownNow { to } if *to == me => tell(&self.place, Daemon::Pacemakerd, Local::Shutdown, cx),
+            Wire::ShutdownNow { to } if *to == me => {
+                tell(&self.place, Daemon::Pacemakerd, Local::Shutdown, cx)
+            }
             _ => {}
         }
     }
@@ -268,7 +286,8 @@ impl Controld {
         self.quorate = q.quorate;
         let members: BTreeSet<NodeId> = q.members.iter().copied().collect();
         let new: Vec<NodeId> = members.difference(&self.members).copied().collect();
-        let lost: Vec<NodeId> = self.members.difference(&members).copied().filter(|n| !self.peers.contains(n)).collect();
+        let lost: Vec<NodeId> =
+            self.members.difference(&members).copied().filter(|n| !self.peers.contains(n)).collect();
         self.members = members;
         if !self.is_dc() {
             return;
@@ -276,7 +295,13 @@ impl Controld {
         let mut updates = Vec::new();
         for (nodes, there) in [(&new, true), (&lost, false)] {
             for n in nodes {
-                updates.push(Update::Node { node: self.place.name_of(*n), in_ccm: Some(there), crmd: None, join: None, expected: None });
+                updates.push(Update::Node {
+                    node: self.place.name_of(*n),
+                    in_ccm: Some(there),
+                    crmd: None,
+                    join: None,
+                    expected: None,
+                });
             }
         }
         if was != self.quorate {
@@ -305,8 +330,9 @@ impl Controld {
             return;
         }
         let dc_left = change.left.iter().any(|(n, _)| Some(*n) == self.dc && *n != me);
+        let mut surprise = false;
         for (n, why) in &change.left {
-            self.peer_left(*n, *why, cx);
+            surprise |= self.peer_left(*n, *why, cx);
         }
         if dc_left {
             let dc = self.dc.take().map(|d| self.place.name_of(d)).unwrap_or_default();
@@ -317,14 +343,15 @@ impl Controld {
             if !new.is_empty() {
                 self.offer(&new, cx);
             }
-            if !change.left.is_empty() {
+            if surprise {
                 self.invoke(Cause::Lost, cx);
             }
         } else if !change.left.is_empty() {
             self.count(cx);
         }
     }
-    fn peer_left(&mut self, node: NodeId, why: Left, cx: &mut Cx<'_>) {
+    /// A peer is not there any more. False if that was to be expected: it is being fenced, or was told to leave.
+    fn peer_left(&mut self, node: NodeId, why: Left, cx: &mut Cx<'_>) -> bool {
         self.join.forget(node);
         self.engine.away.insert(node);
         let name = self.place.name_of(node);
@@ -333,19 +360,25 @@ impl Controld {
             Left::ProcDown => Gone::Process,
             Left::Leave => Gone::Left,
         };
-        let coordinates = self.is_dc() || self.dc == Some(node);
-        if coordinates {
-            let down = self.engine.shut_down.remove(&node);
-            let how = if down { Gone::Left } else { how };
-            if self.is_dc() {
-                cx.note(Told::Crm(Box::new(Note::NodeLost { node: name.clone(), how })));
-                let in_ccm = Some(self.members.contains(&node) && why != Left::NodeDown);
-                let expected = down.then_some("down");
-                let gone = Update::Node { node: name.clone(), in_ccm, crmd: Some(false), join: Some("down"), expected };
-                self.change(vec![gone, Update::EraseAttributes { node: name.clone() }], cx);
-                self.peer_is_gone(&name, down, cx);
-            }
+        if !self.is_dc() {
+            return false;
         }
+        let expected = self.is_fenced_here(&name);
+        let down = self.engine.shut_down.remove(&node);
+        let how = if down { Gone::Left } else { how };
+        cx.note(Told::Crm(Box::new(Note::NodeLost { node: name.clone(), how })));
+        let in_ccm = Some(self.members.contains(&node) && why != Left::NodeDown);
+        let word = down.then_some("down");
+        let gone = Update::Node {
+            node: name.clone(),
+            in_ccm,
+            crmd: Some(false),
+            join: Some("down"),
+            expected: word,
+        };
+        self.change(vec![gone, Update::EraseAttributes { node: name.clone() }], cx);
+        self.peer_is_gone(&name, down, cx);
+        !(expected || down)
     }
     fn release(&mut self) {
         self.dc = None;

@@ -8,7 +8,9 @@ use super::lrm::{entry, header};
 use super::{ACTION, Controld, RE_ASK, RECHECK, RECHECK_INTERVAL, State};
 use crate::engine::{Span, Time};
 use crate::proto::crm::cib::property_of;
-use crate::proto::crm::msg::{ActionKey, Daemon, FenceError, Fencing, Graph, Line, Local, Op, Update, Versioned, Wire};
+use crate::proto::crm::msg::{
+    ActionKey, Daemon, FenceError, Fencing, Graph, Line, Local, Op, Update, Versioned, Wire,
+};
 pub(super) use crate::proto::crm::note::Cause;
 use crate::proto::crm::note::Note;
 use crate::proto::crm::{NodeId, seconds, tell, weighted};
@@ -110,7 +112,9 @@ impl Engine {
     pub(super) fn fencing(&self) -> Vec<String> {
         let Some(t) = &self.running else { return Vec::new() };
         let steps = t.graph.steps.iter().zip(&t.progress);
-        let open = steps.filter(|(s, p)| s.task == "stonith" && !s.pseudo && !matches!(p, Progress::Done | Progress::Failed));
+        let open = steps.filter(|(s, p)| {
+            s.task == "stonith" && !s.pseudo && !matches!(p, Progress::Done | Progress::Failed)
+        });
         open.filter_map(|(s, _)| s.node.clone()).collect()
     }
 }
@@ -197,7 +201,9 @@ impl Controld {
         self.engine.settings = Settings {
             recheck: time("cluster-recheck-interval", RECHECK_INTERVAL),
             stonith_timeout: time("stonith-timeout", STONITH_TIMEOUT),
-            max_attempts: property_of(root, "stonith-max-attempts").and_then(|n| n.parse().ok()).unwrap_or(MAX_ATTEMPTS),
+            max_attempts: property_of(root, "stonith-max-attempts")
+                .and_then(|n| n.parse().ok())
+                .unwrap_or(MAX_ATTEMPTS),
             start_failure_is_fatal: property_of(root, "start-failure-is-fatal") != Some("false"),
         };
         let re = self.engine.number();
@@ -215,13 +221,17 @@ impl Controld {
         }
         for line in &graph.summary {
             if !self.engine.told.contains(line) {
-                cx.note(Told::Crm(Box::new(Note::Decided { line: Arc::new(line.clone()), quorate: self.quorate })));
+                cx.note(Told::Crm(Box::new(Note::Decided {
+                    line: Arc::new(line.clone()),
+                    quorate: self.quorate,
+                })));
             }
         }
         self.engine.told.clone_from(&graph.summary);
         self.engine.last += 1;
         let progress = vec![Progress::Waits; graph.steps.len()];
-        self.engine.running = Some(Transition { id: self.engine.last, graph, progress, aborted: false, then: None });
+        self.engine.running =
+            Some(Transition { id: self.engine.last, graph, progress, aborted: false, then: None });
         self.state = State::TransitionEngine;
         self.go_on(cx);
     }
@@ -292,24 +302,46 @@ impl Controld {
                 let reason = graph.summary.iter().find(|l| l.what == node && l.change.starts_with("Fence"));
                 let reason: Arc<str> = reason.map(|l| l.reason.as_str()).unwrap_or_default().into();
                 let target: Arc<str> = node.into();
-                let note = Note::FenceRequested { target: target.clone(), action: action.as_str().into(), delay, reason };
+                let note = Note::FenceRequested {
+                    target: target.clone(),
+                    action: action.as_str().into(),
+                    delay,
+                    reason,
+                };
                 cx.note(Told::Crm(Box::new(note)));
-                let fencing = Fencing { target, action, delay, timeout: self.engine.settings.stonith_timeout };
+                let fencing =
+                    Fencing { target, action, delay, timeout: self.engine.settings.stonith_timeout };
                 tell(&self.place, Daemon::Fenced, Local::Fence(fencing), cx);
             }
             "do_shutdown" => {
                 let Some(peer) = peer else { return self.set(at, Progress::Done) };
                 self.engine.shut_down.insert(peer);
                 self.set(at, Progress::Runs(None));
-                let leaves = Update::Node { node: node.into(), in_ccm: None, crmd: None, join: None, expected: Some("down") };
+                let leaves = Update::Node {
+                    node: node.into(),
+                    in_ccm: None,
+                    crmd: None,
+                    join: None,
+                    expected: Some("down"),
+                };
                 self.change(vec![leaves], cx);
                 self.say(Wire::ShutdownNow { to: peer }, cx);
             }
             "clear_failcount" => {
-                let rsc = s.rsc.as_deref().map(crate::proto::pacemaker::history::base_name).unwrap_or_default().to_owned();
+                let rsc = s
+                    .rsc
+                    .as_deref()
+                    .map(crate::proto::pacemaker::history::base_name)
+                    .unwrap_or_default()
+                    .to_owned();
                 for what in ["fail-count", "last-failure"] {
                     let prefix = format!("{what}-{rsc}#");
-                    tell(&self.place, Daemon::Attrd, Local::ClearAttributes { node: node.into(), prefix }, cx);
+                    tell(
+                        &self.place,
+                        Daemon::Attrd,
+                        Local::ClearAttributes { node: node.into(), prefix },
+                        cx,
+                    );
                 }
                 let id = crate::proto::pacemaker::actions::key(&rsc, "last_failure", 0);
                 self.change(vec![Update::EraseOp { node: node.into(), rsc, id }], cx);
@@ -322,14 +354,17 @@ impl Controld {
                 self.say(Wire::Delete { to: peer, rsc, key }, cx);
             }
             "cancel" => {
-                let (Some(peer), Some((task, interval)), Some(op)) = (peer, s.cancels.clone(), s.op.as_ref()) else {
+                let (Some(peer), Some((task, interval)), Some(op)) = (peer, s.cancels.clone(), s.op.as_ref())
+                else {
                     return self.set(at, Progress::Done);
                 };
                 self.set(at, Progress::Runs(Some(cx.now + CLUSTER_DELAY)));
                 self.say(Wire::Cancel { to: peer, rsc: op.rsc.clone(), task, interval, key }, cx);
             }
             _ => {
-                let (Some(peer), Some(op)) = (peer, s.op.as_ref()) else { return self.set(at, Progress::Done) };
+                let (Some(peer), Some(op)) = (peer, s.op.as_ref()) else {
+                    return self.set(at, Progress::Done);
+                };
                 let mut op: Op = (**op).clone();
                 op.key = key;
                 self.set(at, Progress::Runs(Some(cx.now + op.timeout + CLUSTER_DELAY)));
@@ -344,7 +379,8 @@ impl Controld {
     }
     fn watch_actions(&mut self, cx: &mut Cx<'_>) {
         let Some(t) = &self.engine.running else { return cx.cancel_timer(ACTION) };
-        let first = t.progress.iter().filter_map(|p| if let Progress::Runs(at) = p { *at } else { None }).min();
+        let first =
+            t.progress.iter().filter_map(|p| if let Progress::Runs(at) = p { *at } else { None }).min();
         match first {
             Some(at) => cx.set_timer(ACTION, Span(at.0.saturating_sub(cx.now.0))),
             None => cx.cancel_timer(ACTION),
@@ -363,7 +399,15 @@ impl Controld {
                 let mut e = entry(op, seconds(cx));
                 (e.rc, e.status) = (1, 2);
                 let by = ("".into(), i64::MIN, 0);
-                self.change(vec![Update::Op { node: node.as_str().into(), of: Arc::new(header(op)), op: Arc::new(e), by }], cx);
+                self.change(
+                    vec![Update::Op {
+                        node: node.as_str().into(),
+                        of: Arc::new(header(op)),
+                        op: Arc::new(e),
+                        by,
+                    }],
+                    cx,
+                );
             }
             self.failed(at, Some(Cause::Event));
         }
@@ -435,15 +479,23 @@ impl Controld {
             }
         }
     }
-    fn result(&mut self, node: &Arc<str>, op: &crate::proto::pacemaker::cib::HistoryOp, by: &ActionKey, cx: &mut Cx<'_>) {
+    fn result(
+        &mut self,
+        node: &Arc<str>,
+        op: &crate::proto::pacemaker::cib::HistoryOp,
+        by: &ActionKey,
+        cx: &mut Cx<'_>,
+    ) {
         if by.1 == i64::MIN {
             return;
         }
         let ok = op.status == 0 && op.expected == Some(op.rc);
         let ours = by.0 == self.place.name
-            && self.engine.running.as_ref().is_some_and(|t| {
-                t.id == by.1 && matches!(t.progress.get(by.2), Some(Progress::Runs(_)))
-            });
+            && self
+                .engine
+                .running
+                .as_ref()
+                .is_some_and(|t| t.id == by.1 && matches!(t.progress.get(by.2), Some(Progress::Runs(_))));
         if !ok {
             self.count_failure(node, op, cx);
         }
@@ -459,7 +511,12 @@ impl Controld {
         }
     }
     /// The fail count of the resource on the node (`update_failcount`).
-    fn count_failure(&mut self, node: &Arc<str>, op: &crate::proto::pacemaker::cib::HistoryOp, cx: &mut Cx<'_>) {
+    fn count_failure(
+        &mut self,
+        node: &Arc<str>,
+        op: &crate::proto::pacemaker::cib::HistoryOp,
+        cx: &mut Cx<'_>,
+    ) {
         let value = match op.task.as_str() {
             "start" if self.engine.settings.start_failure_is_fatal => show(1_000_000),
             "stop" => show(1_000_000),
@@ -469,22 +526,42 @@ impl Controld {
         let tail = format!("_{}_{}", op.task, op.interval);
         let rsc = op.key.strip_suffix(&tail).unwrap_or(&op.key);
         let name = |what: &str| format!("{what}-{rsc}#{}_{}", op.task, op.interval);
-        let attribute = |name: String, value: String| Local::Attribute { node: node.clone(), name, value: Some(value) };
+        let attribute =
+            |name: String, value: String| Local::Attribute { node: node.clone(), name, value: Some(value) };
         tell(&self.place, Daemon::Attrd, attribute(name("fail-count"), value), cx);
         tell(&self.place, Daemon::Attrd, attribute(name("last-failure"), seconds(cx).to_string()), cx);
     }
 
     // ---- fencing ---------------------------------------------------------------------------------------------------
 
+    /// Whether the present transition fences a node, or has: that it goes is no news then.
+    pub(super) fn is_fenced_here(&self, target: &str) -> bool {
+        let Some(t) = &self.engine.running else { return false };
+        let steps = t.graph.steps.iter().zip(&t.progress);
+        let fences = |s: &crate::proto::crm::msg::Step| {
+            s.task == "stonith" && !s.pseudo && s.node.as_deref() == Some(target)
+        };
+        steps.into_iter().any(|(s, p)| fences(s) && *p != Progress::Waits)
+    }
     /// The step that fences a node.
     fn fencing_step(&self, target: &str) -> Option<usize> {
         let t = self.engine.running.as_ref()?;
         (0..t.progress.len()).find(|at| {
             let s = &t.graph.steps[*at];
-            s.task == "stonith" && !s.pseudo && s.node.as_deref() == Some(target) && matches!(t.progress[*at], Progress::Runs(_))
+            s.task == "stonith"
+                && !s.pseudo
+                && s.node.as_deref() == Some(target)
+                && matches!(t.progress[*at], Progress::Runs(_))
         })
     }
-    pub(super) fn fenced(&mut self, target: &Arc<str>, by: &Arc<str>, action: &str, result: Result<(), FenceError>, cx: &mut Cx<'_>) {
+    pub(super) fn fenced(
+        &mut self,
+        target: &Arc<str>,
+        by: &Arc<str>,
+        action: &str,
+        result: Result<(), FenceError>,
+        cx: &mut Cx<'_>,
+    ) {
         if *target == self.place.name && result.is_ok() && action != "on" {
             // fence-reaction=stop.
             cx.note(Told::Crm(Box::new(Note::ToldFenced { by: by.clone() })));
@@ -501,7 +578,13 @@ impl Controld {
                 if let Some(id) = self.place.id_of(target) {
                     self.engine.shut_down.remove(&id);
                 }
-                let down = Update::Node { node: target.clone(), in_ccm: Some(false), crmd: Some(false), join: Some("down"), expected: Some("down") };
+                let down = Update::Node {
+                    node: target.clone(),
+                    in_ccm: Some(false),
+                    crmd: Some(false),
+                    join: Some("down"),
+                    expected: Some("down"),
+                };
                 self.change(vec![Update::EraseNode { node: target.clone() }, down], cx);
                 match step {
                     Some(at) => {
@@ -544,7 +627,10 @@ impl Controld {
         let Some(t) = &mut self.engine.running else { return };
         let graph = t.graph.clone();
         for (at, s) in graph.steps.iter().enumerate() {
-            if s.node.as_deref() != Some(node) || s.task == "stonith" || !matches!(t.progress[at], Progress::Runs(_)) {
+            if s.node.as_deref() != Some(node)
+                || s.task == "stonith"
+                || !matches!(t.progress[at], Progress::Runs(_))
+            {
                 continue;
             }
             if s.task == "do_shutdown" && in_order {
