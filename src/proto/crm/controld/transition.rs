@@ -248,7 +248,11 @@ impl Controld {
                     && s.after.iter().all(|a| t.progress.get(*a) == Some(&Progress::Done))
                     && (s.pseudo || limit == 0 || t.in_flight() < limit)
             };
-            let next = if t.aborted { None } else { (0..graph.steps.len()).find(|at| ready(t, *at)) };
+            // Agents first: what is only for the order is passed through afterwards.
+            let first = |pseudo: bool| {
+                (0..graph.steps.len()).find(|at| graph.steps[*at].pseudo == pseudo && ready(t, *at))
+            };
+            let next = if t.aborted { None } else { first(false).or_else(|| first(true)) };
             match next {
                 Some(at) => self.carry_out(&graph, at, cx),
                 None => break,
