@@ -9,18 +9,18 @@ use firedrill::trace::run::{Run, run};
 
 /// Nodes h1, h2, ... with a BMC each, and an address.
 #[derive(Clone)]
-pub struct Cluster {
-    pub n: usize,
-    pub version: String,
-    pub settings: Vec<String>,
-    pub properties: String,
-    pub device: String,
-    pub monitor: String,
-    pub meta: String,
-    pub delay_h1: String,
-    pub delay_h2: String,
-    pub location: bool,
-    pub dummy: bool,
+pub(crate) struct Cluster {
+    pub(crate) n: usize,
+    pub(crate) version: String,
+    pub(crate) settings: Vec<String>,
+    pub(crate) properties: String,
+    pub(crate) device: String,
+    pub(crate) monitor: String,
+    pub(crate) meta: String,
+    pub(crate) delay_h1: String,
+    pub(crate) delay_h2: String,
+    pub(crate) location: bool,
+    pub(crate) dummy: bool,
 }
 fn nodes(n: usize) -> Cluster {
     Cluster {
@@ -37,16 +37,16 @@ fn nodes(n: usize) -> Cluster {
         dummy: false,
     }
 }
-pub fn trio() -> Cluster {
+pub(crate) fn trio() -> Cluster {
     nodes(3)
 }
-pub fn two() -> Cluster {
+pub(crate) fn two() -> Cluster {
     let mut c = nodes(2);
     c.device = "off_time: \"20ms..200ms\", confirm_time: \"0s\"".into();
     c
 }
 impl Cluster {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let two = if self.n == 2 { ", two_node: true" } else { "" };
         let mut hosts = String::new();
         let mut resources = String::new();
@@ -77,13 +77,13 @@ impl Cluster {
             self.version, self.properties
         )
     }
-    pub fn stack(&self) -> Stack {
+    pub(crate) fn stack(&self) -> Stack {
         let text = self.text();
         firedrill::scenario::load::read("test", &text)
             .unwrap_or_else(|e| panic!("{}\n{text}", e.render(false)))
             .0
     }
-    pub fn run(&self, until: u64, faults: Vec<At>, seed: u64) -> Run {
+    pub(crate) fn run(&self, until: u64, faults: Vec<At>, seed: u64) -> Run {
         let drill = Drill {
             about: String::new(),
             stack: String::new(),
@@ -97,28 +97,28 @@ impl Cluster {
         run(&self.stack(), &drill, seed, Level::Story, true)
     }
 }
-pub fn at(ms: u64, fault: Fault) -> At {
+pub(crate) fn at(ms: u64, fault: Fault) -> At {
     At::At(SpanRange::exactly(Span::ms(ms)), fault)
 }
-pub fn host(name: &str) -> Target {
+pub(crate) fn host(name: &str) -> Target {
     Target::Host(name.to_owned())
 }
-pub fn hosts(names: &[&str]) -> Target {
+pub(crate) fn hosts(names: &[&str]) -> Target {
     Target::Hosts(names.iter().map(|n| (*n).to_owned()).collect())
 }
-pub fn off(name: &str) -> Fault {
+pub(crate) fn off(name: &str) -> Fault {
     Fault::PowerOff { target: host(name) }
 }
-pub fn cut(a: &[&str], b: &[&str]) -> Fault {
+pub(crate) fn cut(a: &[&str], b: &[&str]) -> Fault {
     Fault::Cut { target: hosts(a), from: hosts(b), plane: None }
 }
-pub fn heal() -> Fault {
+pub(crate) fn heal() -> Fault {
     Fault::Heal { target: None }
 }
-pub fn dies(on: &str, resource: &str) -> Fault {
+pub(crate) fn dies(on: &str, resource: &str) -> Fault {
     Fault::ResourceDies { target: host(on), resource: resource.to_owned() }
 }
-pub fn fails(on: &str, resource: &str, operation: &str) -> Fault {
+pub(crate) fn fails(on: &str, resource: &str, operation: &str) -> Fault {
     Fault::AgentFails {
         target: host(on),
         resource: resource.to_owned(),
@@ -126,11 +126,11 @@ pub fn fails(on: &str, resource: &str, operation: &str) -> Fault {
         hangs: false,
     }
 }
-pub fn crm(command: Operator) -> Fault {
+pub(crate) fn crm(command: Operator) -> Fault {
     Fault::Crm { command }
 }
 /// The marks of a kind on a host from a time on, in milliseconds after it, with their words.
-pub fn marks(r: &Run, kind: &str, on: &str, from: u64) -> Vec<(u64, String)> {
+pub(crate) fn marks(r: &Run, kind: &str, on: &str, from: u64) -> Vec<(u64, String)> {
     let from = Time::ms(from);
     r.marks
         .iter()
@@ -139,11 +139,11 @@ pub fn marks(r: &Run, kind: &str, on: &str, from: u64) -> Vec<(u64, String)> {
         .collect()
 }
 /// The first of them.
-pub fn first(r: &Run, kind: &str, on: &str, from: u64) -> u64 {
+pub(crate) fn first(r: &Run, kind: &str, on: &str, from: u64) -> u64 {
     marks(r, kind, on, from).first().map_or_else(|| panic!("no {kind} on {on}: {:#?}", story(r)), |m| m.0)
 }
 /// The host of the last DC that was elected.
-pub fn last_dc(r: &Run) -> String {
+pub(crate) fn last_dc(r: &Run) -> String {
     let m = r
         .marks
         .iter()
@@ -153,6 +153,6 @@ pub fn last_dc(r: &Run) -> String {
     r.host(m.host).to_owned()
 }
 /// All marks, for a test that fails.
-pub fn story(r: &Run) -> Vec<String> {
+pub(crate) fn story(r: &Run) -> Vec<String> {
     r.marks.iter().map(|m| format!("{} {} {} {} ({})", m.at, m.kind, r.host(m.host), m.text, m.why)).collect()
 }
