@@ -45,6 +45,8 @@ pub struct Stage {
     pub watch: Watch,
     /// There are databases to watch.
     pub databases: bool,
+    /// There are Corosync clusters to watch.
+    pub clusters: bool,
     /// The faults before this one have fired.
     fired: usize,
 }
@@ -53,7 +55,10 @@ impl Stage {
     /// A world under these faults.
     pub fn new(world: World, faults: Vec<Planned>, vips: Vec<Ip>) -> Self {
         let databases = world.procs.iter().any(|p| matches!(p.logic, Daemon::Postgres(_)));
-        Stage { world, faults, vips, watch: Watch::default(), databases, fired: 0 }
+        let clusters = world.procs.iter().any(|p| matches!(p.logic, Daemon::Corosync(_)));
+        let mut watch = Watch::default();
+        watch.ledger.pool.independent = crate::fault::roles::independent(&world);
+        Stage { world, faults, vips, watch, databases, clusters, fired: 0 }
     }
     /// A run of the stage from its start: hosts up, daemons starting, timed faults scheduled.
     pub fn start(mut self) -> Sim {
@@ -124,6 +129,10 @@ impl Model for Stage {
             let changed = world.log.entries.iter().fold(false, |c, e| ledger.take(e, world) | c);
             self.world.changed |= changed;
         }
+        if self.clusters {
+            let told = |e: &LogEntry| matches!(e.what, What::Note(Note::Corosync(_)));
+            self.world.changed |= self.world.log.entries.iter().any(told);
+        }
         if self.world.changed {
             crate::check::invariants::look(self, s);
         }
@@ -146,6 +155,7 @@ pub fn mark_of(what: &What<Note>) -> Option<&'static str> {
         What::ArpMoved(..) => "arp_moved",
         What::ArpFailed(_) => "arp_failed",
         What::QueueFull(..) => "queue_full",
+        What::ClientsWait(_) => "clients_wait",
         What::WatchdogReset(_) => "watchdog_reset",
         What::Thawed(_) => "thawed",
         What::Violation(..) => "violation",

@@ -6,11 +6,17 @@
 mod generate;
 #[path = "placement/live.rs"]
 mod live;
+#[path = "placement/remote.rs"]
+mod remote;
 
 use firedrill::cli::place::{ORACLE_TIME, differences};
+use firedrill::proto::pacemaker::cib::Cib;
+use firedrill::proto::pacemaker::schedule;
+use firedrill::proto::pacemaker::xml::{self, Element, XmlError};
 use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 fn cases(tier: &str) -> Vec<Value> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/placement/{tier}.jsonl.gz"));
@@ -50,23 +56,35 @@ tiers! {
     migration_agrees "migration"
     mixed_core_agrees "mixed-core"
     mixed_all_agrees "mixed-all"
+    rules_tickets_health_and_failure_handling_agree "features"
+    remote_nodes_guests_and_bundles_agree "remote"
 }
 
-/// New clusters, compared live. `FIREDRILL_CLUSTERS=FIRST..END` tries others.
-#[test]
-fn random_clusters_agree_with_crm_simulate() {
-    let Some(program) = live::program() else {
+/// The program, or nothing after a word why; in CI it must be there.
+fn program() -> Option<String> {
+    let found = live::program();
+    if found.is_none() {
         assert!(
             std::env::var("FIREDRILL_CI").as_deref() != Ok("1"),
             "FIREDRILL_CI=1, and crm_simulate 2.1.5 is not installed"
         );
         println!("skipped: crm_simulate 2.1.5 is not installed (Debian's pacemaker-cli-utils)");
-        return;
-    };
-    let range = std::env::var("FIREDRILL_CLUSTERS").unwrap_or_else(|_| "0..300".into());
+    }
+    found
+}
+
+fn range(variable: &str, default: &str) -> std::ops::Range<u64> {
+    let range = std::env::var(variable).unwrap_or_else(|_| default.into());
     let (first, end) = range.split_once("..").unwrap();
+    first.parse().unwrap()..end.parse().unwrap()
+}
+
+/// New clusters, compared live. `FIREDRILL_CLUSTERS=FIRST..END` tries others.
+#[test]
+fn random_clusters_agree_with_crm_simulate() {
+    let Some(program) = program() else { return };
     let (mut agree, mut unanswered, mut wrong) = (0, 0, Vec::new());
-    for seed in first.parse::<u64>().unwrap()..end.parse().unwrap() {
+    for seed in range("FIREDRILL_CLUSTERS", "0..310") {
         let cib = generate::cluster(&mut generate::Dice::new(seed + 1), seed % 3 == 2);
         let Some(outcome) = live::ask(&program, &cib) else {
             unanswered += 1;
@@ -79,6 +97,34 @@ fn random_clusters_agree_with_crm_simulate() {
     println!("random clusters: {agree} agree, {} differ, {unanswered} without an answer", wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(unanswered * 20 < agree, "{unanswered} clusters without an answer");
+}
+
+/// New clusters with remote nodes, guests and bundles, each through four states: what the program makes of one, disturbed, is the next.
+/// `FIREDRILL_REMOTE=FIRST..END` tries others.
+#[test]
+fn random_remote_clusters_agree_with_crm_simulate() {
+    let Some(program) = program() else { return };
+    let (mut agree, mut unanswered, mut wrong) = (0, 0, Vec::new());
+    for seed in range("FIREDRILL_REMOTE", "0..80") {
+        let mut d = generate::Dice::new(seed + 1);
+        let mut cib = remote::cluster(&mut d);
+        for state in 0..4 {
+            let Some((outcome, next)) = live::ask_and_save(&program, &cib) else {
+                unanswered += 1;
+                break;
+            };
+            let found = differences(&cib, &outcome, ORACLE_TIME);
+            agree += usize::from(found.is_empty());
+            wrong.extend(found.into_iter().map(|f| format!("{seed}, state {state}: {f}")));
+            cib = remote::disturb(&mut d, &next);
+        }
+    }
+    println!(
+        "states of random clusters with remote nodes: {agree} agree, {} differ, {unanswered} without an answer",
+        wrong.len()
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(unanswered * 10 < agree, "{unanswered} states without an answer");
 }
 
 const SMALL: &str = r#"<cib crm_feature_set="3.16.1" have-quorum="1" dc-uuid="1" execution-date="1767268800">
@@ -146,22 +192,27 @@ fn place_prints_actions_scores_and_their_stories() {
 
 #[test]
 fn what_is_not_modelled_is_named_with_its_line() {
-    let cib = SMALL.replace("EXTRA", "<bundle id=\"box\"/>");
+    let cib = SMALL.replace("EXTRA", "<appliance id=\"box\"/>");
     let (code, out, err) = place(&[], &cib);
     assert_eq!(code, 0);
-    assert!(err.contains("line 8: <bundle>") && err.lines().count() == 1, "{err}");
+    assert!(err.contains("line 8: <appliance>") && err.lines().count() == 1, "{err}");
     assert!(out.contains("db"));
     let (code, out, err) = place(&["--strict"], &cib);
     assert_eq!((code, out.as_str()), (2, ""));
-    assert!(err.starts_with("error: -: line 8: <bundle>"), "{err}");
+    assert!(err.starts_with("error: -: line 8: <appliance>"), "{err}");
     for (what, line) in [
         (
             "<primitive id=\"x\" class=\"ocf\" provider=\"heartbeat\" type=\"Dummy\" colour=\"red\"/>",
             "line 8: <primitive>: the attribute `colour`",
         ),
+        ("<bundle id=\"box\"/>", "line 8: <bundle>: a bundle needs"),
         (
-            "<primitive id=\"x\" class=\"ocf\" provider=\"pacemaker\" type=\"remote\"/>",
-            "line 8: <primitive>: `x`: Pacemaker Remote",
+            "<primitive id=\"x\" class=\"ocf\" provider=\"heartbeat\" type=\"Dummy\"><meta_attributes id=\"m\"><nvpair id=\"n\" name=\"container\" value=\"y\"/></meta_attributes></primitive>",
+            "line 8: <primitive>: there is no resource `y` to run in",
+        ),
+        (
+            "<primitive id=\"x\" class=\"ocf\" provider=\"heartbeat\" type=\"Dummy\"><meta_attributes id=\"m\"><nvpair id=\"n\" name=\"requires\" value=\"unfencing\"/></meta_attributes></primitive>",
+            "line 8: <nvpair>: unfencing is not modelled",
         ),
         ("<group id=\"g\"/>", "line 8: <group>: group `g` has no member"),
     ] {
@@ -194,36 +245,87 @@ fn bad_input_is_refused_with_a_line() {
     );
     let (code, _, err) = place(&[], &many);
     assert!(code == 2 && err.contains("line 8: more than"), "{err}");
+    let many = SMALL.replace("EXTRA", "<bundle id=\"b\"><podman image=\"i\" replicas=\"1000000\"/></bundle>");
+    let (code, _, err) = place(&[], &many);
+    assert!(code == 2 && err.contains("line 8: more than 200 replicas"), "{err}");
 }
 
-#[test]
-fn any_mangled_cib_gives_an_answer_or_an_error() {
-    use firedrill::proto::pacemaker::{cib::Cib, schedule};
-    let mut d = generate::Dice::new(77);
-    for round in 0..400 {
-        let mut text = generate::cluster(&mut d, true).into_bytes();
-        for _ in 0..=d.below(6) {
-            let at = d.below(text.len());
-            match d.below(4) {
-                0 => text[at] = b"0123456789-:<>\"'/ ABCabc"[d.below(23)],
-                1 => {
-                    text.remove(at);
-                }
-                2 => {
-                    let end = (at + d.below(400)).min(text.len());
-                    text.drain(at..end);
-                }
+/// A CIB that something has happened to: bytes changed, lost, and copied elsewhere.
+fn mangle(d: &mut generate::Dice, text: String) -> String {
+    let mut text = text.into_bytes();
+    for _ in 0..=d.below(6) {
+        let at = d.below(text.len());
+        match d.below(4) {
+            0 => text[at] = b"0123456789-:<>\"'/ ABCabc"[d.below(23)],
+            1 => {
+                text.remove(at);
+            }
+            2 => {
+                let end = (at + d.below(400)).min(text.len());
+                text.drain(at..end);
+            }
+            _ => {
+                let end = (at + d.below(400)).min(text.len());
+                let part = text[at..end].to_vec();
+                let to = d.below(text.len());
+                text.splice(to..to, part);
+            }
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// A tree in which something has happened to elements and attributes, so that it stays XML.
+fn mangle_tree(d: &mut generate::Dice, e: &mut Element, words: &[String]) {
+    for _ in 0..3 {
+        if let (false, true) = (e.attributes.is_empty(), d.chance(2)) {
+            let at = d.below(e.attributes.len());
+            e.attributes[at].1.clone_from(&words[d.below(words.len())]);
+        }
+        if let (false, true) = (e.children.is_empty(), d.chance(2)) {
+            let (from, to) = (d.below(e.children.len()), d.below(e.children.len()));
+            match d.below(3) {
+                0 => drop(e.children.remove(from)),
+                1 => e.children.swap(from, to),
                 _ => {
-                    let end = (at + d.below(400)).min(text.len());
-                    let part = text[at..end].to_vec();
-                    let to = d.below(text.len());
-                    text.splice(to..to, part);
+                    let copy = e.children[from].clone();
+                    e.children[to].children.push(copy);
                 }
             }
         }
-        let text = String::from_utf8_lossy(&text).into_owned();
-        if let Ok(cib) = Cib::read(&text) {
-            let _ = schedule(&std::sync::Arc::new(cib), ORACLE_TIME).map(|p| p.lines().len() + round);
-        }
     }
+    e.children.iter_mut().for_each(|c| mangle_tree(d, c, words));
+}
+
+fn words(e: &Element, out: &mut Vec<String>) {
+    out.extend(e.attributes.iter().map(|(_, v)| v.clone()));
+    e.children.iter().for_each(|c| words(c, out));
+}
+
+/// `FIREDRILL_MANGLED=FIRST..END` tries others.
+#[test]
+fn any_mangled_cib_gives_an_answer_or_an_error() {
+    let (mut answers, mut errors) = (0, 0);
+    let mut put = |cib: Result<Cib, XmlError>| match cib.and_then(|c| schedule(&Arc::new(c), ORACLE_TIME)) {
+        Ok(plan) => answers += usize::from(plan.lines().len() < 1_000_000),
+        Err(e) => {
+            assert!(e.line > 0 && !e.text.is_empty());
+            errors += 1;
+        }
+    };
+    for seed in range("FIREDRILL_MANGLED", "0..1500") {
+        let mut d = generate::Dice::new(seed + 77);
+        let text = if d.chance(50) { generate::cluster(&mut d, true) } else { remote::cluster(&mut d) };
+        let mut tree = xml::parse(&text).unwrap();
+        put(Cib::read(&mangle(&mut d, text)));
+        let mut list: Vec<String> =
+            ["", "-1", "0", "INFINITY", "99999999999999999999", "true", "#uname", ":", "a:0"]
+                .map(str::to_owned)
+                .to_vec();
+        words(&tree, &mut list);
+        mangle_tree(&mut d, &mut tree, &list);
+        put(Cib::of(tree));
+    }
+    println!("{answers} answers, {errors} errors");
+    assert!(answers > errors && errors > 0, "{answers} answers, {errors} errors");
 }

@@ -46,7 +46,14 @@ pub const fn name(i: Invariant) -> &'static str {
         Invariant::PhantomRead => "PhantomRead",
         Invariant::DuplicateWrite => "DuplicateWrite",
         Invariant::TwoLeaseHolders => "TwoLeaseHolders",
+        Invariant::TwoPgpoolLeaders => "TwoPgpoolLeaders",
         Invariant::PromotionWithoutKey => "PromotionWithoutKey",
+        Invariant::TwoQuoratePartitions => "TwoQuoratePartitions",
+        Invariant::FewerCopies => "FewerCopies",
+        Invariant::LateRead => "LateRead",
+        Invariant::Divergence => "Divergence",
+        Invariant::RefusedWithRoom => "RefusedWithRoom",
+        Invariant::OwnWriteUnseen => "OwnWriteUnseen",
     }
 }
 
@@ -71,9 +78,20 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
         }
         record(stage, i, seen, s);
     }
+    if stage.clusters {
+        let seen = super::cluster::two_partitions(&stage.world);
+        record(stage, Invariant::TwoQuoratePartitions, seen, s);
+    }
     if stage.databases {
         for i in super::database::ALL {
             let seen = super::database::check(&stage.world, &stage.watch.ledger, i, s.now());
+            record(stage, i, seen, s);
+        }
+        for i in super::pool::ALL {
+            if i == Invariant::Divergence && super::pool::busy(&stage.world) {
+                continue;
+            }
+            let seen = super::pool::check(&stage.world, &stage.watch.ledger.pool, i);
             record(stage, i, seen, s);
         }
         if stage.watch.broken(Invariant::TwoLeaseHolders).is_some() {

@@ -49,6 +49,8 @@ pub struct Ledger {
     /// The oldest state that a read saw: by how much it lagged behind what was committed.
     pub stale: Span,
     acked: u64,
+    /// What pgpool did with writes, reads and clients.
+    pub(crate) pool: super::pool::Book,
     lost: Option<(u64, Time, HostId)>,
 }
 
@@ -71,6 +73,10 @@ impl Ledger {
     /// Takes in what an event told; whether anything that invariants look at has changed.
     pub fn take(&mut self, e: &LogEntry, world: &World) -> bool {
         let (What::Note(note), Some(host)) = (&e.what, e.host) else { return false };
+        let pool = self.pool.take(e, note, host, &self.records, world);
+        pool | self.take_note(e, note, host, world)
+    }
+    fn take_note(&mut self, e: &LogEntry, note: &Note, host: HostId, world: &World) -> bool {
         match note {
             Note::Postgres(postgres::note::Note::Committed { write, place }) => {
                 let record = Record { write: *write, place: *place, at: e.at, host, told: Told::Nothing };
@@ -115,12 +121,13 @@ impl Ledger {
             Note::App(app::note::Note::Seen { place, host }) => self.read(*place, *host, e.at),
             Note::Postgres(n) => n.mark().is_some(),
             Note::Patroni(n) => n.mark().is_some(),
+            Note::Pgpool(n) => matches!(**n, crate::proto::pgpool::note::Note::Watchdog(_)),
             _ => false,
         }
     }
     /// Whether the newest history has a place. Before the first promotion there is one history only.
     fn holds(&self, place: Place) -> bool {
-        self.newest.as_ref().is_none_or(|n| n.2.contains(place))
+        self.pool.independent || self.newest.as_ref().is_none_or(|n| n.2.contains(place))
     }
     fn recount(&mut self) {
         let mut lost: Option<(u64, Time, HostId)> = None;

@@ -1,6 +1,6 @@
 //! `firedrill compare`: the same faults at the same instants and the same clients on several stacks.
 
-use super::sweep::{bad, collect, on_threads, seeds, settings, to_file};
+use super::sweep::{bad, collect, gone, on_threads, seeds, settings, to_file};
 use super::{BAD_INPUT, OK, complain, print};
 use crate::experiment::design::{Design, Kind};
 use crate::experiment::store::{self, Form};
@@ -92,7 +92,7 @@ pub(super) fn run(a: &CompareArgs) -> ExitCode {
         _ => collect(&plan, &mut |chunk| {
             let text: String =
                 if rows { chunk.iter().map(|r| r.json() + "\n").collect() } else { String::new() };
-            std::io::stdout().lock().write_all(text.as_bytes()).map_err(|e| e.to_string())
+            std::io::stdout().lock().write_all(text.as_bytes()).map_err(gone)
         }),
     });
     let summary = match done {

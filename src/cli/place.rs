@@ -148,9 +148,10 @@ fn to_json(plan: &Plan) -> Value {
     let nodes: Map<String, Value> = s
         .nodes
         .iter()
+        .filter(|n| !n.absent)
         .map(|n| {
             let facts = json!({
-                "id": n.id, "online": n.online, "unclean": n.unclean, "standby": n.standby, "maintenance": n.maintenance,
+                "id": n.id, "remote": n.remote, "online": n.online, "unclean": n.unclean, "standby": n.standby, "maintenance": n.maintenance,
                 "pending": n.pending, "shutdown": n.shutdown, "dc": n.is_dc, "free": n.utilization,
             });
             (n.name.clone(), facts)
@@ -186,7 +187,7 @@ fn to_json(plan: &Plan) -> Value {
         .map(|a| {
             json!({
                 "key": a.key, "resource": a.rsc, "task": a.task, "node": a.node, "interval_ms": a.interval,
-                "pseudo": a.pseudo, "delay_s": a.delay, "after": a.after, "stuck": a.stuck,
+                "pseudo": a.pseudo, "delay_s": a.delay, "router": a.router, "after": a.after, "stuck": a.stuck,
             })
         })
         .collect();
@@ -265,6 +266,13 @@ fn to_text(plan: &Plan, only: Option<&str>) -> String {
     out.trim_start().to_owned()
 }
 
+/// What is somewhere.
+fn placed(places: &Value) -> Value {
+    let somewhere = |nodes: &Value| nodes.as_object().is_some_and(|n| !n.is_empty());
+    let rows = places.as_object().into_iter().flatten().filter(|(_, nodes)| somewhere(nodes));
+    rows.map(|(r, nodes)| (r.clone(), nodes.clone())).collect::<Map<_, _>>().into()
+}
+
 /// A difference between our answer and the oracle's.
 pub fn differences(cib: &str, outcome: &Value, at: i64) -> Vec<String> {
     let mut out = Vec::new();
@@ -277,8 +285,8 @@ pub fn differences(cib: &str, outcome: &Value, at: i64) -> Vec<String> {
             out.push(format!("{what}: ours {ours}, theirs {theirs}"));
         }
     };
-    compare("start", &places(&plan.listed[0], |w| w), &outcome["start"]);
-    compare("final", &places(&plan.listed[1], |w| w), &outcome["final"]);
+    compare("start", &placed(&places(&plan.listed[0], |w| w)), &placed(&outcome["start"]));
+    compare("final", &placed(&places(&plan.listed[1], |w| w)), &placed(&outcome["final"]));
     let field = |k: &str, v: &str| (k.to_owned(), Value::String(v.to_owned()));
     let (mut rows, mut node_rows) = (Vec::new(), Vec::new());
     for i in &plan.summary {

@@ -303,7 +303,12 @@ pub(super) fn play(
         complain(&reports);
         return Err(ExitCode::from(BAD_INPUT));
     }
-    wrong.map_or(Ok(()), |why| Err(bad(&why)))
+    match wrong {
+        None => Ok(()),
+        // The reader of stdout went away: that is no error.
+        Some(why) if why.is_empty() => Err(ExitCode::from(OK)),
+        Some(why) => Err(bad(&why)),
+    }
 }
 
 pub(super) fn collect(
@@ -367,10 +372,14 @@ pub(super) fn to_file(plan: &Plan, out: &Path, form: Form) -> Result<Summary, Ex
     Ok(summary)
 }
 
+/// Why stdout cannot be written to; nothing if its reader went away.
+pub(super) fn gone(e: std::io::Error) -> String {
+    if e.kind() == std::io::ErrorKind::BrokenPipe { String::new() } else { e.to_string() }
+}
+
 /// Plays to stdout. Forms that need to know all columns first are written when all runs are over.
 fn to_stdout(plan: &Plan, form: Form) -> Result<Summary, ExitCode> {
     let mut out = std::io::stdout();
-    let gone = |e: std::io::Error| e.to_string();
     if form == Form::Jsonl {
         let _ = writeln!(out, "{}", plan.header.json());
         return collect(plan, &mut |rows| {

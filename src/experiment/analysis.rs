@@ -1,8 +1,4 @@
-//! What rows say together: quantiles, histograms, and which setting moves a figure most.
-//!
-//! Quantiles are values that occurred (nearest rank: the smallest value with at least that share of the runs at or below it), so that
-//! each of them is a run that can be opened. The interval of a median is distribution-free: the order statistics around it whose binomial
-//! weight is 95% (normal approximation of the ranks).
+//! What rows say together: histograms, and which setting moves a figure most. (Quantiles are in [`super::stats`].)
 //!
 //! Sensitivity is the first-order effect of one setting: the share of the variance of the figure that goes when the setting is known,
 //! Var(E[Y|X]) / Var(Y) (Sobol's S1, the correlation ratio). It is estimated from groups of runs with the same value; a setting with more
@@ -18,21 +14,6 @@ pub fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut v: Vec<f64> = values.into_iter().filter(|x| x.is_finite()).collect();
     v.sort_by(f64::total_cmp);
     v
-}
-
-/// The quantile of values in order: of nearest rank.
-pub fn quantile(sorted: &[f64], p: f64) -> Option<f64> {
-    let rank = (p * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
-}
-
-/// Bounds between which the median of the distribution lies, with 95% confidence; the ends of the sample where it is small.
-pub fn median_interval(sorted: &[f64]) -> Option<(f64, f64)> {
-    let n = sorted.len();
-    let half = 0.98 * (n as f64).sqrt();
-    let low = (n as f64 / 2.0 - half).floor().max(0.0) as usize;
-    let high = ((n as f64 / 2.0 + half).ceil() as usize).min(n.checked_sub(1)?);
-    Some((sorted[low], sorted[high]))
 }
 
 /// The mean.
@@ -193,21 +174,6 @@ mod tests {
         let mut r = Row { knobs, ..Row::default() };
         r.metrics.set(Metric::WriteOutageMax, y * 1_000);
         r
-    }
-
-    #[test]
-    fn quantiles_are_values_that_occurred() {
-        let v = sorted([4.0, 1.0, 3.0, 2.0]);
-        let q = |p| quantile(&v, p);
-        assert_eq!((q(0.0), q(0.25), q(0.26), q(0.5), q(0.99), q(1.0)), {
-            let s = Some;
-            (s(1.0), s(1.0), s(2.0), s(2.0), s(4.0), s(4.0))
-        });
-        assert_eq!(quantile(&[], 0.5), None);
-        assert_eq!(median_interval(&[]), None);
-        let hundred = sorted((1..=100).map(f64::from));
-        // Ranks 41 and 61 of 100 (Conover, Practical Nonparametric Statistics, table A3: 40 and 61).
-        assert_eq!(median_interval(&hundred), Some((41.0, 61.0)));
     }
 
     #[test]

@@ -299,11 +299,11 @@ impl Columns {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::io::Write as _;
 
-    fn header() -> Header {
+    pub(crate) fn header() -> Header {
         Header {
             firedrill_results: FORMAT,
             version: "0.1.0".to_owned(),

@@ -10,7 +10,8 @@ use super::headless;
 use super::results::{FORMAT, Header, Played, Varied};
 use super::row::Row;
 use crate::scenario::diag::{Diagnostic, Report};
-use crate::scenario::load::{Loaded, load};
+use crate::scenario::load::{Loaded, load, text_of};
+use crate::scenario::set;
 use crate::scenario::types::{Runs, Stack};
 use rayon::prelude::*;
 use std::collections::VecDeque;
@@ -211,7 +212,14 @@ pub fn command(header: &Header, row: &Row, drill: &str) -> String {
     }
     out.push_str(&format!(" --seed {}", row.seed));
     let vary = row.knobs.iter().map(|(path, value)| format!("{path}={value}"));
-    for s in header.set.iter().cloned().chain(vary) {
+    let stack = (header.design == "compare").then(|| text_of(&row.stack, "stack").ok()).flatten();
+    // On a stack that has nothing of the name a setting was left out, and is here.
+    let fits = |s: &&String| {
+        let (path, value) = s.split_once('=').unwrap_or((s.as_str(), ""));
+        path.starts_with("drill.")
+            || stack.as_ref().is_none_or(|(_, _, text)| set::applies(text, path, value))
+    };
+    for s in header.set.iter().filter(fits).cloned().chain(vary) {
         out.push_str(&format!(" --set {}", quoted(&s)));
     }
     out

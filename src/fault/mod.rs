@@ -138,7 +138,11 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         | Fault::MoveLeader { .. }
         | Fault::DeleteLeaderKey
         | Fault::Promote { .. }
+        | Fault::PcpAttachNode { .. }
+        | Fault::PcpDetachNode { .. }
+        | Fault::PcpPromoteNode { .. }
         | Fault::DnsRecord { .. } => operator::apply(world, fault, vips, s),
+        Fault::Fence { .. } => operator::apply(world, fault, vips, s),
         Fault::FenceMode { target, mode } => {
             for h in hosts(world, target) {
                 for pid in world.host(h).procs.clone() {
@@ -243,7 +247,11 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::AgentFails { target, .. }
         | F::AgentWorks { target, .. }
         | F::ResourceDies { target, .. }
-        | F::FenceMode { target, .. } => Some(target),
+        | F::FenceMode { target, .. }
+        | F::PcpAttachNode { target, .. }
+        | F::PcpDetachNode { target, .. }
+        | F::PcpPromoteNode { target, .. } => Some(target),
+        F::Fence { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey | F::Crm { .. } => None,
     }
@@ -327,7 +335,15 @@ pub fn describe(fault: &Fault) -> String {
         }
         F::AgentWorks { resource, .. } => say!("fault-agent-works", resource = resource, t = t),
         F::ResourceDies { resource, .. } => say!("fault-resource-dies", resource = resource, t = t),
+        F::Fence { by, .. } => say!("fault-fence", t = t, by = target::words(by)),
         F::FenceMode { mode, .. } => say!("fault-fence-mode", mode = format!("{mode:?}"), t = t),
+        F::PcpAttachNode { node, .. } => say!("fault-pcp-attach", node = node, t = t),
+        F::PcpDetachNode { node, graceful, .. } => {
+            say!(if *graceful { "fault-pcp-detach-g" } else { "fault-pcp-detach" }, node = node, t = t)
+        }
+        F::PcpPromoteNode { node, switchover, .. } => {
+            say!(if *switchover { "fault-pcp-promote-s" } else { "fault-pcp-promote" }, node = node, t = t)
+        }
     }
 }
 

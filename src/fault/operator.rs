@@ -5,8 +5,9 @@ use crate::net::addr::Ip;
 use crate::node::process::{Pid, Signal};
 use crate::proto::http::{Http, Method};
 use crate::proto::patroni::rest::{Body, Reinitialize, Switchover};
+use crate::proto::pgpool::msg::Pcp;
 use crate::proto::raft::Member;
-use crate::proto::{Daemon, Msg, consul, dns, etcd};
+use crate::proto::{Daemon, Msg, consul, dns, etcd, pgpool};
 use crate::scenario::types::Fault;
 use crate::sim::{Sched, World};
 use std::sync::Arc;
@@ -68,7 +69,48 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
                 }
             }
         }
+        Fault::PcpAttachNode { target, node } => pcp(world, target, Pcp::Attach(*node), vips, s),
+        Fault::PcpDetachNode { target, node, graceful } => {
+            pcp(world, target, Pcp::Detach(*node, *graceful), vips, s);
+        }
+        Fault::PcpPromoteNode { target, node, switchover } => {
+            pcp(world, target, Pcp::Promote(*node, *switchover), vips, s);
+        }
+        Fault::Fence { target, by } => fence(world, target, by, vips, s),
         _ => {}
+    }
+}
+
+/// An administrator's command to the pgpools of these hosts.
+fn pcp(world: &mut World, target: &crate::scenario::types::Target, what: Pcp, vips: &[Ip], s: &mut Sched) {
+    for h in resolve(world, target, vips) {
+        if let Some((pid, ())) =
+            roles::daemon(world, h, |d| matches!(d, Daemon::Pgpool(p) if p.is_pcp()).then_some(()))
+        {
+            world.call(pid, Msg::Pgpool(Box::new(pgpool::msg::Msg::Pcp(what.clone()))), s);
+        }
+    }
+}
+/// Somebody runs a fence agent by hand.
+fn fence(
+    world: &mut World,
+    target: &crate::scenario::types::Target,
+    by: &crate::scenario::types::Target,
+    vips: &[Ip],
+    s: &mut Sched,
+) {
+    use crate::proto::fence::msg::{Command, Fence};
+    let victims = resolve(world, target, vips);
+    for (n, victim) in (0u32..).zip(victims) {
+        let port: Arc<str> = world.host(victim).name.as_str().into();
+        for h in resolve(world, by, vips) {
+            let tool =
+                roles::daemon(world, h, |d| matches!(d, Daemon::Fence(_) | Daemon::Sbd(_)).then_some(()));
+            if let Some((pid, ())) = tool.filter(|(pid, ())| super::runs(world, *pid)) {
+                let ask = Fence::Request { id: n, command: Command::Reboot, port: port.clone() };
+                world.call(pid, Msg::Fence(Box::new(ask)), s);
+            }
+        }
     }
 }
 

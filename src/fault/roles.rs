@@ -31,6 +31,22 @@ pub fn has_postgres(world: &World, host: HostId) -> bool {
 pub fn patroni(world: &World, host: HostId) -> Option<(Pid, &patroni::Agent)> {
     daemon(world, host, |d| if let Daemon::Patroni(p) = d { Some(&**p) } else { None })
 }
+/// What the pgpool of a host was told.
+pub fn pgpool(world: &World, host: HostId) -> Option<&crate::proto::pgpool::Setup> {
+    use crate::proto::pgpool::Proc;
+    daemon(world, host, |d| match d {
+        Daemon::Pgpool(p) => match &**p {
+            Proc::Parent(p) => Some(p.setup()),
+            _ => None,
+        },
+        _ => None,
+    })
+    .map(|(_, s)| s)
+}
+/// Whether the servers of a pgpool each do their statements for themselves: no one's data follows from another's.
+pub fn independent(world: &World) -> bool {
+    hosts(world).filter_map(|h| pgpool(world, h)).any(|s| !s.mode.has_primary())
+}
 /// Whether a host's server accepts writes just now.
 pub fn writable(world: &World, host: HostId) -> bool {
     super::awake(world, host)
@@ -142,4 +158,29 @@ pub fn key_owner(world: &World) -> Option<String> {
 pub fn believes(world: &World, host: HostId, now: crate::engine::Time) -> bool {
     patroni(world, host)
         .is_some_and(|(pid, p)| super::runs(world, pid) && p.believes_leader(world.wall_clock(host, now)))
+}
+
+/// The Corosync of a host, if it runs and does not stand still.
+pub fn corosync(world: &World, host: HostId) -> Option<&crate::proto::corosync::Corosync> {
+    let (pid, c) = daemon(world, host, |d| if let Daemon::Corosync(c) = d { Some(&**c) } else { None })?;
+    super::runs(world, pid).then_some(c)
+}
+/// Whether a host's Corosync runs and tells its clients that there is quorum.
+pub fn quorate(world: &World, host: HostId) -> bool {
+    corosync(world, host).is_some_and(|c| c.quorate())
+}
+/// The hosts whose pgpool leads its watchdog: those that have escalated first.
+pub fn pgpool_leaders(world: &World) -> impl Iterator<Item = HostId> + '_ {
+    use crate::proto::pgpool::watchdog::msg::State;
+    let leads = move |h: &HostId| {
+        let s = &world.host(*h).files.pgpool;
+        super::awake(world, *h) && s.parent.is_some() && s.wd.state == Some(State::Coordinator)
+    };
+    let escalated = |h: &HostId| world.host(*h).files.pgpool.wd.escalated;
+    let first = hosts(world).filter(move |h| leads(h) && escalated(h));
+    first.chain(hosts(world).filter(move |h| leads(h) && !escalated(h)))
+}
+/// The hosts whose pgpool leads its watchdog and has the virtual address by right.
+pub fn escalated_pgpools(world: &World) -> impl Iterator<Item = HostId> + '_ {
+    pgpool_leaders(world).filter(|h| world.host(*h).files.pgpool.wd.escalated)
 }

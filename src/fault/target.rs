@@ -51,7 +51,11 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
         Target::Clients => roles::hosts(world).filter(|h| has_client(world, *h)).collect(),
         Target::VipHolder => holder().into_iter().collect(),
         Target::Primary => roles::primary(world).or_else(holder).into_iter().collect(),
-        Target::Leader => roles::store_leader(world).or_else(holder).into_iter().collect(),
+        Target::Leader => roles::store_leader(world)
+            .or_else(|| roles::pgpool_leaders(world).next())
+            .or_else(holder)
+            .into_iter()
+            .collect(),
         Target::Databases => roles::hosts(world).filter(|h| roles::has_postgres(world, *h)).collect(),
         Target::Replicas => roles::hosts(world).filter(|h| roles::is_replica(world, *h)).collect(),
         Target::SyncStandby => roles::sync_standby(world).into_iter().collect(),

@@ -24,6 +24,8 @@ pub enum Plane {
     dns,
     /// Fence devices.
     fencing,
+    /// Shared disks.
+    storage,
     /// A batch system: controllers, nodes, jobs.
     batch,
     /// Corosync's quorum devices and their server.

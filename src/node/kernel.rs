@@ -331,7 +331,11 @@ impl<P: Process> World<P> {
 
     /// The network and the own address for a destination.
     pub(crate) fn route(&self, host: HostId, to: Ip) -> Option<(NetId, Ip)> {
-        let to = self.next_hop(host, to);
+        self.link(host, self.next_hop(host, to))
+    }
+    /// The same for a host on one of the own networks.
+    #[inline]
+    fn link(&self, host: HostId, to: Ip) -> Option<(NetId, Ip)> {
         let h = &self.hosts[host.0 as usize];
         h.addresses.iter().find(|(_, a)| a.prefix < 32 && a.contains(to)).map(|(net, a)| {
             let own = h.addresses.iter().find(|(n, _)| n == net).map_or(a.ip, |(_, first)| first.ip);
@@ -362,8 +366,8 @@ impl<P: Process> World<P> {
             s.after(LOOPBACK, event);
             return true;
         }
-        let Some((net, own)) = self.route(host, to) else { return false };
         let to = self.next_hop(host, to);
+        let Some((net, own)) = self.link(host, to) else { return false };
         let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
             return false;
         };
@@ -655,7 +659,8 @@ impl<P: Process> World<P> {
         let mut out = std::mem::take(&mut self.out);
         let host = self.procs[pid.0 as usize].host;
         let now = self.clock(host, s.now());
-        let wall_clock = self.wall_clock(host, s.now());
+        let wall_clock =
+            i64::try_from(now.0).unwrap_or(i64::MAX).saturating_add(self.hosts[host.0 as usize].clock_offset);
         let h = &mut self.hosts[host.0 as usize];
         // A host has few interfaces; most have one.
         let mut carriers = [(NetId(0), false); 8];

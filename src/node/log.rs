@@ -71,6 +71,8 @@ pub enum What<N> {
     ArpMoved(Ip, Mac, Mac, bool),
     /// The ARP entry for an address failed: nobody answered.
     ArpFailed(Ip),
+    /// For the first time a client waits in the accept queue of this port: every process that accepts there is busy.
+    ClientsWait(u16),
     /// A SYN was dropped: the accept queue of this port is full, with so many in it.
     QueueFull(u16, u32),
     /// A frame arrived: from whom, when it had been sent.

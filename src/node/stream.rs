@@ -347,12 +347,12 @@ impl<P: Process> World<P> {
                     self.rearm(host, id, s);
                 }
                 if fresh {
-                    self.hand_over(host, id, owner, msg, s);
+                    self.hand_over(host, id, msg, s);
                     for n in n + 1..ack {
                         let Some(c) = self.conn_mut(host, id) else { return };
                         let Some(i) = c.ahead.iter().position(|(early, _)| *early == n) else { return };
                         let (_, msg) = c.ahead.swap_remove(i);
-                        self.hand_over(host, id, owner, msg, s);
+                        self.hand_over(host, id, msg, s);
                     }
                 }
             }
@@ -371,7 +371,9 @@ impl<P: Process> World<P> {
     }
 
     /// Hands the next message of a connection, or its end, to the process.
-    fn hand_over(&mut self, host: HostId, id: ConnId, owner: Pid, msg: Option<P::Msg>, s: &mut Sch<P>) {
+    fn hand_over(&mut self, host: HostId, id: ConnId, msg: Option<P::Msg>, s: &mut Sch<P>) {
+        // The end of the handshake may have come with this segment, and given the connection to another process.
+        let Some(owner) = self.conn(host, id).map(|c| c.owner) else { return };
         if let Some(m) = msg {
             if let Some(news) = self.keep(host, id, Tcp::Data(m)) {
                 self.input(owner, Input::Tcp(id, news), s);
@@ -453,7 +455,7 @@ impl<P: Process> World<P> {
     pub(crate) fn listen_shared(&mut self, host: HostId, pid: Pid, port: u16, backlog: u32, pick: Pick) {
         let table = &mut self.hosts[host.0 as usize].tcp;
         table.listeners.insert(port, (pid, backlog));
-        let new = Shared { pick, queue: VecDeque::new(), acceptors: Vec::new(), dropped: 0 };
+        let new = Shared { pick, queue: VecDeque::new(), acceptors: Vec::new(), dropped: 0, told: false };
         table.shared.entry(port).or_insert(new);
     }
     /// How many places of the accept queue are taken; a handshake under way counts.
@@ -492,6 +494,11 @@ impl<P: Process> World<P> {
             let ready = |p: &Pid| procs[p.0 as usize].life == Life::Running;
             let n = l.acceptors.iter().filter(|p| ready(p)).count();
             if n == 0 || l.queue.is_empty() {
+                let (waits, pid) = (!l.queue.is_empty() && !l.told, h.tcp.listeners.get(&port).map(|l| l.0));
+                l.told |= waits;
+                if waits {
+                    self.tell(s, Some(host), pid, What::ClientsWait(port));
+                }
                 return;
             }
             let nth = match l.pick {

@@ -122,6 +122,8 @@ pub struct Shared<M> {
     pub acceptors: Vec<Pid>,
     /// SYNs that found the queue full, and were dropped.
     pub dropped: u64,
+    /// It has been told that somebody waits.
+    pub(crate) told: bool,
 }
 
 /// The connections and listening ports of a host. Connections lie in places that are used again, so that opening and closing them

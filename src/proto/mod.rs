@@ -19,6 +19,7 @@ pub mod patroni;
 pub mod pgpool;
 pub mod postgres;
 pub mod raft;
+pub mod sbd;
 pub mod vrrp;
 
 use crate::engine::Time;
@@ -72,12 +73,14 @@ pub enum Msg {
     Crm(Box<crm::msg::Local>),
     /// Inside a pgpool, and between pgpools.
     Pgpool(Box<pgpool::msg::Msg>),
-    /// Corosync and a client of it on the same host.
-    Corosync(Box<corosync::api::Api>),
     /// A fence agent and its device.
     Fence(Box<fence::msg::Fence>),
     /// A heartbeat.
     Heartbeat(heartbeat::Beat),
+    /// A node and a shared disk.
+    Sbd(Box<sbd::Io>),
+    /// Corosync and a client of it on the same host.
+    Corosync(Box<corosync::api::Api>),
     /// Between Corosyncs: the ring, and knet's pings. Many, and small enough to lie here.
     Totem(corosync::msg::Totem),
     /// A quorum device and its server.
@@ -108,6 +111,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Pgpool(m) => pgpool::msg::label(m),
         Msg::Corosync(_) => ("libcpg", 0),
         Msg::Fence(_) => ("fence agent", 0),
+        Msg::Sbd(_) => ("shared disk", 0),
         Msg::Heartbeat(heartbeat::Beat::Alive(_)) => ("heartbeat", 0),
         Msg::Heartbeat(heartbeat::Beat::Claim(_)) => ("claim", 0),
         Msg::Heartbeat(heartbeat::Beat::Release) => ("release", 0),
@@ -149,6 +153,8 @@ pub enum Note {
     Fence(fence::note::Note),
     /// A heartbeat node.
     Heartbeat(heartbeat::note::Note),
+    /// `sbd`.
+    Sbd(Box<sbd::note::Note>),
     /// Corosync.
     Corosync(Box<corosync::note::Note>),
 }
@@ -171,6 +177,7 @@ impl Note {
             Note::Pgpool(n) => n.mark(),
             Note::Fence(n) => n.mark(),
             Note::Heartbeat(n) => n.mark(),
+            Note::Sbd(n) => n.mark(),
             Note::Corosync(n) => n.mark(),
         }
     }
@@ -192,6 +199,7 @@ impl Note {
             Note::Pgpool(n) => n.text(),
             Note::Fence(n) => n.text(),
             Note::Heartbeat(n) => n.text(),
+            Note::Sbd(n) => n.text(),
             Note::Corosync(n) => n.text(),
         }
     }
@@ -270,6 +278,10 @@ pub enum Daemon {
     Fence(Box<fence::Device>),
     /// A heartbeat node.
     Heartbeat(Box<heartbeat::Node>),
+    /// `sbd`.
+    Sbd(Box<sbd::daemon::Daemon>),
+    /// A shared disk.
+    SbdDisk(Box<sbd::disk::Disk>),
     /// Corosync.
     Corosync(Box<corosync::Corosync>),
     /// `corosync-qdevice`.
@@ -348,6 +360,8 @@ impl Process for Daemon {
             Daemon::Pgpool(p) => p.on(input, ctx),
             Daemon::Fence(p) => p.on(input, ctx),
             Daemon::Heartbeat(p) => p.on(input, ctx),
+            Daemon::Sbd(p) => p.on(input, ctx),
+            Daemon::SbdDisk(p) => p.on(input, ctx),
             Daemon::Corosync(p) => p.on(input, ctx),
             Daemon::Qdevice(p) => p.on(input, ctx),
             Daemon::Qnetd(p) => p.on(input, ctx),
@@ -379,6 +393,8 @@ impl Process for Daemon {
             Daemon::Pgpool(p) => p.reset(end, &mut files.pgpool),
             Daemon::Fence(p) => p.reset(),
             Daemon::Heartbeat(p) => p.reset(),
+            Daemon::Sbd(p) => p.reset(),
+            Daemon::SbdDisk(p) => p.reset(),
             Daemon::Corosync(p) => p.reset(end),
             Daemon::Qdevice(p) => p.reset(),
             Daemon::Qnetd(p) => p.reset(),

@@ -87,7 +87,7 @@ pub fn stack(name: &str, stack: &Stack) -> Svg {
     let (top, mut y) = (28.0, 34.0);
     let mut ends = vec![top; stack.networks.len()];
     for row in &rows {
-        let room = WIDE - left - 8.0;
+        let room = WIDE - left - 14.0;
         let gap = 14.0;
         let wide = ((room - gap * (row.len() - 1) as f64) / row.len() as f64).min(230.0);
         let tall = high(row);

@@ -83,6 +83,7 @@ impl Page {
         for row in rows {
             let cells = row.iter().enumerate().map(|(i, c)| match i {
                 0 => format!("<th scope=\"row\">{}</th>", escape(c)),
+                _ if c.starts_with("firedrill ") => format!("<td><code>{}</code></td>", escape(c)),
                 _ => format!("<td>{}</td>", escape(c)),
             });
             let _ = writeln!(self.out, "<tr>{}</tr>", cells.collect::<String>());
@@ -123,6 +124,19 @@ pub fn name(column: &str) -> String {
         "read_availability" => say!("rep-read-availability"),
         "failovers" => say!("rep-failovers"),
         other => other.to_owned(),
+    }
+}
+
+/// What a figure is called at the head of a narrow column.
+fn short(m: Metric) -> String {
+    match m {
+        Metric::WriteOutageMax => say!("rep-short-rto"),
+        Metric::LostWrites => say!("rep-short-lost"),
+        Metric::SplitBrain => say!("rep-short-split"),
+        Metric::DualVip => say!("rep-short-dual"),
+        Metric::WriteAvailability => say!("rep-short-writes"),
+        Metric::ReadAvailability => say!("rep-short-reads"),
+        other => name(other.name()),
     }
 }
 
@@ -238,7 +252,7 @@ fn figures(p: &mut Page, study: &Study, options: &Options) {
     p.section("figures", say!("rep-figures"));
     let mut head =
         vec![say!("rep-stack"), say!("rep-hosts"), say!("rep-runs"), say!("story-pass"), say!("rep-unsafe")];
-    head.extend(COMPARED.iter().map(|m| name(m.name())));
+    head.extend(COMPARED.iter().map(|m| short(*m)));
     let mut rows = Vec::new();
     for stack in study.stacks() {
         let of: Vec<&Row> = study.of(stack).collect();
@@ -250,8 +264,8 @@ fn figures(p: &mut Page, study: &Study, options: &Options) {
             vec![stack.to_owned(), hosts.to_string(), of.len().to_string(), share(passed), share(bad)];
         for m in COMPARED {
             let s = crate::experiment::analysis::sorted(of.iter().filter_map(|r| r.number(m.name())));
-            let text = quantiles(&s).map_or(String::new(), |(q, _)| {
-                let (p50, high) = (figure(m.name(), q[1]), figure(m.name(), q[4]));
+            let text = quantiles(&s).map_or(String::new(), |q| {
+                let (p50, high) = (figure(m.name(), q[1].value), figure(m.name(), q[4].value));
                 let low = figure(m.name(), s[0]);
                 let end = if m.name().ends_with("_availability") { low } else { high };
                 if p50 == end { p50 } else { format!("{p50} \u{2026} {end}") }
@@ -285,13 +299,14 @@ fn distribution(p: &mut Page, study: &Study, options: &Options) {
     head.insert(3, say!("rep-interval"));
     let mut rows = Vec::new();
     for s in &series {
-        let Some((q, (low, high))) = quantiles(&s.sorted) else { continue };
+        let Some(q) = quantiles(&s.sorted) else { continue };
         let mut row = vec![s.name.clone()];
-        for v in q {
+        for v in q.map(|q| q.value) {
             let seed = study.run_with(&s.name, metric, v).map_or(0, |r| r.seed);
             row.push(format!("{} ({})", figure(metric, v), say!("rep-seed", seed = seed)));
         }
-        row.insert(3, format!("{} \u{2026} {}", figure(metric, low), figure(metric, high)));
+        let end = |x: Option<f64>| x.map_or_else(|| "?".to_owned(), |x| figure(metric, x));
+        row.insert(3, format!("{} \u{2026} {}", end(q[1].low), end(q[1].high)));
         rows.push(row);
     }
     p.table(&say!("rep-quantiles-caption", unit = unit), &head, &rows, false);
@@ -427,7 +442,7 @@ fn again(p: &mut Page, study: &Study, options: &Options, command: &str) {
     p.paragraph(&say!("rep-again-numbers"));
     let mut rows = Vec::new();
     for s in study.series(&options.metric) {
-        let Some((q, _)) = quantiles(&s.sorted) else { continue };
+        let Some(q) = quantiles(&s.sorted).map(|q| q.map(|q| q.value)) else { continue };
         for (v, (_, word)) in q.iter().zip(SHOWN) {
             if let Some(row) = study.run_with(&s.name, &options.metric, *v) {
                 let what = format!("{} {word}", s.name);

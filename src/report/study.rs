@@ -1,10 +1,11 @@
 //! Results as they are reported on: rows of one or more files, grouped by stack, with the runs that stand out.
 
 use super::charts::Series;
-use crate::experiment::analysis::{median_interval, quantile, sorted};
+use crate::experiment::analysis::sorted;
 use crate::experiment::map::Rules;
 use crate::experiment::results::{Header, Results};
 use crate::experiment::row::Row;
+use crate::experiment::stats::{Interval, quantile};
 use crate::scenario::load::{Loaded, load};
 use crate::trace::metrics::{Metric, Unit};
 use std::path::{Path, PathBuf};
@@ -19,8 +20,8 @@ pub struct Study {
     pub files: Vec<String>,
 }
 
-/// The quantiles that are shown.
-pub const SHOWN: [(f64, &str); 5] = [(0.05, "p5"), (0.5, "p50"), (0.95, "p95"), (0.99, "p99"), (1.0, "max")];
+/// The quantiles that are shown, in thousandths.
+pub const SHOWN: [(u32, &str); 5] = [(50, "p5"), (500, "p50"), (950, "p95"), (990, "p99"), (1000, "max")];
 
 impl Study {
     /// Reads files of results; files of different drills, versions or designs are refused.
@@ -158,13 +159,14 @@ impl Study {
     }
 }
 
-/// Quantiles of values in order, and the interval of the median.
-pub fn quantiles(sorted: &[f64]) -> Option<([f64; SHOWN.len()], (f64, f64))> {
-    let mut q = [0.0; SHOWN.len()];
+/// The shown quantiles of values in order, with their 95% intervals.
+pub fn quantiles(sorted: &[f64]) -> Option<[Interval<f64>; SHOWN.len()]> {
+    let first = quantile(sorted, SHOWN[0].0)?;
+    let mut q = [first; SHOWN.len()];
     for (q, (p, _)) in q.iter_mut().zip(SHOWN) {
         *q = quantile(sorted, p)?;
     }
-    Some((q, median_interval(sorted)?))
+    Some(q)
 }
 
 /// A word for a shell.

@@ -133,7 +133,7 @@ pub fn distribution(study: &Study, metric: &str, look: Look) -> String {
     }
     let _ = writeln!(out, "{head}  {}", say!("rep-seed-of-max"));
     for s in &series {
-        let Some((q, _)) = quantiles(&s.sorted) else { continue };
+        let Some(q) = quantiles(&s.sorted).map(|q| q.map(|q| q.value)) else { continue };
         let mut line = pad(&cut(&s.name, label), label) + &right(&s.sorted.len().to_string(), 7);
         for v in q {
             line += &right(&value(metric, v), 9);

@@ -31,6 +31,7 @@ const FILES: &[(&str, &str)] = &[
     (include_str!("../proto/pgpool/config.rs"), "pgpool-II 4.7 manual, chapter \"Server Configuration\""),
     (include_str!("../proto/batch/config.rs"), "slurm.conf(5), sbatch(1), Slurm's scheduling pages"),
     (include_str!("../proto/heartbeat/config.rs"), "ha.cf(5)"),
+    (include_str!("../proto/sbd/config.rs"), "sbd(8)"),
     (include_str!("../proto/fence/config.rs"), "fence agents' library; IPMI 2.0"),
     (include_str!("../proto/crm/config.rs"), "Pacemaker Explained; Pacemaker 2.1.5"),
     (include_str!("../proto/corosync/config.rs"), "corosync.conf(5), votequorum(5), corosync-qdevice(8)"),
@@ -40,7 +41,7 @@ fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
         | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
-        | "Pgpool" | "FenceDevice" | "Heartbeat" | "Corosync" | "Qnetd" | "Pacemaker" => {
+        | "Pgpool" | "FenceDevice" | "Heartbeat" | "Sbd" | "SbdDisk" | "Corosync" | "Qnetd" | "Pacemaker" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -156,6 +157,12 @@ pub fn doc(knob: &str) -> Result<String, String> {
     }
     let page = |r: &&Row| format!("{}\n  {}\n  type: {}\n  source: {}\n", r.path, r.text, r.kind, r.source);
     Ok(found.iter().map(page).collect::<Vec<_>>().join("\n"))
+}
+
+/// Meaning, range and source of a knob, by its last name, in one sentence.
+pub fn about(field: &str) -> Option<String> {
+    let row = rows().iter().find(|r| r.path.rsplit('.').next() == Some(field))?;
+    Some(format!("{} ({})", row.text.trim_end_matches('.'), row.source))
 }
 
 /// One line for every knob.

@@ -87,8 +87,13 @@ pub fn read_all<T: DeserializeOwned>(file: &str, text: &str) -> Result<Read<T>, 
         };
         let at = plain.back(offset(&plain.text, error.span.end.line, error.span.end.col));
         let start = plain.back(offset(&plain.text, error.span.start.line, error.span.start.col));
-        let (message, help) = words(&error.code);
         let pieces = syntax::around(&tree, start.min(at));
+        let (message, help) = match (&error.code, pieces.first().and_then(|p| p.field.as_ref())) {
+            (ron::Error::IntegerOutOfBounds, Some((field, _))) => {
+                (format!("`{field}` is out of its range"), super::doc::about(field))
+            }
+            _ => words(&error.code),
+        };
         let missing = matches!(error.code, ron::Error::MissingStructField { .. });
         let own_doing = matches!(&error.code, ron::Error::MissingStructField { field, .. }
             if cut.iter().any(|(name, of)| name == *field && of.start <= start && start <= of.end));

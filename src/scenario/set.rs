@@ -119,6 +119,9 @@ fn put(node: &Node, steps: &[&str], value: &str) -> Result<Edit, Wrong> {
     })
 }
 
+/// Types whose words are written in small letters.
+const SMALL: [&str; 4] = ["OnWrite", "SubMode", "Management", "Lifecheck"];
+
 /// A value as RON: as it is if it reads as RON, in quotes otherwise.
 fn literal(field: &str, value: &str) -> String {
     let number = value.parse::<i64>().is_ok();
@@ -126,7 +129,11 @@ fn literal(field: &str, value: &str) -> String {
     let text = doc::kind(field).is_some_and(|k| k.contains("String"));
     let capital = value.starts_with(|c: char| c.is_ascii_uppercase())
         && value.chars().all(|c| c.is_alphanumeric() || c == '_');
-    let word = matches!(value, "true" | "false") || (capital && !text);
+    // pgpool's words are in small letters.
+    let small = value.starts_with(|c: char| c.is_ascii_lowercase())
+        && value.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        && doc::kind(field).is_some_and(|k| SMALL.iter().any(|s| k.contains(s)));
+    let word = matches!(value, "true" | "false") || (capital && !text) || small;
     let structured = value.starts_with(['[', '(', '{', '"']) || value.contains('(');
     if number || word || (structured && syntax::parse(value).is_ok()) {
         value.to_owned()

@@ -226,6 +226,10 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "Crm" => &["command"],
         "AgentFails" => &["target", "resource", "operation"],
         "AgentWorks" | "ResourceDies" => &["target", "resource"],
+        "PcpAttachNode" => &["target", "node"],
+        "PcpDetachNode" => &["target", "node", "graceful"],
+        "PcpPromoteNode" => &["target", "node", "switchover"],
+        "Fence" => &["target", "by"],
         "LinkDown" | "LinkUp" => &["target", "network"],
         "Reinit" | "MoveLeader" | "Promote" => &["target"],
         "Switchover" | "Failover" => &["candidate"],
@@ -234,7 +238,7 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "NoMark" => &["kind"],
         "RequestsResume" | "WritesResume" | "ReadsResume" => &["within"],
         "Outage" => &["between"],
-        "Failures" => &["min", "max"],
+        "Failures" | "Answers" => &["min", "max"],
         "Marks" => &["kind", "min", "max"],
         "Eventually" => &["state", "by"],
         "Always" => &["state", "from", "to"],
@@ -293,7 +297,7 @@ fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
             let names = if pace { &[][..] } else { positional(tag) };
             for (i, arg) in args.iter().enumerate() {
                 let name = arg.name.as_deref().or(names.get(i).copied());
-                let host = matches!(name, Some("target" | "from" | "to" | "candidate"))
+                let host = matches!(name, Some("target" | "from" | "to" | "candidate" | "by"))
                     && !names.is_empty()
                     && tag != "Always"
                     && matches!(arg.value.kind, Kind::Str(_));

@@ -22,6 +22,7 @@ use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::pgpool::Pgpool;
 use crate::proto::postgres::Postgres;
+use crate::proto::sbd::{Sbd, SbdDisk};
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -207,6 +208,10 @@ pub enum Runs {
     Heartbeat(Heartbeat),
     /// Pacemaker: all hosts with one form a cluster under the stack's `pacemaker`.
     Pacemaker(Pacemaker),
+    /// `sbd`: a node that resets itself when it may no longer run.
+    Sbd(Sbd),
+    /// A shared disk for `sbd`.
+    SbdDisk(SbdDisk),
     /// Corosync, with `corosync-qdevice` if it has a quorum device: all hosts with one form a cluster.
     Corosync(Corosync),
     /// `corosync-qnetd`: the server of quorum devices.
@@ -236,6 +241,8 @@ impl Runs {
             Runs::Pgpool(_) => "pgpool",
             Runs::FenceDevice(_) => "fencedevice",
             Runs::Heartbeat(_) => "heartbeat",
+            Runs::Sbd(_) => "sbd",
+            Runs::SbdDisk(_) => "sbddisk",
             Runs::Corosync(_) => "corosync",
             Runs::Qnetd(_) => "qnetd",
         }
@@ -381,7 +388,7 @@ pub enum Fault {
     Cut {
         target: Target,
         from: Target,
-        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `batch`, `quorum`, `arp`. Default:
+        /// Only this plane: `heartbeat`, `client`, `replication`, `dcs`, `rest`, `dns`, `fencing`, `storage`, `batch`, `quorum`, `arp`. Default:
         /// everything.
         #[serde(default)]
         plane: Option<Plane>,
@@ -485,6 +492,26 @@ pub enum Fault {
     Weight { target: Target, server: String, weight: u32 },
     /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).
     FenceMode { target: Target, mode: DeviceMode },
+    /// `pcp_attach_node`, told to the pgpool of `target`: the backend with this number is used again. Its data is not looked at.
+    PcpAttachNode { target: Target, node: u8 },
+    /// `pcp_detach_node`: the backend goes, needing neither quorum nor votes; `graceful` (`-g`): when the clients have gone.
+    PcpDetachNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        graceful: bool,
+    },
+    /// `pcp_promote_node`: pgpool believes that the backend is the primary; with `switchover` (`-s`) the old one is detached and this one
+    /// is promoted.
+    PcpPromoteNode {
+        target: Target,
+        node: u8,
+        #[serde(default)]
+        switchover: bool,
+    },
+    /// An operator fences a node by hand, with the fence device on a host (`fence_ipmilan -o reboot`), or from a node that runs `sbd`
+    /// (`sbd message NODE reset`).
+    Fence { target: Target, by: Target },
 }
 
 /// What happens to packets for a frozen host.
@@ -554,6 +581,8 @@ pub enum Expect {
     Outage { between: SpanRange },
     /// So many requests of clients fail in all.
     Failures { min: u64, max: u64 },
+    /// So many requests of clients are answered in all: a throughput, times the length of the run.
+    Answers { min: u64, max: u64 },
     /// So many marks of a kind come after the first fault.
     Marks { kind: String, min: u64, max: u64 },
     /// The condition holds at some moment not later than `by` (after the start).
@@ -622,8 +651,23 @@ pub enum Invariant {
     DuplicateWrite,
     /// Two Patronis believe that they hold the leader key.
     TwoLeaseHolders,
+    /// Two pgpools are leader of their watchdog and have escalated: each has the virtual address.
+    TwoPgpoolLeaders,
+    /// A client was told that a write is committed, and fewer servers have it than pgpool's mode promises (all attached ones in native
+    /// replication and snapshot isolation).
+    FewerCopies,
+    /// pgpool sent a SELECT to a server that was detached, or further behind than its threshold allows.
+    LateRead,
+    /// Servers that pgpool replicates to hold different data although nothing is under way.
+    Divergence,
+    /// pgpool refused a client although its accept queue had room.
+    RefusedWithRoom,
+    /// A client did not see its own write that it had been told is committed.
+    OwnWriteUnseen,
     /// A server that Patroni manages became writable while another member, or nobody, held the leader key.
     PromotionWithoutKey,
+    /// Two partitions of a Corosync cluster are quorate (without `two_node`).
+    TwoQuoratePartitions,
 }
 
 /// A state that can be waited for.
@@ -648,6 +692,14 @@ pub enum Condition {
     InPool(String, String),
     /// It does not.
     NotInPool(String, String),
+    /// The host's Corosync is quorate.
+    Quorate(String),
+    /// The host runs no Corosync that is quorate.
+    NotQuorate(String),
+    /// The host's Corosync is in a standing membership of so many nodes.
+    Members(String, u32),
+    /// So many clients wait in the accept queues of the host (of its pgpool), or more.
+    ClientsWait(String, u32),
 }
 
 /// Roles that conditions speak of.
@@ -700,7 +752,7 @@ pub enum Witness {
     Rewound,
     /// A director took a server out of its table after the first fault.
     Ejected,
-    /// A director's service lost its quorum after the first fault.
+    /// A director's service, or a partition of a cluster, lost its quorum after the first fault.
     QuorumLost,
     /// A job was started before one that had come earlier.
     Backfilled,
@@ -716,6 +768,10 @@ pub enum Witness {
     ControllerBack,
     /// A batch cluster's node is DOWN.
     NodeDown,
+    /// After the first fault a Corosync formed a new membership.
+    NewMembership,
+    /// After the first fault a node was no longer a member.
+    NodeLost,
 }
 
 /// What a real cluster did.

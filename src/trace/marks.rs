@@ -61,6 +61,9 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
             },
         ),
         What::ArpFailed(ip) => ("arp_failed", say!("mark-arp-failed", ip = ip), say!("mark-arp-failed-why")),
+        What::ClientsWait(port) => {
+            ("clients_wait", say!("mark-clients-wait", port = port), say!("mark-clients-wait-why"))
+        }
         What::QueueFull(port, n) => {
             ("queue_full", say!("mark-queue-full", port = port), say!("mark-queue-full-why", n = n))
         }

@@ -208,6 +208,8 @@ impl Collector {
                     "rejoined" => Some(Witness::Rejoined),
                     "failsafe_accepted" => Some(Witness::FailsafeAccepted),
                     "race_lost" => Some(Witness::RaceLost),
+                    "membership" => Some(Witness::NewMembership),
+                    "node_lost" => Some(Witness::NodeLost),
                     "rewound" => Some(Witness::Rewound),
                     _ => None,
                 };
@@ -219,7 +221,7 @@ impl Collector {
                 }
                 let mut m = m;
                 // In a stack whose hosts all talk to each other a dead one is missed again and again: told once by each.
-                if m.kind == "arp_failed" && self.run.database {
+                if m.kind == "arp_failed" && (self.run.database || sim.model.clusters) {
                     let again = |x: &Mark| x.kind == m.kind && x.host == m.host && x.text == m.text;
                     m.story = !self.run.marks.iter().any(again);
                 }

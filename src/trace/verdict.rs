@@ -162,6 +162,14 @@ impl Judge {
                     say!("verdict-failures-were", n = n),
                 )
             }
+            Expect::Answers { min, max } => {
+                let n = run.requests.counts(true).0 + run.requests.counts(false).0;
+                (
+                    say!("verdict-answers", min = min, max = max),
+                    (*min..=*max).contains(&n),
+                    say!("verdict-answers-were", n = n),
+                )
+            }
             Expect::Marks { kind, min, max } => {
                 let from = run.first_fault().unwrap_or(Time::ZERO);
                 let n = run.marks.iter().filter(|m| m.kind == kind && m.at >= from).count() as u64;
@@ -272,6 +280,9 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
         Condition::InPool(director, server) | Condition::NotInPool(director, server) => {
             pooled(sim, director, server) == Some(matches!(c, Condition::InPool(..)))
         }
+        Condition::ClientsWait(host, n) => on(host, &|id| {
+            world.host(id).tcp.shared.values().map(|l| l.queue.len()).sum::<usize>() >= *n as usize
+        }),
         Condition::HoldsVip(host) => on(host, &has),
         Condition::NoVip(host) => on(host, &|id| !has(id)),
         Condition::SomePrimary => roles::primary(world).is_some(),
@@ -279,6 +290,11 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
         Condition::Streaming(host) => on(host, &|id| roles::streams(world, id)),
         Condition::Standbys(n) => {
             roles::hosts(world).filter(|h| roles::streams(world, *h)).count() == *n as usize
+        }
+        Condition::Quorate(host) => on(host, &|id| roles::quorate(world, id)),
+        Condition::NotQuorate(host) => on(host, &|id| !roles::quorate(world, id)),
+        Condition::Members(host, n) => {
+            on(host, &|id| roles::corosync(world, id).is_some_and(|c| c.settled() && c.members().len() == *n))
         }
         Condition::Role(host, r) => on(host, &|id| match r {
             Role::Master => role(world, id) == Some(machine::Role::Master),
@@ -301,6 +317,10 @@ fn words(c: &Condition) -> String {
         Condition::Standbys(n) => say!("verdict-standbys", n = n),
         Condition::InPool(d, s) => say!("verdict-in-pool", host = d, server = s),
         Condition::NotInPool(d, s) => say!("verdict-not-in-pool", host = d, server = s),
+        Condition::Quorate(h) => say!("cond-quorate", host = h),
+        Condition::NotQuorate(h) => say!("cond-not-quorate", host = h),
+        Condition::Members(h, n) => say!("cond-members", host = h, count = n),
+        Condition::ClientsWait(host, n) => say!("verdict-clients-wait", host = host, n = n),
     }
 }
 

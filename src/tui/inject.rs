@@ -54,7 +54,28 @@ pub fn menu(p: &Player) -> Vec<(String, Fault)> {
     if !vrrp && h.procs.iter().any(|p| world.proc(*p).name == "patroni") {
         list.push((say!("menu-switchover"), Fault::Switchover { candidate: None }));
     }
+    // A host with a database behind pgpools: the administrator's commands, to a pgpool that runs.
+    if let Some(entries) = pcp(p, &h.name) {
+        list.extend(entries);
+    }
     list.push((said(8), Fault::LinkDown { target: target(), network: None }));
     list.truncate(KEYS.len());
     list
+}
+
+/// `pcp_*` for the database of a host.
+fn pcp(p: &Player, name: &str) -> Option<[(String, Fault); 3]> {
+    let world = &p.now.model.world;
+    let parents = world.procs.iter().filter_map(|q| match &q.logic {
+        crate::proto::Daemon::Pgpool(pool) if q.life == Life::Running => pool.parent().map(|s| (q.host, s)),
+        _ => None,
+    });
+    let of = |setup: &crate::proto::pgpool::Setup| setup.backends.iter().position(|b| *b.host == *name);
+    let (host, node) = parents.into_iter().find_map(|(host, s)| of(s).map(|n| (host, n as u8)))?;
+    let target = || Target::Host(world.host(host).name.clone());
+    Some([
+        (say!("menu-pcp-detach"), Fault::PcpDetachNode { target: target(), node, graceful: false }),
+        (say!("menu-pcp-attach"), Fault::PcpAttachNode { target: target(), node }),
+        (say!("menu-pcp-promote"), Fault::PcpPromoteNode { target: target(), node, switchover: true }),
+    ])
 }

@@ -101,6 +101,8 @@ pub enum Panel {
     Jobs,
     /// Queues and loads.
     Queues,
+    /// The processes of pgpools.
+    Pool,
 }
 
 /// What the last line asks for.
@@ -455,7 +457,8 @@ impl Player {
                 self.panel = match self.panel {
                     Panel::Time => Panel::Jobs,
                     Panel::Jobs => Panel::Queues,
-                    Panel::Queues => Panel::Time,
+                    Panel::Queues if self.pgpool() => Panel::Pool,
+                    Panel::Queues | Panel::Pool => Panel::Time,
                 };
             }
             Action::Fold => self.fold = !self.fold,
@@ -464,6 +467,11 @@ impl Player {
                 (self.ask, self.text) = (None, None);
             }
         }
+    }
+    /// Whether the stack has a pgpool.
+    fn pgpool(&self) -> bool {
+        let world = &self.now.model.world;
+        crate::fault::roles::hosts(world).any(|h| crate::fault::roles::pgpool(world, h).is_some())
     }
     fn inject(&mut self, n: usize) {
         self.menu = false;

@@ -3,7 +3,7 @@
 use super::database;
 use super::inject;
 use super::model::{Ask, LINK_MENU, Panel, Player, text_of};
-use super::{panel_jobs, panel_queues};
+use super::{cluster, panel_jobs, panel_pool, panel_queues};
 use crate::check::invariants::role;
 use crate::engine::Time;
 use crate::node::process::HostId;
@@ -79,6 +79,7 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
         Panel::Time => (say!("ui-time"), time_lines(p, time, look), time),
         Panel::Jobs => (say!("panel-jobs"), panel_jobs::lines(p, wide, look), wide),
         Panel::Queues => (say!("panel-queues"), panel_queues::lines(p, wide, look), wide),
+        Panel::Pool => (say!("panel-pool"), panel_pool::lines(p, wide, look), wide),
     };
     f.render_widget(Paragraph::new(lines).block(block(&title, look)), place);
     if place == time {
@@ -179,6 +180,8 @@ fn status_line(p: &Player, look: Look) -> Line<'static> {
             ("LOST", &[I::LostCommit, I::PhantomRead, I::DuplicateWrite]),
             ("LEASE", &[I::TwoLeaseHolders, I::PromotionWithoutKey]),
         ]
+    } else if p.now.model.clusters && p.now.model.vips.is_empty() {
+        &[("QUORUM", &[I::TwoQuoratePartitions])]
     } else {
         &[("VIP", &[I::DualVip]), ("MASTER", &[I::TwoMasters]), ("ARP", &[I::StaleArp])]
     };
@@ -197,6 +200,7 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             Some(Role::Backup) => "B",
             Some(Role::Fault) => "F",
             None if p.now.model.databases => database::letter(world, id),
+            None if p.now.model.clusters => cluster::letter(world, id),
             None => works(world, id),
             _ => "-",
         };
@@ -245,6 +249,10 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
             }
             _ => rest,
         };
+        let rest = match cluster::host_text(world, id).filter(|_| p.now.model.clusters) {
+            Some(text) if state.is_empty() => format!("{text}{}", if holds { " V" } else { "" }),
+            _ => rest,
+        };
         let here = if i == p.selected {
             ">"
         } else if p.other == Some(i) {
@@ -254,7 +262,7 @@ fn host_lines(p: &Player, look: Look) -> Vec<Line<'static>> {
         };
         let style = match (state, letter) {
             ("ui-off" | "ui-frozen" | "ui-cut", _) => paint(look, Color::Red),
-            (_, "M" | "P") => paint(look, Color::Green),
+            (_, "M" | "P" | "Q") => paint(look, Color::Green),
             _ => Style::new(),
         };
         lines.push(Line::styled(format!("{here}{} {letter} {rest}", pad(&h.name, 6)), style));

@@ -28,7 +28,8 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     fn meta(&mut self, more: &[(&str, &str)]) -> Vec<(String, String)> {
-        let mut m: Vec<(String, String)> = more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut m: Vec<(String, String)> =
+            more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let mut put = |k: &str, v: &str| m.push((k.into(), v.into()));
         if self.d.chance(12) {
             put("resource-stickiness", self.d.one(&["0", "1", "100", "INFINITY"]));
@@ -58,10 +59,22 @@ impl Maker<'_> {
         let meta = self.meta(meta);
         let mut ops = String::new();
         if kind == "Stateful" && self.d.chance(70) {
-            ops = format!("<op id=\"{id}-m\" name=\"monitor\" interval=\"10s\" role=\"Unpromoted\"/><op id=\"{id}-p\" name=\"monitor\" interval=\"11s\" role=\"Promoted\"/>");
+            ops = format!(
+                "<op id=\"{id}-m\" name=\"monitor\" interval=\"10s\" role=\"Unpromoted\"/><op id=\"{id}-p\" name=\"monitor\" interval=\"11s\" role=\"Promoted\"/>"
+            );
         } else if self.d.chance(70) {
-            let fail = if self.d.chance(12) { format!(" on-fail=\"{}\"", self.d.one(&["fence", "block", "ignore", "standby", "restart-container", "stop"])) } else { String::new() };
-            ops = format!("<op id=\"{id}-m\" name=\"monitor\" interval=\"{}\"{fail}/>", self.d.one(&["10s", "30s"]));
+            let fail = if self.d.chance(12) {
+                format!(
+                    " on-fail=\"{}\"",
+                    self.d.one(&["fence", "block", "ignore", "standby", "restart-container", "stop"])
+                )
+            } else {
+                String::new()
+            };
+            ops = format!(
+                "<op id=\"{id}-m\" name=\"monitor\" interval=\"{}\"{fail}/>",
+                self.d.one(&["10s", "30s"])
+            );
         }
         let mut parameters: Vec<(String, String)> = Vec::new();
         if kind == "remote" {
@@ -115,7 +128,10 @@ impl Maker<'_> {
         }
         let meta = self.meta(&meta);
         let child = self.primitive(&inner, if promotable { "Stateful" } else { "Dummy" }, &[]);
-        format!("<clone id=\"{id}\">{}{child}</clone>\n", pairs("meta_attributes", &format!("{id}-ma"), &meta))
+        format!(
+            "<clone id=\"{id}\">{}{child}</clone>\n",
+            pairs("meta_attributes", &format!("{id}-ma"), &meta)
+        )
     }
 
     fn remote(&mut self) -> String {
@@ -194,9 +210,18 @@ impl Maker<'_> {
         if self.d.chance(15) {
             net += " add-host=\"false\"";
         }
-        let ports = if self.d.chance(40) { format!("<port-mapping id=\"{id}-port\" port=\"80\"/><port-mapping id=\"{id}-port2\" port=\"81\" internal-port=\"8081\"/><port-mapping id=\"{id}-port3\" range=\"90-99\"/>") } else { String::new() };
+        let ports = if self.d.chance(40) {
+            format!(
+                "<port-mapping id=\"{id}-port\" port=\"80\"/><port-mapping id=\"{id}-port2\" port=\"81\" internal-port=\"8081\"/><port-mapping id=\"{id}-port3\" range=\"90-99\"/>"
+            )
+        } else {
+            String::new()
+        };
         let storage = if self.d.chance(50) {
-            format!("<storage><storage-mapping id=\"{id}-s1\" source-dir=\"/srv\" target-dir=\"/srv\" options=\"rw\"/><storage-mapping id=\"{id}-s2\" source-dir-root=\"/var/log/box\" target-dir=\"{}\"/></storage>", self.d.one(&["/var/log", "/etc/x"]))
+            format!(
+                "<storage><storage-mapping id=\"{id}-s1\" source-dir=\"/srv\" target-dir=\"/srv\" options=\"rw\"/><storage-mapping id=\"{id}-s2\" source-dir-root=\"/var/log/box\" target-dir=\"{}\"/></storage>",
+                self.d.one(&["/var/log", "/etc/x"])
+            )
         } else {
             String::new()
         };
@@ -204,7 +229,11 @@ impl Maker<'_> {
         let child = if inside {
             let inner = self.name("p");
             let notify = self.d.chance(20);
-            self.primitive(&inner, if promoted { "Stateful" } else { "Dummy" }, if notify { &[("notify", "true")] } else { &[] })
+            self.primitive(
+                &inner,
+                if promoted { "Stateful" } else { "Dummy" },
+                if notify { &[("notify", "true")] } else { &[] },
+            )
         } else {
             String::new()
         };
@@ -229,13 +258,20 @@ impl Maker<'_> {
             let (id, score) = (self.name("loc"), self.d.one(&scores));
             let (r, n) = (self.d.below(self.names.len()), self.d.below(self.nodes.len()));
             let (rsc, node) = (self.names[r].clone(), self.nodes[n].clone());
-            let role = if self.promotables.contains(&rsc) && self.d.chance(40) { " role=\"Promoted\"" } else { "" };
+            let role =
+                if self.promotables.contains(&rsc) && self.d.chance(40) { " role=\"Promoted\"" } else { "" };
             if self.d.chance(12) {
                 let kind = self.d.one(&["remote", "container", "cluster"]);
-                let _ = writeln!(out, "<rsc_location id=\"{id}\" rsc=\"{rsc}\"><rule id=\"{id}-r\" score=\"{score}\"><expression id=\"{id}-e\" attribute=\"#kind\" operation=\"eq\" value=\"{kind}\"/></rule></rsc_location>");
+                let _ = writeln!(
+                    out,
+                    "<rsc_location id=\"{id}\" rsc=\"{rsc}\"><rule id=\"{id}-r\" score=\"{score}\"><expression id=\"{id}-e\" attribute=\"#kind\" operation=\"eq\" value=\"{kind}\"/></rule></rsc_location>"
+                );
             } else {
                 let more = if self.d.chance(6) { " resource-discovery=\"exclusive\"" } else { "" };
-                let _ = writeln!(out, "<rsc_location id=\"{id}\" rsc=\"{rsc}\" node=\"{node}\" score=\"{score}\"{role}{more}/>");
+                let _ = writeln!(
+                    out,
+                    "<rsc_location id=\"{id}\" rsc=\"{rsc}\" node=\"{node}\" score=\"{score}\"{role}{more}/>"
+                );
             }
         }
         for _ in 0..self.d.below(self.names.len() + 1) {
@@ -244,15 +280,28 @@ impl Maker<'_> {
             if a == b {
                 continue;
             }
-            let role = if self.promotables.contains(&b) && self.d.chance(60) { " with-rsc-role=\"Promoted\"" } else { "" };
+            let role = if self.promotables.contains(&b) && self.d.chance(60) {
+                " with-rsc-role=\"Promoted\""
+            } else {
+                ""
+            };
             if self.d.chance(50) {
                 let (id, score) = (self.name("col"), self.d.one(&scores));
-                let _ = writeln!(out, "<rsc_colocation id=\"{id}\" rsc=\"{a}\" with-rsc=\"{b}\" score=\"{score}\"{role}/>");
+                let _ = writeln!(
+                    out,
+                    "<rsc_colocation id=\"{id}\" rsc=\"{a}\" with-rsc=\"{b}\" score=\"{score}\"{role}/>"
+                );
             }
             if self.d.chance(60) {
                 let kind = self.d.one(&["Mandatory", "Mandatory", "Optional", "Serialize"]);
-                let (id, more) = (self.name("ord"), if role.is_empty() { "" } else { " first-action=\"promote\" then-action=\"start\"" });
-                let _ = writeln!(out, "<rsc_order id=\"{id}\" first=\"{b}\" then=\"{a}\" kind=\"{kind}\"{more}/>");
+                let (id, more) = (
+                    self.name("ord"),
+                    if role.is_empty() { "" } else { " first-action=\"promote\" then-action=\"start\"" },
+                );
+                let _ = writeln!(
+                    out,
+                    "<rsc_order id=\"{id}\" first=\"{b}\" then=\"{a}\" kind=\"{kind}\"{more}/>"
+                );
             }
         }
         out
@@ -291,11 +340,19 @@ pub(crate) fn cluster(d: &mut Dice) -> String {
     let (mut node_xml, mut status) = (String::new(), String::new());
     for (k, n) in names.iter().enumerate() {
         let _ = writeln!(node_xml, "<node id=\"{}\" uname=\"{n}\"/>", k + 1);
-        let _ = writeln!(status, "<node_state id=\"{}\" uname=\"{n}\" in_ccm=\"true\" crmd=\"online\" join=\"member\" expected=\"member\"/>", k + 1);
+        let _ = writeln!(
+            status,
+            "<node_state id=\"{}\" uname=\"{n}\" in_ccm=\"true\" crmd=\"online\" join=\"member\" expected=\"member\"/>",
+            k + 1
+        );
     }
     for n in m.nodes.clone().iter().skip(members) {
         if m.d.chance(30) {
-            let standby = if m.d.chance(15) { "<instance_attributes id=\"x-NAME\"><nvpair id=\"y-NAME\" name=\"standby\" value=\"on\"/></instance_attributes>".replace("NAME", n) } else { String::new() };
+            let standby = if m.d.chance(15) {
+                "<instance_attributes id=\"x-NAME\"><nvpair id=\"y-NAME\" name=\"standby\" value=\"on\"/></instance_attributes>".replace("NAME", n)
+            } else {
+                String::new()
+            };
             let _ = writeln!(node_xml, "<node id=\"{n}\" uname=\"{n}\" type=\"remote\">{standby}</node>");
         }
     }
@@ -307,7 +364,8 @@ pub(crate) fn cluster(d: &mut Dice) -> String {
 
 /// A tree as text.
 pub(crate) fn text(e: &Element, out: &mut String) {
-    let escape = |v: &str| v.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let escape =
+        |v: &str| v.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     let _ = write!(out, "<{}", e.name);
     for (k, v) in &e.attributes {
         let _ = write!(out, " {k}=\"{}\"", escape(v));
@@ -335,7 +393,8 @@ fn fail(d: &mut Dice, state: &mut Element) {
     }
     let at = d.below(list.len());
     let rsc = &mut list[at];
-    let active: Vec<usize> = (0..rsc.children.len()).filter(|k| rsc.children[*k].get("operation") != Some("stop")).collect();
+    let active: Vec<usize> =
+        (0..rsc.children.len()).filter(|k| rsc.children[*k].get("operation") != Some("stop")).collect();
     if active.is_empty() {
         return;
     }
@@ -352,8 +411,16 @@ fn fail(d: &mut Dice, state: &mut Element) {
     op.set("op-status", if rc == "189" { "8" } else { "0" });
     let key = format!("9:9:{want}:11111111-1111-1111-1111-111111111111");
     op.set("transition-key", &key);
-    op.set("transition-magic", &format!("{};{key}", if rc == "189" { "8:189".to_owned() } else { format!("0:{rc}") }));
-    let call = rsc.children.iter().filter_map(|o| o.get("call-id").and_then(|c| c.parse::<i64>().ok())).max().unwrap_or(0);
+    op.set(
+        "transition-magic",
+        &format!("{};{key}", if rc == "189" { "8:189".to_owned() } else { format!("0:{rc}") }),
+    );
+    let call = rsc
+        .children
+        .iter()
+        .filter_map(|o| o.get("call-id").and_then(|c| c.parse::<i64>().ok()))
+        .max()
+        .unwrap_or(0);
     op.set("call-id", &(call + 1).to_string());
     op.set("last-rc-change", "1767268700");
     rsc.children.retain(|o| o.id() != op.id());
@@ -363,7 +430,10 @@ fn fail(d: &mut Dice, state: &mut Element) {
         let set = child(child(state, "transient_attributes"), "instance_attributes");
         let pair = |kind: &str, v: &str| {
             let id = format!("t-{id}-{kind}-{name}");
-            Element::new("nvpair", &[("id", &id), ("name", &format!("{kind}-{name}#{task}_{every}")), ("value", v)])
+            Element::new(
+                "nvpair",
+                &[("id", &id), ("name", &format!("{kind}-{name}#{task}_{every}")), ("value", v)],
+            )
         };
         set.children.push(pair("fail-count", count));
         set.children.push(pair("last-failure", "1767268700"));
@@ -395,7 +465,13 @@ pub(crate) fn disturb(d: &mut Dice, cib: &str) -> String {
                 }
             }
             3 => {
-                let (name, value) = d.one(&[("standby", "on"), ("maintenance", "true"), ("shutdown", "1767268000"), ("terminate", "true"), ("standby", "off")]);
+                let (name, value) = d.one(&[
+                    ("standby", "on"),
+                    ("maintenance", "true"),
+                    ("shutdown", "1767268000"),
+                    ("terminate", "true"),
+                    ("standby", "off"),
+                ]);
                 let id = format!("t-{}-{name}", state.id());
                 let set = child(child(state, "transient_attributes"), "instance_attributes");
                 set.children.retain(|c| c.id() != id);

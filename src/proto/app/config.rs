@@ -54,6 +54,19 @@ pub struct Application {
     pub writes: Option<Pace>,
     /// When reads happen, likewise. Default: no reads.
     pub reads: Option<Pace>,
+    /// What one operation of `scripts` is: statements of SQL, one after the other in one session, as in `["BEGIN", "SELECT * FROM t",
+    /// "COMMIT"]`; the first error ends it. Default: none.
+    pub script: Vec<String>,
+    /// When scripts are run, likewise. Not together with `writes` and `reads`. Default: never.
+    pub scripts: Option<Pace>,
+    /// Whether the script is sent by the extended protocol (prepared statements). Default false.
+    pub prepared: bool,
+    /// Who connects; each new connection takes the next one. Default: one user, `app`.
+    pub users: Vec<String>,
+    /// The database. Default `app`.
+    pub database: String,
+    /// `application_name`. Default: empty.
+    pub application_name: String,
     /// Bytes of WAL that a write makes. Default 200.
     pub wal_per_write: u32,
     /// The first operation happens so long after the program's start. Default 5 s.
@@ -106,6 +119,12 @@ impl Default for Application {
             resolv_attempts: 2,
             writes: None,
             reads: None,
+            script: Vec::new(),
+            scripts: None,
+            prepared: false,
+            users: Vec::new(),
+            database: "app".to_owned(),
+            application_name: String::new(),
             wal_per_write: 200,
             start_after: Span::secs(5),
             autostart: true,

@@ -175,7 +175,8 @@ impl Dial {
                     // Its connect time-out is about TCP alone.
                     self.wait(shared.config.statement_timeout, ctx);
                 }
-                ctx.act(Action::TcpSend(conn, Msg::Sql(Sql::Startup { superuser: false })));
+                let hello = shared.login().map_or(Sql::Startup { superuser: false }, Sql::Login);
+                ctx.act(Action::TcpSend(conn, Msg::Sql(hello)));
                 Poll::Pending
             }
             Tcp::Data(Msg::Sql(Sql::Ready(server, in_recovery))) => {

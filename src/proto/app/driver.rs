@@ -8,6 +8,7 @@ use crate::node::process::{TcpOptions, Timer};
 use crate::proto::Cx;
 use crate::proto::dns::name::words;
 use crate::proto::dns::stub::{Lookup, LookupError, ResolvConf};
+use crate::proto::postgres::msg::Login;
 use std::sync::Arc;
 
 /// Where a host is.
@@ -71,11 +72,13 @@ pub(super) struct Shared {
     next_lookup: u16,
     /// A name that has just been seen with other addresses.
     pub(super) changed: Option<Arc<str>>,
+    /// Sessions begun: whose turn it is to connect.
+    turn: usize,
 }
 impl Shared {
     pub(super) fn new(config: Application, setup: Setup) -> Self {
         let health = vec![None; setup.targets.len()];
-        Shared { config, setup, names: Vec::new(), health, next_lookup: 0, changed: None }
+        Shared { config, setup, names: Vec::new(), health, next_lookup: 0, changed: None, turn: 0 }
     }
     pub(super) fn forget(&mut self) {
         self.names.clear();
@@ -83,6 +86,22 @@ impl Shared {
         self.changed = None;
     }
 
+    /// Who begins the next session; none: nobody in particular.
+    pub(super) fn login(&mut self) -> Option<Arc<Login>> {
+        let c = &self.config;
+        if c.users.is_empty() && c.database == "app" && c.application_name.is_empty() {
+            return None;
+        }
+        let user = c.users.get(self.turn % c.users.len().max(1)).map_or("app", String::as_str);
+        let login = Login {
+            user: user.into(),
+            database: c.database.as_str().into(),
+            application: c.application_name.as_str().into(),
+            ..Login::default()
+        };
+        self.turn += 1;
+        Some(Arc::new(login))
+    }
     pub(super) fn options(&self) -> TcpOptions {
         let c = &self.config;
         TcpOptions {

@@ -12,8 +12,10 @@ use crate::net::addr::Endpoint;
 use crate::node::process::{Action, ConnId, HostId, Input, Signal, Tcp, Timer};
 use crate::proto::client::process::{Kind, Note as Ended, Outcome};
 use crate::proto::postgres::msg::{Answer, Sql, SqlState, Statement, WriteId};
+use crate::proto::postgres::sql::Command;
 use crate::proto::{Cx, Msg};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Poll;
 
 /// Something that the program was asked to do.
@@ -89,6 +91,8 @@ pub(super) struct Slot {
     pub(super) doomed: bool,
     /// The number of the statement that is under way.
     query: u32,
+    /// The statement of the script that is next.
+    step: usize,
 }
 
 /// An application.
@@ -106,6 +110,8 @@ pub struct App {
     query: u32,
     pub(super) opener: super::pool::Opener,
     moved: Option<Endpoint>,
+    /// The script, read.
+    script: Vec<Arc<Command>>,
 }
 
 const LATER: Timer = Timer(0);
@@ -121,7 +127,9 @@ fn patience(slot: usize) -> Timer {
 impl App {
     /// An application with this configuration.
     pub fn new(config: Application, setup: Setup) -> Self {
+        let read = |t: &String| Arc::new(Command::parse(t).with(config.wal_per_write, config.prepared));
         App {
+            script: config.script.iter().map(read).collect(),
             shared: Shared::new(config, setup),
             slots: Vec::new(),
             waiting: VecDeque::new(),
@@ -189,7 +197,8 @@ impl App {
         ctx.act(Action::Bind(crate::proto::dns::own_port(ctx.me)));
         let c = self.config();
         let (first, sessions) = (ctx.now + c.start_after, c.sessions);
-        for (kind, pace) in [(Kind::Write, c.writes), (Kind::Read, c.reads)] {
+        for (kind, pace) in [(Kind::Write, c.writes), (Kind::Read, c.reads), (self.script_kind(), c.scripts)]
+        {
             match pace {
                 None => {}
                 Some(Pace::Every(_)) => self.later(first, Work::Arrive(kind), ctx),
@@ -238,7 +247,12 @@ impl App {
         }
     }
     fn pace(&self, kind: Kind) -> Option<Pace> {
-        if kind == Kind::Write { self.config().writes } else { self.config().reads }
+        let c = self.config();
+        c.scripts.or(if kind == Kind::Write { c.writes } else { c.reads })
+    }
+    /// What a script counts as.
+    fn script_kind(&self) -> Kind {
+        if self.script.iter().any(|c| c.verb.writes()) { Kind::Write } else { Kind::Read }
     }
     fn begin(&mut self, kind: Kind, worker: Option<u16>, ctx: &mut Cx<'_>) {
         let number = self.number;
@@ -263,7 +277,7 @@ impl App {
             None => {
                 let c = self.config();
                 let (most, own) = (usize::from(c.max_sessions), 2 * usize::from(c.sessions));
-                let paused = [c.writes, c.reads].iter().any(|p| matches!(p, Some(Pace::Pause(_))));
+                let paused = [c.writes, c.reads, c.scripts].iter().any(|p| matches!(p, Some(Pace::Pause(_))));
                 let first = if paused { own } else { 0 };
                 let free = |i: &usize| self.slots.get(*i).is_none_or(|s| s.op.is_none());
                 let open = |i: &usize| self.slots.get(*i).is_some_and(|s| s.session.is_some());
@@ -292,6 +306,7 @@ impl App {
                 born: 0,
                 doomed: false,
                 query: 0,
+                step: 0,
             });
         }
     }
@@ -380,10 +395,21 @@ impl App {
     pub(super) fn send(&mut self, slot: usize, ctx: &mut Cx<'_>) {
         let Some(op) = self.slots[slot].op else { return };
         self.slots[slot].state = State::Working;
+        if let Some(command) = self.script.first().cloned() {
+            self.slots[slot].step = 1;
+            return self.say(slot, command, &op, ctx);
+        }
         let statement = match op.kind {
             Kind::Write => Statement::Write(write_id(&op, ctx), self.config().wal_per_write),
             Kind::Read | Kind::Both => Statement::Read,
         };
+        let timeout = self.config().statement_timeout;
+        self.query(slot, statement, timeout, ctx);
+    }
+
+    /// A statement of the script.
+    fn say(&mut self, slot: usize, command: Arc<Command>, op: &Op, ctx: &mut Cx<'_>) {
+        let statement = Statement::Sql(command, write_id(op, ctx));
         let timeout = self.config().statement_timeout;
         self.query(slot, statement, timeout, ctx);
     }
@@ -498,6 +524,11 @@ impl App {
                 ctx.note(crate::proto::Note::App(Note::Seen { place: *place, host: session.server }));
             }
             Answer::InRecovery(_) | Answer::Status(_) | Answer::Done | Answer::Changed(_) => {}
+        }
+        let step = self.slots[slot].step;
+        if let Some(command) = self.script.get(step).cloned() {
+            self.slots[slot].step = step + 1;
+            return self.say(slot, command, &op, ctx);
         }
         self.ended(slot, End::Ok, ctx);
     }

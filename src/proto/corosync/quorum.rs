@@ -155,6 +155,10 @@ impl Votequorum {
         v.recalculate(false, false);
         v
     }
+    /// Whether `two_node` lets each of two halves be quorate.
+    pub fn two_node(&self) -> bool {
+        self.set.two_node
+    }
     /// As after a start.
     pub fn reset(&mut self) {
         *self = Votequorum::new(self.me, self.set.clone());

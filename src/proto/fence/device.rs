@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// How many answers it can give again.
 const REMEMBERED: usize = 32;
 
+/// Stands for an operator.
+const NOBODY: Endpoint = Endpoint { ip: crate::net::addr::Ip::NONE, port: 0 };
+
 /// A port and what is behind it.
 #[derive(Clone, Debug)]
 struct Port {
@@ -56,6 +59,8 @@ pub struct Device {
     names: Names,
     ports: Vec<Port>,
     answered: VecDeque<(Endpoint, u32, Outcome)>,
+    /// Jobs that operators gave it.
+    by_hand: u32,
     /// What a fault has made of it; a setting of the hardware, which outlives a loss of power.
     mode: DeviceMode,
 }
@@ -67,7 +72,7 @@ impl Device {
             |(name, host, nets)| Port { name, host, nets, only: true, shut: false, jobs: VecDeque::new() };
         let ports = ports.into_iter().map(port).collect();
         let mode = config.mode;
-        Device { config, names, ports, answered: VecDeque::new(), mode }
+        Device { config, names, ports, answered: VecDeque::new(), by_hand: 0, mode }
     }
     /// What it was before it was started.
     pub fn reset(&mut self) {
@@ -102,6 +107,13 @@ impl Device {
             Input::Packet { from, to, msg: Msg::Fence(m) } => {
                 if let Fence::Request { id, command, port } = *m {
                     self.asked(from, to, id, command, &port, cx);
+                }
+            }
+            Input::Call(Msg::Fence(m)) => {
+                // An operator at the device itself: nobody waits for an answer.
+                if let Fence::Request { command, port, .. } = *m {
+                    self.by_hand = self.by_hand.wrapping_add(1);
+                    self.asked(NOBODY, NOBODY, self.by_hand, command, &port, cx);
                 }
             }
             Input::Timer(Timer(n)) => self.step(usize::from(n), None, cx),
@@ -250,6 +262,9 @@ fn chance(ppb: u64, cx: &mut Cx<'_>) -> bool {
     ppb > 0 && cx.below(1_000_000_000) < ppb
 }
 fn send(to: Endpoint, from: Endpoint, msg: Fence, cx: &mut Cx<'_>) {
+    if to == NOBODY {
+        return;
+    }
     cx.act(Action::Send { from, to, net: None, plane: Plane::fencing, msg: Msg::Fence(Box::new(msg)) });
 }
 fn answer(to: Endpoint, from: Endpoint, id: u32, outcome: Outcome, cx: &mut Cx<'_>) {

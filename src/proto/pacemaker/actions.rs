@@ -308,8 +308,13 @@ impl Sched {
             action: side.action,
         };
         let (first, then) = (fill(self, first), fill(self, then));
-        self.orders.push(super::model::Order { first: first.clone(), then: then.clone(), kind });
-        self.order_migrations(&first, &then);
+        let moves = |s: &Sched, r: Option<RscIx>| r.is_some_and(|r| s.rscs[r].allow_migrate);
+        if moves(self, first.rsc) || moves(self, then.rsc) {
+            self.orders.push(super::model::Order { first: first.clone(), then: then.clone(), kind });
+            self.order_migrations(&first, &then);
+        } else {
+            self.orders.push(super::model::Order { first, then, kind });
+        }
     }
 
     /// Remembers an ordering between tasks of two resources.

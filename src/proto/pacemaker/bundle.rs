@@ -16,6 +16,9 @@ use super::unpack::at_least;
 use super::xml::{Element, XmlError};
 use std::sync::Arc;
 
+/// Replicas that a bundle may have: probes order each of them after all the others.
+pub const REPLICAS_MAX: i32 = 200;
+
 const PORT: &str = "3121";
 const KEY: &str = "/etc/pacemaker/authkey";
 const LOGS: &str = "/var/log/pacemaker/bundles";
@@ -298,8 +301,7 @@ pub(super) fn node_names(e: &Element) -> Vec<String> {
     if e.child("primitive").is_none() || !s.reachable() {
         return Vec::new();
     }
-    let most = i32::try_from(super::unpack::NODES_MAX).unwrap_or(i32::MAX);
-    (0..s.count.min(most)).map(|k| format!("{}-{k}", e.id())).collect()
+    (0..s.count.min(REPLICAS_MAX)).map(|k| format!("{}-{k}", e.id())).collect()
 }
 
 impl Sched {
@@ -332,9 +334,11 @@ impl Sched {
             self.warn(&xml, "a bundle needs `<docker>`, `<podman>` or `<rkt>`");
             return Ok(false);
         };
-        if usize::try_from(s.count).unwrap_or(0) > super::unpack::RESOURCES_MAX {
-            let text = format!("more than {} resources and instances", super::unpack::RESOURCES_MAX);
-            return Err(XmlError { line: xml.line, text });
+        if s.count > REPLICAS_MAX {
+            return Err(XmlError {
+                line: xml.line,
+                text: format!("more than {REPLICAS_MAX} replicas of a bundle"),
+            });
         }
         if s.per_host == 1 {
             self.rscs[r].unique = false;

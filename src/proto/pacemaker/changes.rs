@@ -97,7 +97,12 @@ impl Sched {
                 || matches!(op.task.as_str(), "monitor" | "start" | "promote" | "migrate_from")
             {
                 if self.needs_address(r) {
-                    self.deferred.push((r, n, (s, h, *o), false));
+                    self.deferred.push(super::model::Deferred {
+                        rsc: r,
+                        node: n,
+                        op: (s, h, *o),
+                        last_failure: false,
+                    });
                     continue;
                 }
                 let expired = self.expired.contains(&(s, h, *o));

@@ -135,6 +135,7 @@ impl Cib {
                 text: format!("more than {REFERENCES_MAX} references (`id-ref`)"),
             });
         }
+        super::upgrade::upgrade(&mut root);
         let unknown = super::known::unknown(&root);
         let mut nodes = Vec::new();
         for status in root.children.iter_mut().filter(|c| c.name == "status") {

@@ -181,7 +181,7 @@ impl Sched {
             self.rscs[r].failure_timeout = 0;
         }
         let timeout = self.rscs[r].failure_timeout;
-        if effective && count > 0 && last > 0 && timeout > 0 && self.now > last + timeout {
+        if effective && count > 0 && last > 0 && timeout > 0 && self.now > last.saturating_add(timeout) {
             count = 0;
         }
         (count, if count > 0 || !effective { last } else { 0 })
@@ -234,7 +234,7 @@ impl Sched {
             expired = self.now >= changed.saturating_add(timeout) && !self.waits_for_fencing(r, op);
             let (count, last) = self.fail_count(n, r, true, Some(op));
             unexpired = count;
-            let until = last + self.rscs[r].failure_timeout + 1;
+            let until = last.saturating_add(self.rscs[r].failure_timeout).saturating_add(1);
             if count > 0 && self.now < until {
                 self.recheck_by(until);
             }
@@ -251,7 +251,7 @@ impl Sched {
         }
         if !expired && last_failure && matches!(op.task.as_str(), "start" | "monitor") {
             if self.needs_address(r) {
-                self.deferred.push((r, n, ix, true));
+                self.deferred.push(super::model::Deferred { rsc: r, node: n, op: ix, last_failure: true });
             } else {
                 let changed = self.digest_verdict(r, n, op, false);
                 clear |=

@@ -1,7 +1,7 @@
 //! What the history of a resource on a node says: whether it is active, in which role, what failed, and what follows from that.
 
 use super::cib::HistoryOp;
-use super::model::{Discovery, Kind, MultipleActive, NodeIx, Role, RscIx, Sched, Slot, Table, act};
+use super::model::{Kind, MultipleActive, NodeIx, Role, RscIx, Sched, Slot, Table, act};
 use super::score::INF;
 use super::sorting::merge_sort;
 use super::story::Cause;
@@ -224,7 +224,7 @@ impl Sched {
         }
         let mut found = mine.or(if skip_idle { None } else { idle });
         if let Some(f) = found {
-            let gone = !self.nodes[n].online || self.nodes[n].unclean;
+            let gone = (!self.nodes[n].online || self.nodes[n].unclean) && self.guest_of(n).is_none();
             let everywhere = self.rscs[clone].clone.max == self.present_nodes();
             if !self.rscs[f].needs_fencing && gone && !everywhere {
                 found = None;
@@ -514,8 +514,8 @@ impl Sched {
     /// Puts -INFINITY into the table of a resource for every node.
     fn forbid_everywhere(&mut self, r: RscIx, cause: &Cause) {
         let before = self.rscs[r].allowed.clone();
-        let slot = Slot { score: -INF, count: 0, discovery: Discovery::Always };
-        self.rscs[r].allowed = Table(vec![Some(slot); self.nodes.len()]);
+        let slot = |d: &super::model::Node| Slot { score: -INF, count: 0, discovery: d.discovery };
+        self.rscs[r].allowed = Table(self.nodes.iter().map(|d| (!d.absent).then(|| slot(d))).collect());
         self.tell_table(r, &before, cause);
     }
 

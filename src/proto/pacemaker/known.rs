@@ -3,6 +3,18 @@
 use super::model::{Sched, Warning};
 use super::xml::Element;
 
+/// The attributes of a container.
+const CONTAINER: &[&str] = &[
+    "image",
+    "promoted-max",
+    "masters",
+    "replicas",
+    "replicas-per-host",
+    "run-command",
+    "network",
+    "options",
+];
+
 /// Elements, what they may hold, and their attributes.
 const KNOWN: &[(&str, &[&str], &[&str])] = &[
     (
@@ -74,7 +86,7 @@ const KNOWN: &[(&str, &[&str], &[&str])] = &[
     ("op_expression", &[], &["id", "name", "interval"]),
     ("nodes", &["node"], &[]),
     ("node", &["instance_attributes", "utilization"], &["id", "uname", "type", "score", "description"]),
-    ("resources", &["primitive", "group", "clone", "master", "template"], &[]),
+    ("resources", &["primitive", "group", "clone", "master", "template", "bundle"], &[]),
     (
         "primitive",
         &["meta_attributes", "instance_attributes", "operations", "utilization"],
@@ -88,6 +100,22 @@ const KNOWN: &[(&str, &[&str], &[&str])] = &[
     ("group", &["meta_attributes", "instance_attributes", "primitive"], &["id", "description"]),
     ("clone", &["meta_attributes", "instance_attributes", "primitive", "group"], &["id", "description"]),
     ("master", &["meta_attributes", "instance_attributes", "primitive", "group"], &["id", "description"]),
+    (
+        "bundle",
+        &["meta_attributes", "docker", "podman", "rkt", "network", "storage", "primitive"],
+        &["id", "description"],
+    ),
+    ("docker", &[], CONTAINER),
+    ("podman", &[], CONTAINER),
+    ("rkt", &[], CONTAINER),
+    (
+        "network",
+        &["port-mapping"],
+        &["ip-range-start", "control-port", "host-interface", "host-netmask", "add-host"],
+    ),
+    ("port-mapping", &[], &["id", "port", "internal-port", "range"]),
+    ("storage", &["storage-mapping"], &[]),
+    ("storage-mapping", &[], &["id", "source-dir", "source-dir-root", "target-dir", "options"]),
     ("operations", &["op"], &["id", "id-ref"]),
     (
         "op",
@@ -172,13 +200,15 @@ const KNOWN: &[(&str, &[&str], &[&str])] = &[
             "expected",
             "crm-debug-origin",
             "node_fenced",
+            "node_in_maintenance",
+            "remote_node",
             "maintenance",
         ],
     ),
     ("transient_attributes", &["instance_attributes"], &["id"]),
     ("lrm", &["lrm_resources"], &["id"]),
     ("lrm_resources", &["lrm_resource"], &[]),
-    ("lrm_resource", &["lrm_rsc_op"], &["id", "class", "provider", "type", "shutdown-lock"]),
+    ("lrm_resource", &["lrm_rsc_op"], &["id", "class", "provider", "type", "container", "shutdown-lock"]),
     (
         "lrm_rsc_op",
         &[],
@@ -272,6 +302,11 @@ const OPTIONS: &[&str] = &[
     "node-pending-timeout",
 ];
 
+/// Whether a cluster option is known.
+pub(super) fn is_option(name: &str) -> bool {
+    OPTIONS.contains(&name)
+}
+
 /// What is in a CIB and means nothing here, by line.
 pub(super) fn unknown(root: &Element) -> Vec<Warning> {
     let mut out = Vec::new();
@@ -318,18 +353,11 @@ fn pairs(e: &Element, holder: &str, out: &mut Vec<Warning>) {
     let mut say = |text: String| out.push(Warning { line: e.line, element: e.name.clone(), text });
     if let ("nvpair", Some(name)) = (e.name.as_str(), e.get("name")) {
         let unfencing = matches!(name, "requires" | "provides") && e.get("value") == Some("unfencing");
-        let guest =
-            holder == "meta_attributes" && (name.starts_with("remote-") || name.starts_with("container"));
         if holder == "cluster_property_set" && !OPTIONS.contains(&name) {
             say(format!("the cluster option `{name}` is not modelled"));
         } else if unfencing {
             say("unfencing is not modelled: it counts as fencing".into());
-        } else if guest {
-            say(format!("`{name}`: Pacemaker Remote and guest nodes are not modelled"));
         }
-    }
-    if e.name == "primitive" && e.get("provider") == Some("pacemaker") && e.get("type") == Some("remote") {
-        say(format!("`{}`: Pacemaker Remote is not modelled, so it counts as any resource", e.id()));
     }
     e.children.iter().for_each(|c| pairs(c, &e.name, out));
 }

@@ -4,8 +4,7 @@
 //! and what made it, and the status after the transition. It follows Pacemaker 2.1.5; the rules are those of the manual "Pacemaker Explained"
 //! as that version carries them out, with its own oddities, and are checked against cases answered by the program itself.
 //!
-//! **Not modelled:** Pacemaker Remote and guest nodes, bundles, unfencing, resource patterns, single instances in constraints. What is in a CIB
-//! and is not modelled is told as a warning with its line.
+//! **Not modelled:** unfencing, resource patterns (`rsc-pattern`), single instances in constraints (`rsc-instance`). What is in a CIB and is not modelled is told as a warning with its line.
 
 pub mod actions;
 mod assign;
@@ -43,6 +42,7 @@ pub mod summary;
 pub mod tickets;
 pub mod time;
 pub mod unpack;
+mod upgrade;
 pub mod xml;
 
 pub use plan::{Plan, schedule};

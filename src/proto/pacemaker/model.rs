@@ -691,6 +691,19 @@ impl std::fmt::Display for Warning {
     }
 }
 
+/// An operation that is compared with the configuration later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Deferred {
+    /// The resource.
+    pub rsc: RscIx,
+    /// The node.
+    pub node: NodeIx,
+    /// Its place in the status: node state, history, operation.
+    pub op: (usize, usize, usize),
+    /// It is the last failure.
+    pub last_failure: bool,
+}
+
 /// A scheduling run.
 #[derive(Clone, Debug)]
 pub struct Sched {
@@ -736,6 +749,6 @@ pub struct Sched {
     pub expired: Vec<(usize, usize, usize)>,
     /// Containers of bundles that a failure inside of them stops.
     pub to_stop: Vec<RscIx>,
-    /// Histories that are compared with the configuration when addresses are known: resource, node, operation, whether the last failure.
-    pub deferred: Vec<(RscIx, NodeIx, (usize, usize, usize), bool)>,
+    /// Histories that are compared with the configuration when addresses are known.
+    pub deferred: Vec<Deferred>,
 }

@@ -34,6 +34,8 @@ pub struct Planned {
     pub pseudo: bool,
     /// Seconds that a fencing waits (`priority-fencing-delay`).
     pub delay: i64,
+    /// The node through whose connection it goes, if its own node is reached by Pacemaker Remote.
+    pub router: Option<String>,
     /// The exit code that is expected.
     pub expected: i32,
     /// Places in the list of the actions that it waits for. One that is not in the plan is never done: it waits for ever.
@@ -194,11 +196,11 @@ impl Sched {
     fn list(&self, r: RscIx, (shown, under_way): (bool, bool), listing: &mut Listing) {
         let rsc = &self.rscs[r];
         let shown =
-            shown && (rsc.bundle.is_some() || !rsc.running_on.is_empty() || !self.is_active(r, false));
+            shown && (self.bundle_of(r).is_some() || !rsc.running_on.is_empty() || !self.is_active(r, false));
         if rsc.kind != Kind::Primitive {
             return rsc.children.iter().for_each(|c| self.list(*c, (shown, under_way), listing));
         }
-        let place = listing.entry(rsc.xml_id.clone()).or_default();
+        let place = listing.entry(super::history::base_name(&rsc.xml_id).to_owned()).or_default();
         let word = match rsc.pending.as_ref().filter(|_| under_way).map(|(task, _)| task.as_str()) {
             Some("start") => "Starting",
             Some("stop") => "Stopping",
@@ -224,6 +226,7 @@ impl Sched {
                 node: a.node.map(|n| self.nodes[n].name.clone()),
                 interval: a.interval,
                 pseudo: a.is(act::PSEUDO),
+                router: self.router(s.action).map(|n| self.nodes[n].name.clone()),
                 delay: self.fencing_delay(s.action),
                 expected: a.expected.unwrap_or(0),
                 after: s.after.iter().filter_map(|x| at.get(x).copied()).collect(),

@@ -606,7 +606,7 @@ impl Sched {
                 }
             }
             match self.rscs[c].container {
-                Some(guest) => self.order_in_guest(a, r, n, c, guest),
+                Some(guest) => self.order_in_guest(a, n, c, guest),
                 None => self.order_on_remote(a, n, c),
             }
         }
@@ -658,7 +658,7 @@ impl Sched {
         self.acts[a].interval > 0
     }
 
-    fn order_in_guest(&mut self, a: ActIx, _r: RscIx, n: NodeIx, c: RscIx, guest: RscIx) {
+    fn order_in_guest(&mut self, a: ActIx, n: NodeIx, c: RscIx, guest: RscIx) {
         let failed = self.rscs[guest].failed;
         if failed {
             self.fence_node(n, "container failed");
@@ -713,7 +713,8 @@ impl Sched {
     /// Compares histories whose parameters depend on where bundles have been placed.
     pub(super) fn check_deferred(&mut self) {
         let cib = self.cib.clone();
-        for (r, n, (s, h, o), last_failure) in std::mem::take(&mut self.deferred).into_iter().rev() {
+        for d in std::mem::take(&mut self.deferred).into_iter().rev() {
+            let (r, n, (s, h, o), last_failure) = (d.rsc, d.node, d.op, d.last_failure);
             let op = &cib.nodes[s].histories[h].ops[o];
             let changed = if last_failure {
                 !matches!(
@@ -730,7 +731,7 @@ impl Sched {
         }
     }
 
-    /// Whether something is a node that no other resource may run on, as the nodes of bundles are.
+    /// Makes a node one that no other resource may run on, as the nodes of bundles are.
     pub(super) fn hide_node(&mut self, n: NodeIx) {
         self.nodes[n].absent = false;
         self.nodes[n].base = -INF;

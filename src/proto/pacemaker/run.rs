@@ -133,7 +133,7 @@ impl Sched {
         let task = if action.task == "reload-agent" { "start".to_owned() } else { action.task.clone() };
         let key = if task == action.task { key } else { super::actions::key(&id, &task, action.interval) };
         let expected = action.expected.unwrap_or(0);
-        let call = history.ops.iter().map(|o| o.call).max().unwrap_or(0).max(0) + 1;
+        let call = history.ops.iter().map(|o| o.call).max().unwrap_or(0).max(0).saturating_add(1);
         let name = |n: usize| self.nodes[n].name.clone();
         let op = HistoryOp {
             id: op_id,

@@ -524,7 +524,7 @@ impl Sched {
         Ok(Some(r))
     }
 
-    fn requires(&mut self, rsc: &mut Rsc, value: Option<&str>) {
+    fn requires(&self, rsc: &mut Rsc, value: Option<&str>) {
         let o = &self.options;
         let default = if rsc.fence_device || (rsc.kind == Kind::Primitive && rsc.connection) {
             "quorum"
@@ -548,7 +548,7 @@ impl Sched {
     }
 
     /// `target-role`, where it means something.
-    pub(super) fn target_role(&mut self, r: RscIx) -> Option<Role> {
+    pub(super) fn target_role(&self, r: RscIx) -> Option<Role> {
         let value = self.rscs[r].meta.get("target-role")?.clone();
         if value.eq_ignore_ascii_case("started") || value.eq_ignore_ascii_case("default") {
             return None;

@@ -4,10 +4,12 @@
 //! Source: `src/main/pgpool_main.c` (`failover`, `find_primary_node_repeatedly`, `sync_backend_from_watchdog`). A node goes: its sessions
 //! are cut (of all children if it was the primary, if a health check's alarm ended it, or in any mode but streaming; else of those whose
 //! reads go to it); `failover_command` runs, for a standby too; if the primary went, a new one is looked for once a second, up to
-//! `search_primary_node_timeout`; `follow_primary_command` begins; the children are forked again.
+//! `search_primary_node_timeout`; the children are forked again.
 //!
 //! `failover_command` is what the usual scripts do: if the failed node was the primary, `pg_promote(wait)` on the new main node, which is
-//! the attached node with the smallest number; otherwise nothing. Not modelled: other scripts.
+//! the attached node with the smallest number; otherwise nothing. **Not modelled:** other scripts;
+//! `follow_primary_command` (the other standby goes on following the old primary, as it does without it), `failback_command`, online
+//! recovery, `detach_false_primary`.
 
 use super::config::Command;
 use super::find::Found;
@@ -54,7 +56,6 @@ pub(super) struct Failover {
     main: Option<u8>,
     /// The primary was lost: a new one is promoted, and looked for.
     promotes: bool,
-    old_primary: Option<u8>,
     /// Processes that died meanwhile, by their places.
     pub(super) died: Vec<usize>,
 }
@@ -108,7 +109,6 @@ impl Parent {
         let quarantined = nodes.iter().all(|n| s.backends[usize::from(*n)].quarantine);
         let was = |n: &u8| Some(*n) == primary || s.backends[usize::from(*n)].was_primary;
         let lost_primary = nodes.iter().any(was) || primary.is_none();
-        self.failover.old_primary = primary.or_else(|| nodes.iter().copied().find(was));
         self.begin_change(ctx);
         let s = &mut ctx.files.pgpool;
         for n in &nodes {
@@ -206,22 +206,10 @@ impl Parent {
         }
     }
     fn finish(&mut self, ctx: &mut Cx<'_>) {
-        let old = self.failover.old_primary.take();
         let s = &mut ctx.files.pgpool;
-        if let Some(p) = s.primary {
+        if s.primary.is_some() {
             for b in &mut s.backends {
                 b.was_primary = false;
-            }
-            if self.failover.promotes && old != Some(p) && self.setup.config.follow_primary_command.is_some()
-            {
-                for (n, b) in s.backends.iter_mut().enumerate() {
-                    if n != usize::from(p) {
-                        (b.status, b.quarantine) = (Status::Down, false);
-                    }
-                }
-                if let Some(pid) = self.setup.pid(Role::FollowPrimary) {
-                    ctx.act(Action::Spawn(pid));
-                }
             }
         }
         self.failover.promotes = false;
@@ -273,7 +261,6 @@ impl Parent {
         let cut = if cuts { self.restart_children(None, ctx) } else { 0 };
         ctx.note(Note::Attached { node: names(&self.setup, &[node]), quarantine, cut }.into());
         if self.setup.mode.has_primary() && ctx.files.pgpool.primary.is_none() {
-            self.failover.old_primary = Some(node);
             self.failover.step = Step::Search(ctx.now);
             let found = self.find.begin(ctx);
             self.searched(found, ctx);

@@ -317,6 +317,14 @@ impl Proc {
             role => Proc::Idle(role),
         }
     }
+    /// What it was told, if it is the parent.
+    pub fn parent(&self) -> Option<&Setup> {
+        if let Proc::Parent(p) = self { Some(p.setup()) } else { None }
+    }
+    /// Whether it takes an administrator's commands.
+    pub const fn is_pcp(&self) -> bool {
+        matches!(self, Proc::Pcp(_))
+    }
     /// Handles one input.
     pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
         match self {

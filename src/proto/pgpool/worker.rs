@@ -139,18 +139,21 @@ impl Worker {
         }
         let followers =
             primary.and_then(|p| self.said[p].as_ref()).map(|s| s.standbys.clone()).unwrap_or_default();
+        // Nodes that are down too: `auto_failback` wants to know who streams again.
+        for (n, b) in ctx.files.pgpool.backends.iter_mut().enumerate() {
+            let host = &self.setup.backends[n].host;
+            b.streaming = followers.iter().any(|f| f.0 == *host && f.1);
+        }
         for (n, said) in self.said.iter().enumerate() {
             let Some(said) = said else { continue };
             let behind = if said.in_recovery { at.since(said.lsn) } else { 0 };
             let first = self.seen.iter().find(|s| s.1 > said.lsn).map(|s| s.0);
             let time = first.filter(|_| behind > 0).map_or(Span::ZERO, |t| ctx.now.since(t));
             let before = ctx.files.pgpool.too_late(n as u8, config);
-            let host = &self.setup.backends[n].host;
             let b = &mut ctx.files.pgpool.backends[n];
             b.delay = (behind, time);
             b.checked = Some(ctx.now);
             b.standby = said.in_recovery;
-            b.streaming = followers.iter().any(|f| f.0 == *host && f.1);
             let late = ctx.files.pgpool.too_late(n as u8, config);
             if late != before {
                 let node = super::names(&self.setup, &[n as u8]);

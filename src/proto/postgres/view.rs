@@ -24,6 +24,10 @@ impl Postmaster {
         let waited = |s: SyncState| matches!(s, SyncState::Sync | SyncState::Quorum);
         (0..self.senders.len()).find(|i| waited(self.sync_state(*i))).map(|i| self.senders[i].name.clone())
     }
+    /// What a read that comes now would see.
+    pub fn shows(&self, now: crate::engine::Time) -> super::msg::Lsn {
+        if self.phase == Phase::Primary { self.wal.visible } else { self.replay.at(now) }
+    }
     /// What it is, in words.
     pub fn beliefs(&self, data: &DataDir) -> Vec<String> {
         let role = match (self.stop, self.phase) {

@@ -11,6 +11,7 @@ mod heartbeat;
 mod lvs;
 mod pgpool;
 mod proxy;
+mod sbd;
 
 use super::types::{At, Drill, Host, Runs, Stack, WatchdogKind};
 use crate::engine::random::Streams;
@@ -181,6 +182,8 @@ fn add_daemon(
         Runs::Nfs(config) => batch::nfs(world, plan, &site, config),
         Runs::Pgpool(config) => pgpool::pgpool(world, plan, &site, config, vips),
         Runs::FenceDevice(config) => fence::device(world, plan, &site, config),
+        Runs::Sbd(config) => sbd::daemon(world, plan, &site, config),
+        Runs::SbdDisk(config) => sbd::disk(world, &site, config),
         Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
         Runs::Pacemaker(config) => crm::pacemakerd(world, plan, &site, config, vips),
         Runs::Corosync(config) => cluster::corosync(world, plan, &site, config),

@@ -177,8 +177,25 @@ pub(super) fn application(l: &mut Lint<'_>, stack: &Stack, (path, _): (&str, &st
             l.error(&at(field), "operations come at most every 1ms", None);
         }
     }
-    if a.writes.is_none() && a.reads.is_none() {
-        l.warn(path, "this application does nothing: give it `writes` or `reads`");
+    if a.scripts.is_some() && (a.writes.is_some() || a.reads.is_some()) {
+        let help = Some("give the other work to another `Application` of the host".to_owned());
+        l.error(&format!("{path}.scripts"), "a program runs scripts, or writes and reads, not both", help);
+    }
+    if a.scripts.is_some() == a.script.is_empty() {
+        l.error(
+            &format!("{path}.script"),
+            "`script` says what is run and `scripts` when: both are needed",
+            None,
+        );
+    }
+    for (i, text) in a.script.iter().enumerate() {
+        if crate::proto::postgres::sql::Command::parse(text).verb == crate::proto::postgres::sql::Verb::Error
+        {
+            l.warn(&format!("{path}.script[{i}]"), "this is no statement that PostgreSQL can parse");
+        }
+    }
+    if a.writes.is_none() && a.reads.is_none() && a.scripts.is_none() {
+        l.warn(path, "this application does nothing: give it `writes`, `reads` or `scripts`");
     }
     for (field, n, low) in [
         ("sessions", a.sessions, 1),

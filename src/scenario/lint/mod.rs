@@ -11,6 +11,7 @@ mod heartbeat;
 mod lvs;
 mod pgpool;
 mod proxy;
+mod sbd;
 
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
@@ -163,6 +164,8 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
                 Runs::Pacemaker(_) => crm::pacemaker(&mut l, stack, (&path, name)),
+                Runs::Sbd(d) => sbd::daemon(&mut l, stack, (&path, name), d),
+                Runs::SbdDisk(d) => sbd::disk(&mut l, (&path, name), d),
                 Runs::Corosync(c) => cluster::corosync(&mut l, stack, (&path, name), c),
                 Runs::Qnetd(q) => cluster::qnetd(&mut l, stack, (&path, name), q),
                 Runs::Client(c) => {
@@ -490,6 +493,10 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
             Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::Fence { .. } => {
+                let tool = |r: &Runs| matches!(r, Runs::FenceDevice(_) | Runs::Sbd(_));
+                Some(("fence device (`FenceDevice`) or `Sbd`", runs(&tool)))
+            }
             Fault::FenceMode { .. } => {
                 Some(("fence device (`FenceDevice`)", runs(&|r| matches!(r, Runs::FenceDevice(_)))))
             }
@@ -555,7 +562,11 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         | Condition::NoVip(h)
         | Condition::Streaming(h)
         | Condition::InPool(h, _)
-        | Condition::NotInPool(h, _) = state
+        | Condition::NotInPool(h, _)
+        | Condition::Quorate(h)
+        | Condition::NotQuorate(h)
+        | Condition::Members(h, _)
+        | Condition::ClientsWait(h, _) = state
         {
             unknown(&mut l, &format!("expect[{i}]"), h);
         }
@@ -585,6 +596,7 @@ fn targets(f: &Fault) -> Vec<&Target> {
     let mut t: Vec<&Target> = crate::fault::target_of(f).into_iter().collect();
     match f {
         Fault::Cut { from, .. } => t.push(from),
+        Fault::Fence { by, .. } => t.push(by),
         Fault::CutOneWay { to, .. } => t.push(to),
         Fault::Loss { to, .. } | Fault::Delay { to, .. } => t.extend(to),
         _ => {}

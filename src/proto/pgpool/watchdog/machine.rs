@@ -283,7 +283,8 @@ impl Machine {
     }
     pub(super) fn number(&mut self) -> u32 {
         self.next_id += 1;
-        self.next_id
+        // A reply has the number of what it answers: numbers of different nodes must not meet.
+        u32::from(self.set.me) << 24 | self.next_id & 0xFF_FFFF
     }
     pub(super) fn info(&self) -> Info {
         Info {
@@ -432,11 +433,12 @@ impl Machine {
         (p.info, p.server) = (info, true);
         p.membership = Membership::Active;
         p.last_received = now;
+        // A node that was there all the time only opens its own connection: its greeting is no news.
+        if !was.active() {
+            self.on_packet(node, packet, now);
+        }
         if was == State::Lost {
-            self.on_packet(node, packet, now);
             self.found(node, now);
-        } else {
-            self.on_packet(node, packet, now);
         }
     }
     /// A packet arrived from a node that is known.

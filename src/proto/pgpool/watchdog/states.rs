@@ -141,7 +141,7 @@ impl Machine {
     /// A node is lost.
     pub(super) fn lost(&mut self, node: NodeId, why: Lost, now: Clock) {
         let leader = self.leader == Some(node);
-        let name = self.name(node);
+        let (name, known) = (self.name(node), self.peer(node).info.state == State::Lost);
         if self.peer(node).info.state == State::Shutdown {
             if self.set.remove_shutdown {
                 self.revoke(node);
@@ -149,7 +149,9 @@ impl Machine {
         } else {
             self.peer(node).info.state = State::Lost;
         }
-        self.note(Note::Lost { node: name, why, leader });
+        if !known {
+            self.note(Note::Lost { node: name, why, leader });
+        }
         if why != Lost::Shutdown {
             self.service(Some(node), Service::AppearingLost, now);
         }
