@@ -1472,3 +1472,17 @@ fault-fence = 管理员用 {$by} 隔离 {$t}
 drill-sbd-diskless-isolated = 没有磁盘的 SBD：三个节点中的一个被隔离。它失去法定人数，停止喂看门狗并被复位；没有人需要联系到它。其他节点在失去它 stonith-watchdog-timeout（10 s）之后才可以启动它的服务：至少晚三秒。
 drill-sbd-diskless-two-node = 两个节点上没有磁盘的 SBD，网络分裂。two_node 让两边都保有法定人数，而这正是 SBD 不相信它的原因：对它来说，独自一个不算法定人数。两个节点都复位自己。需要第三个节点、仲裁设备或一块磁盘。
 drill-sbd-disk-freeze = 一块磁盘的 SBD：存储停顿二十秒。没有人能读自己的槽，但所有节点都有法定人数，Corosync 也在：它们没有磁盘也继续，之后再回到磁盘。同样的停顿若发生在一个节点又被隔离时，就是它的死亡：它既没有磁盘也没有法定人数。
+drill-pacemaker-dc-power-off = 掉电的节点同时也是 DC：其他节点先选出新的 DC（0.2 秒），让所有节点重新加入，然后执行 fencing。谁是 DC 与服务在哪里运行毫无关系
+drill-pacemaker-fence-fails = 死掉节点的 BMC 回答说做不到。尝试 10 次（stonith-max-attempts）之后 Pacemaker 等待新的事件，服务留在原处：哪里也没有
+drill-pacemaker-github-2012-fencing = 2012 年一次长时间故障背后的故事：服务太忙，来不及回答监视，也来不及停止。集群对主节点执行 fencing；负载转移后下一个也失败，同样被 fencing
+drill-pacemaker-migration-threshold = migration-threshold 2、failure-timeout 60 秒：第一次失败就地修复，第二次禁用该节点；60 秒后禁令结束，位置偏好把地址带回来
+drill-pacemaker-no-monitor = 没有 monitor 操作的资源：地址消失，永远没有人发现。没有让 Pacemaker 看的东西，它什么也不看
+drill-pacemaker-node-power-off = 运行服务的节点掉电；DC 是另一个节点。其他节点在 token + consensus（8.0 秒）之后发现，再次索取 CIB 损失 0 到 3 秒，对它执行 fencing，然后才启动服务
+drill-pacemaker-resource-crash-restart = 地址被手工删除。Pacemaker 从下一次监视（每 10 秒一次，从上一次结束算起）得知，在同一节点上重新启动它
+drill-pacemaker-split-2-1 = 运行服务的节点与另外两个断开，但活着。它没有法定人数，停止一切（no-quorum-policy=stop）；那两个仍然对它执行 fencing，因为它们无从知道
+drill-pacemaker-split-2-1-freeze = 与 split-2-1 相同，但 no-quorum-policy=freeze：没有法定人数的节点保留现有的一切，直到被击毙。没有 fencing 这就是脑裂
+drill-pacemaker-split-no-stonith = stonith-enabled=false、no-quorum-policy=ignore，因为只是测试集群：两边都运行这个地址，直到网络恢复，还要再久几秒。然后 Pacemaker 在两边都停止它，只启动一次
+drill-pacemaker-stop-fails-fence = 节点进入 standby 时服务停不下来。停止失败之后只剩一种办法可以确定：对该节点执行 fencing
+drill-pacemaker-two-node-delay-wins = 同样的竞赛，h1（服务所在）的设备有 pcmk_delay_base 8 秒：延迟保护目标，于是 h2 死，客户端毫无察觉
+drill-pacemaker-two-node-fence-loop = 两个节点的链路断了，而且启动时互不等待（wait_for_all: 0）：谁启动谁就独自有法定人数，看不到对方就把它击毙。被击毙的启动后再还击。two_node 自带的 wait_for_all 终结这个循环
+drill-pacemaker-two-node-fence-race = 两个节点，two_node: 1，没有延迟：断开后两边都有法定人数，都开枪。谁先够到对方的 BMC 谁活；如果都够到，在主机启动之前没有人活着

@@ -297,7 +297,9 @@ fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
             let names = if pace { &[][..] } else { positional(tag) };
             for (i, arg) in args.iter().enumerate() {
                 let name = arg.name.as_deref().or(names.get(i).copied());
-                let host = matches!(name, Some("target" | "from" | "to" | "candidate" | "by"))
+                // `by` is a time in most places, and the host that asks in one.
+                let by = tag == "Fence" && name == Some("by");
+                let host = (by || matches!(name, Some("target" | "from" | "to" | "candidate")))
                     && !names.is_empty()
                     && tag != "Always"
                     && matches!(arg.value.kind, Kind::Str(_));

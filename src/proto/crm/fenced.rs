@@ -501,7 +501,7 @@ impl Fenced {
         };
         let timer = self.job_timer();
         self.next += 1;
-        let id = self.call_id();
+        let id = self.call_id(cx);
         let known = self.devices.iter().find(|d| d.id == device);
         let port = known.and_then(Device::any_port).unwrap_or_default();
         let call = Call::start(id, Command::Monitor, port.as_str().into(), ip, Timer(timer), cx);
@@ -518,9 +518,10 @@ impl Fenced {
         };
         self.jobs.push(job);
     }
-    /// A number that no other call of this host has had.
-    fn call_id(&self) -> u32 {
-        (u32::from(self.place.me.0) << 24) | (self.next << 10 & 0x00ff_fc00) | u32::from(self.jobs_started)
+    /// A number that no other call of this host has had, before a reboot neither: devices remember what they have done.
+    fn call_id(&self, cx: &Cx<'_>) -> u32 {
+        let ms = cx.wall_clock.div_euclid(1_000_000);
+        (ms as u32) << 4 | (self.next & 15)
     }
     fn jobs_on(&mut self, input: &Input<Msg>, cx: &mut Cx<'_>) -> bool {
         if let Input::Timer(Timer(t)) = input
@@ -559,7 +560,7 @@ impl Fenced {
         let device: Arc<str> = device.as_str().into();
         cx.note(Told::Crm(Box::new(Note::AgentCalled { target, device, command: command.word() })));
         self.next += 1;
-        let call = Call::start(self.call_id(), command, port.as_str().into(), ip, Timer(timer), cx);
+        let call = Call::start(self.call_id(cx), command, port.as_str().into(), ip, Timer(timer), cx);
         self.jobs[at].call = Some(call);
     }
     fn job_ended(&mut self, at: usize, ok: bool, cx: &mut Cx<'_>) {
