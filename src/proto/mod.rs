@@ -6,6 +6,7 @@ pub mod client;
 pub mod consul;
 pub mod corosync;
 pub mod cpu;
+pub mod crm;
 pub mod dns;
 pub mod etcd;
 pub mod fence;
@@ -68,6 +69,8 @@ pub enum Msg {
     Ipvs(lvs::msg::Sync),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// Between Pacemaker's daemons on a host.
+    Crm(Box<crm::msg::Local>),
     /// Inside a pgpool, and between pgpools.
     Pgpool(Box<pgpool::msg::Msg>),
     /// A fence agent and its device.
@@ -104,6 +107,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Crm(_) => ("libqb", 0),
         Msg::Pgpool(m) => pgpool::msg::label(m),
         Msg::Corosync(_) => ("libcpg", 0),
         Msg::Fence(_) => ("fence agent", 0),
@@ -141,6 +145,8 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// Pacemaker.
+    Crm(Box<crm::note::Note>),
     /// pgpool-II.
     Pgpool(Box<pgpool::note::Note>),
     /// Fence devices.
@@ -167,6 +173,7 @@ impl Note {
             Note::App(n) => n.mark(),
             Note::Lvs(n) => n.mark(),
             Note::Batch(n) => n.mark(),
+            Note::Crm(n) => n.mark(),
             Note::Pgpool(n) => n.mark(),
             Note::Fence(n) => n.mark(),
             Note::Heartbeat(n) => n.mark(),
@@ -188,6 +195,7 @@ impl Note {
             Note::App(n) => n.text(),
             Note::Lvs(n) => n.text(),
             Note::Batch(n) => n.text(),
+            Note::Crm(n) => n.text(),
             Note::Pgpool(n) => n.text(),
             Note::Fence(n) => n.text(),
             Note::Heartbeat(n) => n.text(),
@@ -206,6 +214,8 @@ pub struct Files {
     pub ipvs: lvs::table::Ipvs,
     /// A batch cluster's node.
     pub batch: batch::NodeFiles,
+    /// Pacemaker's CIB, and what resource agents leave.
+    pub crm: crm::CrmFiles,
     /// The shared memory of a pgpool, and its status file.
     pub pgpool: pgpool::Shared,
     /// Its processors.
@@ -260,6 +270,8 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// One of Pacemaker's daemons.
+    Crm(Box<crm::Process>),
     /// A process of a pgpool.
     Pgpool(Box<pgpool::Proc>),
     /// A fence device.
@@ -344,6 +356,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.on(input, ctx),
             Daemon::Sbatch(p) => p.on(input, ctx),
             Daemon::Nfs(p) => p.on(input, ctx),
+            Daemon::Crm(p) => p.on(input, ctx),
             Daemon::Pgpool(p) => p.on(input, ctx),
             Daemon::Fence(p) => p.on(input, ctx),
             Daemon::Heartbeat(p) => p.on(input, ctx),
@@ -376,6 +389,7 @@ impl Process for Daemon {
             Daemon::Steps(p) => p.reset(end, files),
             Daemon::Sbatch(p) => p.reset(),
             Daemon::Nfs(p) => p.reset(),
+            Daemon::Crm(p) => p.reset(end, files),
             Daemon::Pgpool(p) => p.reset(end, &mut files.pgpool),
             Daemon::Fence(p) => p.reset(),
             Daemon::Heartbeat(p) => p.reset(),
