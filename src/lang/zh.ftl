@@ -1366,3 +1366,7 @@ fault-fence = 管理员用 {$by} 隔离 {$t}
 drill-sbd-diskless-isolated = 没有磁盘的 SBD：三个节点中的一个被隔离。它失去法定人数，停止喂看门狗并被复位；没有人需要联系到它。其他节点在失去它 stonith-watchdog-timeout（10 s）之后才可以启动它的服务：至少晚三秒。
 drill-sbd-diskless-two-node = 两个节点上没有磁盘的 SBD，网络分裂。two_node 让两边都保有法定人数，而这正是 SBD 不相信它的原因：对它来说，独自一个不算法定人数。两个节点都复位自己。需要第三个节点、仲裁设备或一块磁盘。
 drill-sbd-disk-freeze = 一块磁盘的 SBD：存储停顿二十秒。没有人能读自己的槽，但所有节点都有法定人数，Corosync 也在：它们没有磁盘也继续，之后再回到磁盘。同样的停顿若发生在一个节点又被隔离时，就是它的死亡：它既没有磁盘也没有法定人数。
+drill-patterns-n-plus-1 = N+1，三个服务、一个备用节点：一个节点死亡，在它被隔离之后备用节点正好接走它的服务，其他的留在原处。最多失去一个节点时所有服务都运行；再失去一个就会有服务无处可去，而四票中的两票不是法定人数。
+drill-patterns-n-to-n-overload = N-to-N，八个服务放在四个节点上，每个节点有三个位置：没有人空闲。一个节点进入 standby：九个位置给八个服务，全部运行。然后第二个死亡：六个位置，两个服务被停止。只要 load <= capacity x (n - f) / n 就全部运行：2 <= 3 x 3/4 成立，2 <= 3 x 2/4 不成立。
+drill-patterns-failover-domain = 用 -INFINITY 划出的故障转移域：svc-domain 只可以在 n1 和 n4 上运行。n1 进入 standby：它移到 n4。n4 也进入 standby：尽管还有两个节点空着，它也停止，因为没有什么能压过 -INFINITY。其他服务继续移动。
+drill-patterns-stickiness = 粘性对更好的分数：大家都以 100 分偏爱 n1。n1 进入 standby 又回来：svc-free（粘性 1）回去，svc-with 跟着它（colocation INFINITY），各自白白中断一次；svc-sticky（粘性 200）留在原处。
