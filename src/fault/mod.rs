@@ -1,5 +1,6 @@
 //! Floor 5: what faults do to a world. A fault names roles; they are looked up when it fires.
 
+mod crm;
 mod link;
 mod operator;
 pub mod roles;
@@ -34,6 +35,7 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
             | Fault::LinkUp { .. }
             | Fault::DiskOk { .. }
             | Fault::PatroniResume
+            | Fault::AgentWorks { .. }
             | Fault::Reinit { .. }
     );
     let target = target_of(fault);
@@ -147,6 +149,12 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
                 }
             }
         }
+        Fault::Crm { .. }
+        | Fault::AgentFails { .. }
+        | Fault::AgentWorks { .. }
+        | Fault::ResourceDies { .. } => {
+            crm::apply(world, fault, vips, s);
+        }
         Fault::Weight { target, server, weight } => weigh(world, (target, server, *weight), vips, s),
         links => link::apply(world, links, vips, s),
     }
@@ -233,10 +241,13 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::Failover { candidate: target }
         | F::DnsRecord { to: target, .. }
         | F::Weight { target, .. }
-        | F::FenceMode { target, .. }
         | F::Fence { target, .. } => Some(target),
+        | F::AgentFails { target, .. }
+        | F::AgentWorks { target, .. }
+        | F::ResourceDies { target, .. }
+        | F::FenceMode { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
-        F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey => None,
+        F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey | F::Crm { .. } => None,
     }
 }
 
@@ -310,6 +321,15 @@ pub fn describe(fault: &Fault) -> String {
         F::DnsRecord { name, .. } => say!("fault-dns-record", name = name, t = t),
         F::Weight { server, weight, .. } => say!("fault-weight", server = server, weight = weight, t = t),
         F::Fence { by, .. } => say!("fault-fence", t = t, by = target::words(by)),
+        F::Crm { command } => say!("fault-crm", command = crm::command(command)),
+        F::AgentFails { resource, operation, hangs: true, .. } => {
+            say!("fault-agent-hangs", resource = resource, operation = operation, t = t)
+        }
+        F::AgentFails { resource, operation, .. } => {
+            say!("fault-agent-fails", resource = resource, operation = operation, t = t)
+        }
+        F::AgentWorks { resource, .. } => say!("fault-agent-works", resource = resource, t = t),
+        F::ResourceDies { resource, .. } => say!("fault-resource-dies", resource = resource, t = t),
         F::FenceMode { mode, .. } => say!("fault-fence-mode", mode = format!("{mode:?}"), t = t),
     }
 }

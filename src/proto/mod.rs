@@ -6,6 +6,7 @@ pub mod client;
 pub mod consul;
 pub mod corosync;
 pub mod cpu;
+pub mod crm;
 pub mod dns;
 pub mod etcd;
 pub mod fence;
@@ -68,6 +69,8 @@ pub enum Msg {
     Ipvs(lvs::msg::Sync),
     /// A batch cluster.
     Batch(Box<batch::msg::Message>),
+    /// Between Pacemaker's daemons on a host.
+    Crm(Box<crm::msg::Local>),
     /// Inside a pgpool, and between pgpools.
     Pgpool(Box<pgpool::msg::Msg>),
     /// A fence agent and its device.
@@ -104,6 +107,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
+        Msg::Crm(_) => ("libqb", 0),
         Msg::Pgpool(m) => pgpool::msg::label(m),
         Msg::Corosync(_) => ("libcpg", 0),
         Msg::Fence(_) => ("fence agent", 0),
@@ -141,6 +145,8 @@ pub enum Note {
     Lvs(lvs::note::Note),
     /// A batch cluster.
     Batch(Box<batch::note::Note>),
+    /// Pacemaker.
+    Crm(Box<crm::note::Note>),
     /// pgpool-II.
     Pgpool(Box<pgpool::note::Note>),
     /// Fence devices.
@@ -171,6 +177,7 @@ impl Note {
             Note::Fence(n) => n.mark(),
             Note::Heartbeat(n) => n.mark(),
             Note::Sbd(n) => n.mark(),
+            Note::Crm(n) => n.mark(),
             Note::Corosync(n) => n.mark(),
         }
     }
@@ -192,6 +199,7 @@ impl Note {
             Note::Fence(n) => n.text(),
             Note::Heartbeat(n) => n.text(),
             Note::Sbd(n) => n.text(),
+            Note::Crm(n) => n.text(),
             Note::Corosync(n) => n.text(),
         }
     }
@@ -206,6 +214,8 @@ pub struct Files {
     pub ipvs: lvs::table::Ipvs,
     /// A batch cluster's node.
     pub batch: batch::NodeFiles,
+    /// Pacemaker's CIB, and what resource agents leave.
+    pub crm: crm::CrmFiles,
     /// The shared memory of a pgpool, and its status file.
     pub pgpool: pgpool::Shared,
     /// Its processors.
@@ -260,6 +270,8 @@ pub enum Daemon {
     Sbatch(Box<batch::User>),
     /// The file server of a batch cluster.
     Nfs(Box<batch::FileServer>),
+    /// One of Pacemaker's daemons.
+    Crm(Box<crm::Process>),
     /// A process of a pgpool.
     Pgpool(Box<pgpool::Proc>),
     /// A fence device.
@@ -349,6 +361,7 @@ impl Process for Daemon {
             Daemon::Heartbeat(p) => p.on(input, ctx),
             Daemon::Sbd(p) => p.on(input, ctx),
             Daemon::SbdDisk(p) => p.on(input, ctx),
+            Daemon::Crm(p) => p.on(input, ctx),
             Daemon::Corosync(p) => p.on(input, ctx),
             Daemon::Qdevice(p) => p.on(input, ctx),
             Daemon::Qnetd(p) => p.on(input, ctx),
@@ -381,6 +394,7 @@ impl Process for Daemon {
             Daemon::Heartbeat(p) => p.reset(),
             Daemon::Sbd(p) => p.reset(),
             Daemon::SbdDisk(p) => p.reset(),
+            Daemon::Crm(p) => p.reset(end, files),
             Daemon::Corosync(p) => p.reset(end),
             Daemon::Qdevice(p) => p.reset(),
             Daemon::Qnetd(p) => p.reset(),

@@ -33,6 +33,7 @@ const FILES: &[(&str, &str)] = &[
     (include_str!("../proto/heartbeat/config.rs"), "ha.cf(5)"),
     (include_str!("../proto/sbd/config.rs"), "sbd(8)"),
     (include_str!("../proto/fence/config.rs"), "fence agents' library; IPMI 2.0"),
+    (include_str!("../proto/crm/config.rs"), "Pacemaker Explained; Pacemaker 2.1.5"),
     (include_str!("../proto/corosync/config.rs"), "corosync.conf(5), votequorum(5), corosync-qdevice(8)"),
 ];
 
@@ -40,7 +41,8 @@ fn prefix(container: &str) -> Option<String> {
     Some(match container {
         "Keepalived" | "HAProxy" | "Client" | "Drill" | "Etcd" | "Consul" | "Postgres" | "Patroni"
         | "Dns" | "Resolver" | "Application" | "Lvs" | "Slurmctld" | "Slurmd" | "Sbatch" | "Nfs"
-        | "Pgpool" | "FenceDevice" | "Heartbeat" | "Sbd" | "SbdDisk" | "Corosync" | "Qnetd" => {
+        | "Pgpool" | "FenceDevice" | "Heartbeat" | "Sbd" | "SbdDisk" | "Corosync" | "Qnetd"
+        | "Pacemaker" => {
             format!("{}.", container.to_lowercase())
         }
         "VrrpInstance" => "keepalived.vrrp_instance.NAME.".to_owned(),
@@ -59,6 +61,14 @@ fn prefix(container: &str) -> Option<String> {
         "Misc" => "lvs.virtual_server[].real_server[].check[].MISC_CHECK.".to_owned(),
         "TrackInterface" => "keepalived.track_interface[].".to_owned(),
         "Device" => "corosync.device.".to_owned(),
+        "Cluster" => "stack.pacemaker.".to_owned(),
+        "Times" => "stack.pacemaker.times.".to_owned(),
+        "Primitive" => "stack.pacemaker.resources[].Primitive.".to_owned(),
+        "Group" => "stack.pacemaker.resources[].Group.".to_owned(),
+        "CloneOf" => "stack.pacemaker.resources[].Clone.".to_owned(),
+        "AgentTimes" => "stack.pacemaker.resources[].Primitive.times.".to_owned(),
+        "Operation" => "stack.pacemaker.resources[].Primitive.op[].".to_owned(),
+        "FencingLevel" => "stack.pacemaker.fencing_topology[].".to_owned(),
         "Network" => "networks.NAME.".to_owned(),
         "Host" => "hosts.NAME.".to_owned(),
         "Sysctl" => "hosts.NAME.sysctl.".to_owned(),
@@ -72,7 +82,7 @@ fn prefix(container: &str) -> Option<String> {
         | "OnError" | "Pace" | "Driver" | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout"
         | "AfterError" | "Evict" | "NameCache" | "SubMode" | "Flag" | "Pick" | "Management" | "OnWrite"
         | "Command" | "Follow" | "IdleLimit" | "Lifecheck" | "Version" | "DeviceKind" | "DeviceMode"
-        | "Race" | "Conflict" => {
+        | "Race" | "Conflict" | "Resource" | "Cloned" | "Constraint" | "Operator" => {
             format!("{container}.")
         }
         _ => return None,

@@ -35,11 +35,20 @@ type Wrong = (String, Option<String>);
 fn edits(root: &Node, path: &str, value: &str) -> Result<Vec<Edit>, Wrong> {
     let steps: Vec<&str> = path.split('.').collect();
     let full = ["networks", "hosts", "about"];
-    if steps[0] == "drill" || full.contains(&steps[0]) {
+    // `pacemaker.properties...` is the cluster's, `pacemaker.cpu_time` the daemon's.
+    let cluster = steps[0] == "pacemaker"
+        && steps.get(1).is_some_and(|f| {
+            f.starts_with("resources[")
+                || matches!(*f, "properties" | "rsc_defaults" | "op_defaults" | "times" | "version" | "cib")
+        });
+    if steps[0] == "drill" || full.contains(&steps[0]) || cluster {
         let path = path.strip_prefix("drill.").unwrap_or(path);
         let (parent, field) = path.rsplit_once('.').unwrap_or(("", path));
         if let Some(node) = syntax::find(root, path) {
-            return Ok(vec![(node.span.clone(), literal(field, value))]);
+            // The cluster's own settings are text, whatever they look like.
+            let text = cluster && matches!(node.kind, Kind::Str(_)) && !value.starts_with('"');
+            let value = if text { format!("{value:?}") } else { literal(field, value) };
+            return Ok(vec![(node.span.clone(), value)]);
         }
         let parent = if parent.is_empty() { Some(root) } else { syntax::find(root, parent) };
         let Some(parent) = parent else { return Err((format!("there is no `{path}` to set"), None)) };

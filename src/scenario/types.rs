@@ -11,6 +11,7 @@ use crate::proto::batch::{Nfs, Sbatch, Slurmctld, Slurmd};
 use crate::proto::client::config::Client;
 use crate::proto::consul::config::Consul;
 use crate::proto::corosync::config::{Corosync, Qnetd};
+use crate::proto::crm::{Cluster, Pacemaker};
 use crate::proto::dns::{Dns, Resolver};
 use crate::proto::etcd::config::Etcd;
 use crate::proto::fence::FenceDevice;
@@ -36,6 +37,9 @@ pub struct Stack {
     pub networks: BTreeMap<String, Network>,
     /// Hosts by name.
     pub hosts: BTreeMap<String, Host>,
+    /// The configuration of the Pacemaker cluster that the hosts with `Pacemaker` form. Default: none.
+    #[serde(default)]
+    pub pacemaker: Option<Box<Cluster>>,
 }
 
 /// A network: one broadcast domain behind one switch.
@@ -206,6 +210,8 @@ pub enum Runs {
     Sbd(Sbd),
     /// A shared disk for `sbd`.
     SbdDisk(SbdDisk),
+    /// Pacemaker: all hosts with one form a cluster under the stack's `pacemaker`.
+    Pacemaker(Pacemaker),
     /// Corosync, with `corosync-qdevice` if it has a quorum device: all hosts with one form a cluster.
     Corosync(Corosync),
     /// `corosync-qnetd`: the server of quorum devices.
@@ -230,6 +236,7 @@ impl Runs {
             Runs::Slurmctld(_) => "slurmctld",
             Runs::Slurmd(_) => "slurmd",
             Runs::Sbatch(_) => "sbatch",
+            Runs::Pacemaker(_) => "pacemakerd",
             Runs::Nfs(_) => "nfs",
             Runs::Pgpool(_) => "pgpool",
             Runs::FenceDevice(_) => "fencedevice",
@@ -467,6 +474,20 @@ pub enum Fault {
     Promote { target: Target },
     /// Somebody changes the DNS record of a name: from now on it means this host.
     DnsRecord { name: String, to: Target },
+    /// An operator's command to the Pacemaker cluster: `Crm(Standby(node: "h1"))`.
+    Crm { command: crate::proto::crm::config::Operator },
+    /// From now on this operation of a resource's agent fails on `target`; with `hangs` it never ends by itself.
+    AgentFails {
+        target: Target,
+        resource: String,
+        operation: String,
+        #[serde(default)]
+        hangs: bool,
+    },
+    /// The agents of the resource work again on `target`.
+    AgentWorks { target: Target, resource: String },
+    /// What a resource stands for is gone behind Pacemaker's back: the address is deleted, the file, the process.
+    ResourceDies { target: Target, resource: String },
     /// An operator gives a server another weight in the tables of the directors `target` (`ipvsadm -e`); 0 lets it run dry.
     Weight { target: Target, server: String, weight: u32 },
     /// The fence devices on `target` work like this from now on (`Works`, `Fails`, `Hangs`, `Lies`).

@@ -5,4 +5,6 @@
 pub enum Payload {
     /// A number that means something to the sender: tests of the transport.
     Blob(u64),
+    /// Between Pacemaker's daemons.
+    Crm(std::sync::Arc<crate::proto::crm::msg::Wire>),
 }

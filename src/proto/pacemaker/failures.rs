@@ -27,7 +27,7 @@ impl Sched {
     }
 
     /// What is said of an operation, by its configuration and by `op_defaults`.
-    pub(super) fn op_meta(
+    pub fn op_meta(
         &self,
         r: RscIx,
         key: &str,

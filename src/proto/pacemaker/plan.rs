@@ -18,6 +18,8 @@ pub type Listing = BTreeMap<String, BTreeMap<String, Vec<&'static str>>>;
 /// An action, as a plan shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Planned {
+    /// Its place in the run.
+    pub act: ActIx,
     /// Its key.
     pub key: String,
     /// The resource.
@@ -217,6 +219,7 @@ impl Sched {
         let show = |s: &Step| {
             let a = &self.acts[s.action];
             Planned {
+                act: s.action,
                 key: a.key.clone(),
                 rsc: a.rsc.map(|r| self.rscs[r].id.clone()),
                 task: a.task.clone(),

@@ -112,7 +112,7 @@ impl Sched {
             "ignore" => QuorumPolicy::Ignore,
             "freeze" => QuorumPolicy::Freeze,
             "demote" => QuorumPolicy::Demote,
-            "suicide" if fencing && (panicking || quorum) => QuorumPolicy::Suicide,
+            "suicide" | "fence" if fencing && (panicking || quorum) => QuorumPolicy::Suicide,
             _ => QuorumPolicy::Stop,
         };
         let number_or = |name: &str, default: i32| set.get(name).map_or(default, |v| score::parse(v));

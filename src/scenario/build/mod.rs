@@ -3,6 +3,7 @@
 mod batch;
 mod client;
 pub(super) mod cluster;
+pub(super) mod crm;
 mod database;
 mod dcs;
 mod fence;
@@ -184,6 +185,7 @@ fn add_daemon(
         Runs::Sbd(config) => sbd::daemon(world, plan, &site, config),
         Runs::SbdDisk(config) => sbd::disk(world, &site, config),
         Runs::Heartbeat(config) => heartbeat::node(world, plan, &site, config, vips),
+        Runs::Pacemaker(config) => crm::pacemakerd(world, plan, &site, config, vips),
         Runs::Corosync(config) => cluster::corosync(world, plan, &site, config),
         Runs::Qnetd(config) => cluster::qnetd(world, plan, &site, config),
     }

@@ -3,6 +3,7 @@
 mod batch;
 mod client;
 mod cluster;
+mod crm;
 mod database;
 mod dcs;
 mod fence;
@@ -125,6 +126,9 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
     if !l.list.is_empty() {
         return l.list;
     }
+    if let Some(c) = &stack.pacemaker {
+        crm::cluster(&mut l, stack, c);
+    }
     let all = addresses(stack);
     for (i, (net, host, a)) in all.iter().enumerate() {
         let path = format!("hosts.{host}.addresses.{net}");
@@ -161,6 +165,7 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Pgpool(p) => pgpool::pgpool(&mut l, stack, (&path, name), p),
                 Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
+                Runs::Pacemaker(_) => crm::pacemaker(&mut l, stack, (&path, name)),
                 Runs::Corosync(c) => cluster::corosync(&mut l, stack, (&path, name), c),
                 Runs::Qnetd(q) => cluster::qnetd(&mut l, stack, (&path, name), q),
                 Runs::Client(c) => {
@@ -501,6 +506,9 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
         if let Some((what, false)) = needs {
             l.error(&path, format!("this needs a stack with {what}"), None);
         }
+        if let Fault::Crm { command } = fault {
+            crm::operator(&mut l, stack, &path, command);
+        }
         if let Fault::Stop { process, .. }
         | Fault::Start { process, .. }
         | Fault::Kill { process, .. }
@@ -614,6 +622,15 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             Runs::Application(_) => &["application"],
             Runs::Lvs(l) if l.sync_daemon => &["lvs", "ipvs-sync"],
             Runs::Slurmd(_) => &["slurmd", "slurmstepd"],
+            Runs::Pacemaker(_) => &[
+                "pacemakerd",
+                "pacemaker-based",
+                "pacemaker-fenced",
+                "pacemaker-execd",
+                "pacemaker-attrd",
+                "pacemaker-schedulerd",
+                "pacemaker-controld",
+            ],
             Runs::Pgpool(p) => pgpool::processes(p),
             Runs::Corosync(c) if c.device.is_some() => &["corosync", "corosync-qdevice"],
             _ => &[r.name()],

@@ -1,0 +1,109 @@
+//! `pacemaker-based`: the CIB. Changes go through the process group `cib`, so that every node makes the same ones in the same order.
+
+use super::msg::{Daemon, Local, Update, Versioned, Wire};
+use super::{Place, cib, tell};
+use crate::node::process::{Action, Input, Signal};
+use crate::proto::corosync::api::{Client, Confchg, Event, Group, News};
+use crate::proto::pacemaker::cpg::Payload;
+use crate::proto::{Cx, Msg};
+use std::sync::Arc;
+
+/// The process group.
+pub const GROUP: Group = Group("cib");
+
+/// The process.
+#[derive(Clone, Debug)]
+pub struct Based {
+    place: Arc<Place>,
+    first: Versioned,
+    cib: Versioned,
+    corosync: Client,
+    joined: bool,
+}
+
+impl Based {
+    /// Before its start; `first` is what the operator has written.
+    pub fn new(place: Arc<Place>, first: Versioned) -> Self {
+        Based { place, cib: first.clone(), first, corosync: Client::default(), joined: false }
+    }
+    /// As it was before its start.
+    pub fn reset(&mut self) {
+        *self = Based::new(self.place.clone(), self.first.clone());
+    }
+    /// The CIB that it holds.
+    pub fn cib(&self) -> &Versioned {
+        &self.cib
+    }
+    /// Handles one input.
+    pub fn on(&mut self, input: Input<Msg>, cx: &mut Cx<'_>) {
+        match self.corosync.on(&input, cx) {
+            Some(News::Connected(_)) => return self.corosync.join(GROUP, cx),
+            Some(News::Lost) => return cx.act(Action::Exit(102)),
+            Some(News::Event(Event::Deliver { payload: Payload::Crm(wire), .. })) => {
+                if let Wire::Change(updates) = &*wire {
+                    self.make(updates, cx);
+                }
+                return;
+            }
+            Some(News::Event(Event::Confchg(Confchg { .. }))) => self.joined = true,
+            Some(News::Event(_)) => return,
+            None => {}
+        }
+        match input {
+            Input::Start => {
+                if let Some(saved) = &cx.files.crm.cib {
+                    self.cib = saved.clone();
+                }
+                cx.act(Action::Bind(Daemon::Based.port()));
+                self.corosync.connect(cx);
+            }
+            Input::Packet { msg: Msg::Crm(m), .. } | Input::Call(Msg::Crm(m)) => match *m {
+                Local::Query { from, re } => {
+                    tell(&self.place, from, Local::Cib { re, cib: self.cib.clone() }, cx);
+                }
+                Local::Change(updates) => self.ask(updates, cx),
+                Local::Operator(o) => self.ask(vec![Update::Config(o)], cx),
+                Local::Quit => cx.act(Action::Exit(0)),
+                _ => {}
+            },
+            Input::Signal(Signal::Term) => {}
+            _ => {}
+        }
+    }
+    fn ask(&mut self, updates: Vec<Update>, cx: &mut Cx<'_>) {
+        if self.joined {
+            self.corosync.mcast(GROUP, Payload::Crm(Arc::new(Wire::Change(updates))), cx);
+        }
+    }
+    fn make(&mut self, updates: &[Update], cx: &mut Cx<'_>) {
+        let known: Vec<Update> = updates.iter().filter(|u| self.is_news(u)).cloned().collect();
+        let before = self.cib.epoch;
+        cib::apply(&mut self.cib, updates);
+        if self.cib.epoch != before || cx.files.crm.cib.is_none() {
+            let mut saved = self.cib.clone();
+            saved.updates = 0;
+            Arc::make_mut(&mut saved.cib).nodes.clear();
+            cx.files.crm.cib = Some(saved);
+        }
+        if known.is_empty() {
+            return;
+        }
+        let changed: Arc<[Update]> = known.into();
+        for to in [Daemon::Controld, Daemon::Fenced, Daemon::Attrd] {
+            let replaced = changed.iter().any(|u| matches!(u, Update::Replace(_) | Update::Config(_)));
+            if to == Daemon::Controld || replaced {
+                tell(&self.place, to, Local::Changed(changed.clone()), cx);
+            }
+        }
+    }
+    /// Whether it changes something: the same value of an attribute does not.
+    fn is_news(&self, u: &Update) -> bool {
+        let Update::Attribute { node, name, value } = u else { return true };
+        let state = self.cib.cib.nodes.iter().find(|s| *s.name == **node);
+        let holder = state.and_then(|s| s.attributes.as_ref()).and_then(|a| a.children.first());
+        let old = holder
+            .and_then(|h| h.children.iter().find(|p| p.get("name") == Some(name)))
+            .and_then(|p| p.get("value"));
+        old != value.as_deref()
+    }
+}

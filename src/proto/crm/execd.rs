@@ -1,0 +1,264 @@
+//! `pacemaker-execd`, once called the LRM: it runs agents on its node, one at a time for each resource, repeats monitors, and decides nothing.
+//!
+//! The interval of a monitor counts from the end of the one before. The result of a repeated monitor is reported when it differs from the last.
+//! An agent that outlives its `timeout` is killed.
+
+use super::agents::{self, Call, Then};
+use super::config::AgentTimes;
+use super::msg::{Daemon, Done, Local, Op};
+use super::note::Note;
+use super::schedulerd::AgentTable;
+use super::{Place, tell};
+use crate::engine::{Span, SpanRange, Time};
+use crate::net::addr::Ip;
+use crate::node::process::{Action, Input, NetId, Timer};
+use crate::proto::{Cx, Msg, Note as Told};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Timers of a resource: its place times this, plus one of the kinds below, or `EVERY` plus the place of a monitor.
+const TIMERS: u16 = 16;
+const STEP: u16 = 0;
+const TIMEOUT: u16 = 1;
+const ARP: u16 = 2;
+const EVERY: u16 = 3;
+/// `arp_count` and `arp_interval` of IPaddr2.
+const ARP_COUNT: u32 = 5;
+const ARP_INTERVAL: Span = Span::ms(200);
+/// `PCMK_EXEC_DONE`, `PCMK_EXEC_TIMEOUT`.
+const DONE: i32 = 0;
+const TIMED_OUT: i32 = 2;
+
+/// An agent at work.
+#[derive(Clone, Debug)]
+struct Running {
+    op: Arc<Op>,
+    since: Time,
+    pass: u32,
+}
+
+/// A monitor that is repeated.
+#[derive(Clone, Debug)]
+struct Monitor {
+    op: Arc<Op>,
+    last: Option<i32>,
+}
+
+/// A resource as the executor knows it.
+#[derive(Clone, Debug, Default)]
+struct Rsc {
+    name: String,
+    queue: VecDeque<Arc<Op>>,
+    running: Option<Running>,
+    monitors: Vec<Option<Monitor>>,
+    arps: Option<(NetId, Ip, u32)>,
+}
+
+/// The process.
+#[derive(Clone, Debug, Default)]
+pub struct Execd {
+    place: Arc<Place>,
+    times: Arc<AgentTable>,
+    rscs: Vec<Rsc>,
+}
+
+impl Execd {
+    /// Before its start.
+    pub fn new(place: Arc<Place>, times: Arc<AgentTable>) -> Self {
+        Execd { place, times, rscs: Vec::new() }
+    }
+    /// As it was before its start.
+    pub fn reset(&mut self) {
+        self.rscs.clear();
+    }
+    /// Handles one input.
+    pub fn on(&mut self, input: Input<Msg>, cx: &mut Cx<'_>) {
+        match input {
+            Input::Start => cx.act(Action::Bind(Daemon::Execd.port())),
+            Input::Timer(t) => {
+                let (r, kind) = (usize::from(t.0 / TIMERS), t.0 % TIMERS);
+                match kind {
+                    STEP => self.step(r, None, cx),
+                    TIMEOUT => self.finish(r, agents::ERROR, TIMED_OUT, cx),
+                    ARP => self.arp(r, cx),
+                    k => self.repeat(r, usize::from(k - EVERY), cx),
+                }
+            }
+            Input::Exec { tag, ok } => self.step(usize::from(tag), Some(ok == Some(true)), cx),
+            Input::Packet { msg: Msg::Crm(m), .. } => match *m {
+                Local::Execute(op) => self.execute(op, cx),
+                Local::Cancel { rsc, task, interval } => {
+                    self.cancel(&rsc, |o| o.task == task && o.interval == interval, cx)
+                }
+                Local::Forget { rsc } => {
+                    self.cancel(&rsc, |_| true, cx);
+                }
+                Local::Monitored { device, ok } => {
+                    if let Some(r) = self.rscs.iter().position(|r| r.name == device) {
+                        self.step(r, Some(ok), cx);
+                    }
+                }
+                Local::Quit => cx.act(Action::Exit(0)),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    fn find(&mut self, name: &str) -> usize {
+        self.rscs.iter().position(|r| r.name == name).unwrap_or_else(|| {
+            self.rscs.push(Rsc { name: name.to_owned(), ..Rsc::default() });
+            self.rscs.len() - 1
+        })
+    }
+    fn timer(r: usize, kind: u16) -> Timer {
+        Timer(u16::try_from(r).unwrap_or(u16::MAX / TIMERS - 1) * TIMERS + kind)
+    }
+    fn execute(&mut self, op: Arc<Op>, cx: &mut Cx<'_>) {
+        let r = self.find(&op.rsc);
+        if !matches!(op.task.as_str(), "monitor" | "notify") {
+            let name = op.rsc.clone();
+            self.cancel(&name, |_| true, cx);
+        }
+        if !op.interval.is_zero() {
+            let monitors = &mut self.rscs[r].monitors;
+            let new = Some(Monitor { op: op.clone(), last: None });
+            let same = monitors.iter().position(|m| {
+                m.as_ref().is_some_and(|m| m.op.task == op.task && m.op.interval == op.interval)
+            });
+            match same.or_else(|| monitors.iter().position(Option::is_none)) {
+                Some(at) => monitors[at] = new,
+                None if monitors.len() < usize::from(TIMERS - EVERY) => monitors.push(new),
+                None => return,
+            }
+        }
+        self.rscs[r].queue.push_back(op);
+        self.next(r, cx);
+    }
+    fn cancel(&mut self, name: &str, which: impl Fn(&Op) -> bool, cx: &mut Cx<'_>) {
+        let r = self.find(name);
+        let rsc = &mut self.rscs[r];
+        rsc.queue.retain(|o| o.interval.is_zero() || !which(o));
+        for (at, m) in rsc.monitors.iter_mut().enumerate() {
+            if m.as_ref().is_some_and(|m| which(&m.op)) {
+                *m = None;
+                cx.cancel_timer(Execd::timer(r, EVERY + at as u16));
+            }
+        }
+        // One at work is left to its end; its result is nobody's.
+        if let Some(run) = rsc.running.as_ref().filter(|x| !x.op.interval.is_zero() && which(&x.op)) {
+            let mut op = (*run.op).clone();
+            op.key.1 = i64::MIN;
+            let (since, pass) = (run.since, run.pass);
+            rsc.running = Some(Running { op: Arc::new(op), since, pass });
+        }
+    }
+    fn repeat(&mut self, r: usize, at: usize, cx: &mut Cx<'_>) {
+        let Some(m) = self.rscs.get(r).and_then(|x| x.monitors.get(at)).and_then(Option::as_ref) else {
+            return;
+        };
+        let op = m.op.clone();
+        self.rscs[r].queue.push_back(op);
+        self.next(r, cx);
+    }
+    fn next(&mut self, r: usize, cx: &mut Cx<'_>) {
+        let rsc = &mut self.rscs[r];
+        if rsc.running.is_some() {
+            return;
+        }
+        let Some(op) = rsc.queue.pop_front() else { return };
+        cx.set_timer(Execd::timer(r, TIMEOUT), op.timeout);
+        rsc.running = Some(Running { op, since: cx.now, pass: 0 });
+        self.step(r, None, cx);
+    }
+    fn step(&mut self, r: usize, seen: Option<bool>, cx: &mut Cx<'_>) {
+        let usual = AgentTimes::default();
+        let Some(run) = self.rscs.get_mut(r).and_then(|x| x.running.as_mut()) else { return };
+        let op = run.op.clone();
+        let call = Call {
+            op: &op,
+            pass: run.pass,
+            seen,
+            times: self.times.get(&op.rsc).unwrap_or(&usual),
+            place: &self.place,
+        };
+        run.pass += 1;
+        match agents::of(&op).step(&call, cx) {
+            Then::Exit(rc) => self.finish(r, rc, DONE, cx),
+            Then::After(span) => cx.set_timer(Execd::timer(r, STEP), span),
+            Then::Look(probe) => cx.exec(probe, SpanRange::exactly(Span::ZERO), op.timeout, r as u16),
+            Then::AskDevice => {
+                tell(&self.place, Daemon::Fenced, Local::Monitor { device: op.rsc.clone() }, cx)
+            }
+            Then::Hang => {}
+        }
+    }
+    fn finish(&mut self, r: usize, rc: i32, status: i32, cx: &mut Cx<'_>) {
+        let Some(run) = self.rscs.get_mut(r).and_then(|x| x.running.take()) else { return };
+        cx.cancel_timer(Execd::timer(r, TIMEOUT));
+        cx.cancel_timer(Execd::timer(r, STEP));
+        let op = run.op;
+        let took = Span::ms(cx.now.since(run.since).as_ms());
+        if op.task == "start" && rc == agents::OK && op.agent.2.as_deref() == Some("IPaddr2") {
+            let call =
+                Call { op: &op, pass: 0, seen: None, times: &AgentTimes::default(), place: &self.place };
+            if let Some((net, cidr)) = agents::Address::of(&call) {
+                self.rscs[r].arps = Some((net, cidr.ip, ARP_COUNT - 1));
+                cx.set_timer(Execd::timer(r, ARP), ARP_INTERVAL);
+            }
+        }
+        self.tell(&op, rc, status, took, cx);
+        let mut report = op.key.1 != i64::MIN;
+        if !op.interval.is_zero() {
+            let found = self.rscs[r].monitors.iter_mut().enumerate().find_map(|(at, m)| {
+                m.as_mut().filter(|m| m.op.task == op.task && m.op.interval == op.interval).map(|m| (at, m))
+            });
+            match found {
+                Some((at, m)) => {
+                    report &= m.last != Some(rc);
+                    m.last = Some(rc);
+                    cx.set_timer(Execd::timer(r, EVERY + at as u16), op.interval);
+                }
+                None => report = false,
+            }
+        }
+        if report {
+            tell(&self.place, Daemon::Controld, Local::Executed(Done { op, rc, status, took }), cx);
+        }
+        self.next(r, cx);
+    }
+    /// The facts that an operation makes.
+    fn tell(&self, op: &Arc<Op>, rc: i32, status: i32, took: Span, cx: &mut Cx<'_>) {
+        let ok = status == DONE && rc == agents::OK;
+        let rsc: Arc<str> = op.rsc.as_str().into();
+        let note = match op.task.as_str() {
+            "start" if ok => {
+                Note::Started { rsc, took, fence_device: op.agent.0.as_deref() == Some("stonith") }
+            }
+            "stop" if ok => Note::Stopped { rsc, took },
+            "promote" if ok => Note::Promoted { rsc, took },
+            "demote" if ok => Note::Demoted { rsc, took },
+            "migrate_to" | "migrate_from" | "notify" | "reload-agent" | "meta-data" if ok => return,
+            "monitor" if !op.interval.is_zero() && status == DONE && rc == op.expected => return,
+            "monitor" if op.interval.is_zero() && status == DONE => return,
+            _ => Note::OperationFailed {
+                rsc,
+                task: op.task.as_str().into(),
+                interval: op.interval,
+                rc,
+                timed_out: status == TIMED_OUT,
+            },
+        };
+        cx.note(Told::Crm(Box::new(note)));
+    }
+    fn arp(&mut self, r: usize, cx: &mut Cx<'_>) {
+        let Some((net, ip, left)) = self.rscs.get_mut(r).and_then(|x| x.arps.take()) else { return };
+        if left == 0 || !cx.addresses().iter().any(|(_, a)| a.ip == ip) {
+            return;
+        }
+        cx.act(Action::GratuitousArp(net, ip));
+        if left > 1 {
+            self.rscs[r].arps = Some((net, ip, left - 1));
+            cx.set_timer(Execd::timer(r, ARP), ARP_INTERVAL);
+        }
+    }
+}
