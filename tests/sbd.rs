@@ -222,8 +222,7 @@ fn a_host_with_two_supplies_is_off_when_both_outlets_are() {
         assert_eq!(at(&r, "booted", "db1").len(), 1, "off when both were");
     }
     // A switch takes the link and leaves the power.
-    let stack =
-        fenced(r#""sw": (networks: ["mgmt"], runs: [FenceDevice(kind: Switch, hosts: ["db1"])])"#);
+    let stack = fenced(r#""sw": (networks: ["mgmt"], runs: [FenceDevice(kind: Switch, hosts: ["db1"])])"#);
     for r in runs(&stack, r#"until: "60s", faults: [At("30s", Fence("db1", by: "sw"))]"#, 3) {
         assert_eq!((at(&r, "power_cut", "sw").len(), at(&r, "booted", "db1").len()), (1, 0));
     }
