@@ -294,7 +294,8 @@ fn visit(node: &Node, out: &mut Vec<(usize, String)>) {
             let names = if pace { &[][..] } else { positional(tag) };
             for (i, arg) in args.iter().enumerate() {
                 let name = arg.name.as_deref().or(names.get(i).copied());
-                let host = matches!(name, Some("target" | "from" | "to" | "candidate" | "by"))
+                let host = (matches!(name, Some("target" | "from" | "to" | "candidate"))
+                    || (tag == "Fence" && name == Some("by")))
                     && !names.is_empty()
                     && tag != "Always"
                     && matches!(arg.value.kind, Kind::Str(_));
