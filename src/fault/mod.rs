@@ -244,7 +244,8 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::Failover { candidate: target }
         | F::DnsRecord { to: target, .. }
         | F::Weight { target, .. }
-        | F::AgentFails { target, .. }
+        | F::Fence { target, .. } => Some(target),
+        F::AgentFails { target, .. }
         | F::AgentWorks { target, .. }
         | F::ResourceDies { target, .. }
         | F::FenceMode { target, .. }

@@ -1514,3 +1514,7 @@ drill-pacemaker-stop-fails-fence = 节点进入 standby 时服务停不下来。
 drill-pacemaker-two-node-delay-wins = 同样的竞赛，h1（服务所在）的设备有 pcmk_delay_base 8 秒：延迟保护目标，于是 h2 死，客户端毫无察觉
 drill-pacemaker-two-node-fence-loop = 两个节点的链路断了，而且启动时互不等待（wait_for_all: 0）：谁启动谁就独自有法定人数，看不到对方就把它击毙。被击毙的启动后再还击。two_node 自带的 wait_for_all 终结这个循环
 drill-pacemaker-two-node-fence-race = 两个节点，two_node: 1，没有延迟：断开后两边都有法定人数，都开枪。谁先够到对方的 BMC 谁活；如果都够到，在主机启动之前没有人活着
+drill-patterns-n-plus-1 = N+1，三个服务、一个备用节点：一个节点死亡，在它被隔离之后备用节点正好接走它的服务，其他的留在原处。最多失去一个节点时所有服务都运行；再失去一个就会有服务无处可去，而四票中的两票不是法定人数。
+drill-patterns-n-to-n-overload = N-to-N，八个服务放在四个节点上，每个节点有三个位置：没有人空闲。一个节点进入 standby：九个位置给八个服务，全部运行。然后第二个死亡：六个位置，两个服务被停止。只要 load <= capacity x (n - f) / n 就全部运行：2 <= 3 x 3/4 成立，2 <= 3 x 2/4 不成立。
+drill-patterns-failover-domain = 用 -INFINITY 划出的故障转移域：svc-domain 只可以在 n1 和 n4 上运行。n1 进入 standby：它移到 n4。n4 也进入 standby：尽管还有两个节点空着，它也停止，因为没有什么能压过 -INFINITY。其他服务继续移动。
+drill-patterns-stickiness = 粘性对更好的分数：大家都以 100 分偏爱 n1。n1 进入 standby 又回来：svc-free（粘性 1）回去，svc-with 跟着它（colocation INFINITY），各自白白中断一次；svc-sticky（粘性 200）留在原处。

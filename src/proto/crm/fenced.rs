@@ -492,6 +492,10 @@ impl Fenced {
     }
     fn device_address(&self, device: &str) -> Option<Ip> {
         let d = self.devices.iter().find(|d| d.id == device)?;
+        // `fence_sbd` writes to the disks of its own host: the `sbd` there does it.
+        if d.param("devices").is_some() {
+            return Some(self.place.ip);
+        }
         let at = d.param("ip").or(d.param("ipaddr"))?;
         self.place.devices.get(at).copied().or_else(|| at.parse().ok())
     }

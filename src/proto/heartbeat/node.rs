@@ -211,7 +211,8 @@ impl Node {
             }
             return;
         }
-        self.asked = matches!(beat, Beat::Claim(_));
+        // Claims that cross are no request: only an order knows a better node that comes back.
+        self.asked = matches!(beat, Beat::Claim(_)) && self.config.race == Race::Priority;
         note(Note::Yields { to: other, failback: self.asked }, cx);
         cx.cancel_timer(KEEPALIVE);
         self.follow(from, cx);

@@ -25,6 +25,10 @@ pub(super) fn daemon(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config
     let corosync = plan.stack.hosts.get(site.host).and_then(cluster::config);
     let watchdog = first.map_or(config.watchdog_timeout, |d| d.timeout_watchdog);
     let slow_device = corosync.and_then(|c| c.device.as_ref()).is_some_and(|d| d.sync_timeout > watchdog);
+    let runs = |h: &Host| h.runs.iter().any(|r| matches!(r, Runs::Pacemaker(_)));
+    let pacemaker = plan.stack.hosts.get(site.host).is_some_and(runs);
+    let policy = plan.stack.pacemaker.as_ref().and_then(|c| c.properties.get("no-quorum-policy"));
+    let ignores_quorum = pacemaker && policy.is_some_and(|p| p == "ignore");
     let setup = Setup {
         node: site.host.into(),
         disks,
@@ -32,9 +36,9 @@ pub(super) fn daemon(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config
         every: first.map_or(config.timeout_loop, |d| d.timeout_loop),
         msgwait: first.map_or(watchdog.times(2), SbdDisk::msgwait),
         corosync: corosync.is_some(),
-        pacemaker: false,
+        pacemaker: config.pacemaker && pacemaker,
         distrusts_alone: corosync.is_some_and(|c| c.two_node) || slow_device,
-        ignores_quorum: false,
+        ignores_quorum,
     };
     world.add_proc(site.id, site.name, None, Daemon::Sbd(Box::new(Process::new(config.clone(), setup))));
 }
