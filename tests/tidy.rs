@@ -79,7 +79,9 @@ fn decisions_know_no_hash_order_no_clock_and_no_float() {
         if !low && file != "scenario/build.rs" {
             continue;
         }
-        for (n, line) in text.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//")) {
+        // A test may compare with what a float would give.
+        let decides = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (n, line) in decides.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//")) {
             wrong.extend(
                 banned.iter().filter(|b| line.contains(**b)).map(|b| format!("{file}:{}: {b}", n + 1)),
             );

@@ -1518,3 +1518,17 @@ drill-patterns-n-plus-1 = N+1，三个服务、一个备用节点：一个节点
 drill-patterns-n-to-n-overload = N-to-N，八个服务放在四个节点上，每个节点有三个位置：没有人空闲。一个节点进入 standby：九个位置给八个服务，全部运行。然后第二个死亡：六个位置，两个服务被停止。只要 load <= capacity x (n - f) / n 就全部运行：2 <= 3 x 3/4 成立，2 <= 3 x 2/4 不成立。
 drill-patterns-failover-domain = 用 -INFINITY 划出的故障转移域：svc-domain 只可以在 n1 和 n4 上运行。n1 进入 standby：它移到 n4。n4 也进入 standby：尽管还有两个节点空着，它也停止，因为没有什么能压过 -INFINITY。其他服务继续移动。
 drill-patterns-stickiness = 粘性对更好的分数：大家都以 100 分偏爱 n1。n1 进入 standby 又回来：svc-free（粘性 1）回去，svc-with 跟着它（colocation INFINITY），各自白白中断一次；svc-sticky（粘性 200）留在原处。
+# pgpool 的故障转移与 watchdog 演练
+drill-pgpool-error-triggers-failover = 只要 failover_on_backend_error 开着，健康检查的五次重试就什么也保护不了：第一个断掉的会话立刻触发故障转移。
+drill-pgpool-half-votes-split-brain = 两个 pgpool，打开了 enable_consensus_with_half_votes。两者之间的链路断开，客户端两边都够得着：各自都是领导者，法定人数各为一，各占一个地址，各自把对方的数据库降级，于是有两个主库。
+drill-pgpool-health-check-off = health_check_period 为 0（这是默认值），又没有客户端连接：主库死了也永远不会有人发现。
+drill-pgpool-leader-cut-off = 领导的 pgpool 与主库一起被隔离 25 秒。领导者失去法定人数，在别人接管之前先放下地址：绝不会有两个地址，有几秒钟一个也没有。它自己的健康检查只会造成隔离（quarantine）。网络恢复后有两个主库：pgpool 不做 fencing。
+drill-pgpool-leader-host-down = 领导 pgpool 的主机断电，主库也在上面。其他节点 3 秒以上收不到心跳；选举要 2 到 3 秒或 6 到 7 秒；选举期间的故障转移请求被取消，整整一个周期之后才再来。
+drill-pgpool-old-primary-returns = 事故：领导 pgpool 与主库所在的主机停顿一分钟后恢复。其他节点已经选举并提升。旧领导者让位，但它的数据库仍是主库，没有人去停它。
+drill-pgpool-primary-host-down = 主库的主机断电；领导 watchdog 并持有地址的是另一台主机。必须有两个健康检查失败，每个要 7 到 12 秒；在此之前领导者的客户端什么也察觉不到。
+drill-pgpool-primary-hung = 主库的服务器挂起：接受连接却不回答。它被发现，备库被提升，但寻找新主库的过程在等那个挂起的节点：它醒来之前没有客户端得到服务，醒来之后有两个主库。
+drill-pgpool-primary-killed = 主库的服务器被杀死。领导 pgpool 的客户端立刻察觉，这是两票中的一票：节点进入隔离，读继续，写遇到备库，故障转移要等另一个 pgpool 的健康检查。
+drill-pgpool-standby-killed-sessions-cut = 一个备库被杀死。failover_command 也会为它运行，但没有什么可提升；读落在它上面的会话被切断，其余继续。
+drill-pgpool-two-pgpools-no-quorum = 两个 pgpool，领导者的主机丢失。幸存者成为领导，但二分之一不是法定人数：它永远拿不到地址，也不做任何故障转移。两个是陷阱。
+drill-pgpool-vip-lost-with-one-node-left = 事故：三个 pgpool 停了两个。数据库完好，第三个 pgpool 也在服务，但没有法定人数就放弃地址：没有人够得着它。安全是用可用性换来的。
+drill-pgpool-wrong-standby-promoted = 主库死去时，n2 已经有一会儿没收到任何数据，而 n3 什么都有。pgpool 提升编号最小的已连接节点，也就是 n2。
