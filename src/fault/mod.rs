@@ -250,11 +250,8 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::ResourceDies { target, .. }
         | F::FenceMode { target, .. }
         | F::PcpAttachNode { target, .. }
-        | F::FenceMode { target, .. } => Some(target),
-        F::PcpAttachNode { target, .. }
         | F::PcpDetachNode { target, .. }
         | F::PcpPromoteNode { target, .. } => Some(target),
-        F::Fence { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey | F::Crm { .. } => None,
     }

@@ -12,33 +12,33 @@ use firedrill::trace::run::{Run, run};
 
 /// `n` nodes n1, n2, ... with the same settings, on so many networks.
 #[derive(Clone)]
-pub struct Cluster {
-    pub n: usize,
-    pub settings: String,
-    pub networks: usize,
-    pub hosts: String,
+pub(crate) struct Cluster {
+    pub(crate) n: usize,
+    pub(crate) settings: String,
+    pub(crate) networks: usize,
+    pub(crate) hosts: String,
 }
-pub fn nodes(n: usize, settings: &str) -> Cluster {
+pub(crate) fn nodes(n: usize, settings: &str) -> Cluster {
     Cluster { n, settings: settings.to_owned(), networks: 1, hosts: String::new() }
 }
 impl Cluster {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let nets: String = (0..self.networks).map(|i| format!("\"net{i}\": (),")).collect();
         let hosts: String =
             (1..=self.n).map(|i| format!("\"n{i}\": (runs: [Corosync({})]),", self.settings)).collect();
         format!("(about: \"test\", networks: {{ {nets} }}, hosts: {{ {hosts} {} }})", self.hosts)
     }
-    pub fn stack(&self) -> Stack {
+    pub(crate) fn stack(&self) -> Stack {
         let text = self.text();
         firedrill::scenario::load::read("test", &text)
             .unwrap_or_else(|e| panic!("{}\n{text}", e.render(false)))
             .0
     }
-    pub fn run(&self, until: u64, faults: Vec<At>, seed: u64) -> Run {
+    pub(crate) fn run(&self, until: u64, faults: Vec<At>, seed: u64) -> Run {
         run(&self.stack(), &drill(until, faults, seed), seed, Level::Story, true)
     }
     /// The simulation itself, before its start.
-    pub fn sim(&self, until: u64, faults: Vec<At>, seed: u64) -> Sim {
+    pub(crate) fn sim(&self, until: u64, faults: Vec<At>, seed: u64) -> Sim {
         build(&self.stack(), &drill(until, faults, seed), seed, Level::Story)
     }
 }
@@ -55,33 +55,33 @@ fn drill(until: u64, faults: Vec<At>, seed: u64) -> Drill {
     }
 }
 /// A fault at a time in milliseconds.
-pub fn at(ms: u64, fault: Fault) -> At {
+pub(crate) fn at(ms: u64, fault: Fault) -> At {
     At::At(SpanRange::exactly(Span::ms(ms)), fault)
 }
 /// A phase of the idle ring and of the pings for each seed, in milliseconds.
-pub fn phase(seed: u64) -> u64 {
+pub(crate) fn phase(seed: u64) -> u64 {
     seed * 137 % 2000
 }
-pub fn host(name: &str) -> Target {
+pub(crate) fn host(name: &str) -> Target {
     Target::Host(name.to_owned())
 }
-pub fn hosts(names: &[&str]) -> Target {
+pub(crate) fn hosts(names: &[&str]) -> Target {
     Target::Hosts(names.iter().map(|n| (*n).to_owned()).collect())
 }
-pub fn off(name: &str) -> Fault {
+pub(crate) fn off(name: &str) -> Fault {
     Fault::PowerOff { target: host(name) }
 }
-pub fn on(name: &str) -> Fault {
+pub(crate) fn on(name: &str) -> Fault {
     Fault::PowerOn { target: host(name) }
 }
-pub fn cut(a: &[&str], b: &[&str]) -> Fault {
+pub(crate) fn cut(a: &[&str], b: &[&str]) -> Fault {
     Fault::Cut { target: hosts(a), from: hosts(b), plane: None }
 }
-pub fn heal() -> Fault {
+pub(crate) fn heal() -> Fault {
     Fault::Heal { target: None }
 }
 /// The marks of a kind on a host from a time on, in milliseconds after it, with their words.
-pub fn marks(r: &Run, kind: &str, on: &str, from: u64) -> Vec<(u64, String)> {
+pub(crate) fn marks(r: &Run, kind: &str, on: &str, from: u64) -> Vec<(u64, String)> {
     let from = Time::ms(from);
     r.marks
         .iter()
@@ -90,26 +90,26 @@ pub fn marks(r: &Run, kind: &str, on: &str, from: u64) -> Vec<(u64, String)> {
         .collect()
 }
 /// The first of them.
-pub fn first(r: &Run, kind: &str, on: &str, from: u64) -> u64 {
+pub(crate) fn first(r: &Run, kind: &str, on: &str, from: u64) -> u64 {
     marks(r, kind, on, from).first().map_or_else(|| panic!("no {kind} on {on}: {:#?}", story(r)), |m| m.0)
 }
 /// All marks, for a test that fails.
-pub fn story(r: &Run) -> Vec<String> {
+pub(crate) fn story(r: &Run) -> Vec<String> {
     r.marks.iter().map(|m| format!("{} {} {} {}", m.at, m.kind, r.host(m.host), m.text)).collect()
 }
 /// All values lie in the range, and they reach to its ends within `slack`.
-pub fn spread(what: &str, values: &[u64], low: u64, high: u64, slack: u64) {
+pub(crate) fn spread(what: &str, values: &[u64], low: u64, high: u64, slack: u64) {
     let (min, max) = (values.iter().min().unwrap(), values.iter().max().unwrap());
     assert!(low <= *min && *max <= high, "{what}: {min} to {max}, not within {low} to {high}");
     assert!(*min <= low + slack && high - slack <= *max, "{what}: only {min} to {max} of {low} to {high}");
 }
 /// The Corosync of a host just now.
-pub fn corosync<'a>(sim: &'a Sim, name: &str) -> &'a Corosync {
+pub(crate) fn corosync<'a>(sim: &'a Sim, name: &str) -> &'a Corosync {
     let world = &sim.model.world;
     roles::corosync(world, world.find_host(name).unwrap()).unwrap_or_else(|| panic!("{name} runs none"))
 }
 /// Whether a node is quorate, at a time of the run in milliseconds.
-pub fn quorate(sim: &mut Sim, ms: u64, names: &[&str]) -> Vec<bool> {
+pub(crate) fn quorate(sim: &mut Sim, ms: u64, names: &[&str]) -> Vec<bool> {
     sim.run_until(Time::ms(ms));
     let world = &sim.model.world;
     names.iter().map(|n| roles::quorate(world, world.find_host(n).unwrap())).collect()

@@ -160,8 +160,6 @@ pub fn stack(stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Runs::Slurmd(d) => batch::slurmd(&mut l, stack, (&path, name), d),
                 Runs::Sbatch(u) => batch::sbatch(&mut l, stack, (&path, name), u),
                 Runs::Nfs(_) => {}
-                Runs::Sbd(d) => sbd::daemon(&mut l, stack, (&path, name), d),
-                Runs::SbdDisk(d) => sbd::disk(&mut l, (&path, name), d),
                 Runs::Pgpool(p) => pgpool::pgpool(&mut l, stack, (&path, name), p),
                 Runs::Heartbeat(h) => heartbeat::node(&mut l, stack, &all, (&path, name), h),
                 Runs::FenceDevice(f) => fence::device(&mut l, stack, (&path, name), f),
