@@ -99,10 +99,10 @@ impl Attrd {
                         self.say(id, name, None, cx);
                     }
                 }
-                Local::Changed(updates) => {
-                    if self.writes() && updates.iter().any(|u| matches!(u, Update::Replace(_))) {
-                        self.write_all(cx);
-                    }
+                Local::Changed(updates)
+                    if self.writes() && updates.iter().any(|u| matches!(u, Update::Replace(_))) =>
+                {
+                    self.write_all(cx);
                 }
                 Local::Quit => cx.act(Action::Exit(0)),
                 _ => {}

@@ -179,10 +179,10 @@ impl Fenced {
             Input::Timer(Timer(t)) if t < 2 * OPERATIONS => self.timer(t, cx),
             Input::Packet { msg: Msg::Crm(m), .. } | Input::Call(Msg::Crm(m)) => match *m {
                 Local::Cib { cib, .. } => self.read(cib),
-                Local::Changed(updates) => {
-                    if updates.iter().any(|u| matches!(u, Update::Config(_) | Update::Replace(_))) {
-                        self.query(cx);
-                    }
+                Local::Changed(updates)
+                    if updates.iter().any(|u| matches!(u, Update::Config(_) | Update::Replace(_))) =>
+                {
+                    self.query(cx);
                 }
                 Local::Gone(Daemon::Based) => self.cib = None,
                 Local::Fence(fencing) => self.begin(fencing, cx),

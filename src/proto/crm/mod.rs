@@ -95,6 +95,7 @@ impl Place {
 
 /// One of the daemons.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // One of each kind on a host, and all of them boxed.
 pub enum Process {
     /// `pacemakerd`.
     Pacemakerd(pacemakerd::Pacemakerd),

@@ -37,14 +37,13 @@ pub(super) fn pacemakerd(
     for p in cluster.primitives() {
         if let Some(ip) =
             p.params.get("ip").filter(|_| p.agent.contains("IPaddr")).and_then(|ip| ip.parse::<Ip>().ok())
+            && !vips.contains(&ip)
         {
-            if !vips.contains(&ip) {
-                vips.push(ip);
-            }
+            vips.push(ip);
         }
     }
     let first = world.procs.len() as u16;
-    // Services that the cluster starts are not started at boot; they may stand anywhere in the list.
+    // Services that the cluster starts are not started at boot; they stand before `Pacemaker` in the list.
     let services: BTreeMap<String, Pid> = world
         .host(site.id)
         .procs

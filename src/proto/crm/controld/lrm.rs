@@ -83,11 +83,9 @@ impl Controld {
         e.call = self.call;
         let failed = done.rc != op.expected || done.status != 0;
         if failed && !(op.task == "monitor" && op.interval.is_zero() && matches!(done.rc, 0 | 7 | 8)) {
-            let mut failure = e.clone();
-            failure.id = key(&op.rsc, "last_failure", 0);
+            let mut silent = e.clone();
+            silent.id = key(&op.rsc, "last_failure", 0);
             // Written first, so that the DC finds both when it hears of the result.
-            let mut silent = failure.clone();
-            silent.status = e.status;
             let known = self.lrm.entry(op.rsc.clone()).or_insert_with(|| header(op));
             known.ops.retain(|o| o.id != silent.id);
             known.ops.push(silent.clone());

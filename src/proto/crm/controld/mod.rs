@@ -186,10 +186,8 @@ impl Controld {
     }
     fn local(&mut self, m: Local, cx: &mut Cx<'_>) {
         match m {
-            Local::Cib { re, cib } => {
-                if !self.cib_for_join(re, &cib, cx) {
-                    self.cib_for_scheduler(re, cib, cx);
-                }
+            Local::Cib { re, cib } if !self.cib_for_join(re, &cib, cx) => {
+                self.cib_for_scheduler(re, cib, cx);
             }
             Local::Graph { re, graph } => self.graph(re, graph, cx),
             Local::Executed(done) => self.executed(&done, cx),
@@ -199,12 +197,10 @@ impl Controld {
             }
             Local::Gone(Daemon::Fenced) => self.fencer_gone(cx),
             Local::Gone(Daemon::Attrd) => {}
-            Local::Gone(daemon) => {
-                // I_ERROR: it cannot do its work, ends, and is started again.
-                if daemon != Daemon::Schedulerd || self.is_dc() {
-                    cx.note(Told::Crm(Box::new(Note::LostDaemon(daemon))));
-                    cx.act(Action::Exit(1));
-                }
+            // I_ERROR: it cannot do its work, ends, and is started again.
+            Local::Gone(daemon) if daemon != Daemon::Schedulerd || self.is_dc() => {
+                cx.note(Told::Crm(Box::new(Note::LostDaemon(daemon))));
+                cx.act(Action::Exit(1));
             }
             Local::Shutdown => {
                 self.leaving = true;

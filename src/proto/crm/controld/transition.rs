@@ -445,10 +445,10 @@ impl Controld {
                         self.ask_cib(cx);
                     }
                 }
-                Update::EraseHistory { node, rsc } if *node == self.place.name => {
-                    if self.lrm.remove(rsc).is_some() {
-                        tell(&self.place, Daemon::Execd, Local::Forget { rsc: rsc.clone() }, cx);
-                    }
+                Update::EraseHistory { node, rsc }
+                    if *node == self.place.name && self.lrm.remove(rsc).is_some() =>
+                {
+                    tell(&self.place, Daemon::Execd, Local::Forget { rsc: rsc.clone() }, cx);
                 }
                 Update::EraseOp { node, rsc, id } if *node == self.place.name => {
                     if let Some(h) = self.lrm.get_mut(rsc) {
