@@ -298,7 +298,7 @@ fn every_mistake_has_its_words() {
         (&[power_off, "--seeds", "2", "--out", &there], &["other results (drill: ", "give another --out"]),
         (
             &["keepalived/master-power-off", "--seeds", "3", "--out", &there],
-            &["other results (seeds: (0, 2) and (0, 3))"],
+            &["other results (seeds: (0, 3) and (0, 2))"],
         ),
         (&["keepalived/master-power-off", "--out", &notes], &["is there and has no results"]),
         (

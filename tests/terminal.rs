@@ -67,7 +67,7 @@ impl Terminal {
 fn the_gallery_narrows_plays_and_comes_back() {
     let mut t = Terminal::start(&[], 24, 80);
     t.shows("Enter play");
-    t.shows("keepalived/master-power-off");
+    t.shows("any/link-flaps");
     t.press("master-power-off");
     t.shows("1 of ");
     t.press("\r");

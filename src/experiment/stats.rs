@@ -193,7 +193,11 @@ mod tests {
         let sum: f64 = binomial(1000, 0.99).iter().sum();
         assert!((sum - 1.0).abs() < 1e-12);
         let large = ranks(100_000, 500);
-        assert_eq!(large, (Some(49_689), Some(50_309)), "50,000 -+ 1.96 * 158.1");
+        assert_eq!(
+            large,
+            (Some(49_689), Some(50_310)),
+            "50,000 -+ 1.96 * 158.1, the two as far from the ends of 0 to 99,999"
+        );
     }
 
     #[test]

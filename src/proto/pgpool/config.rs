@@ -347,13 +347,13 @@ impl Pgpool {
 pub enum Version {
     /// 4.3: what was measured (4.3.5).
     V43,
-    /// 4.4.
+    /// pgpool-II 4.4.
     V44,
-    /// 4.5.
+    /// pgpool-II 4.5.
     V45,
-    /// 4.6.
+    /// pgpool-II 4.6.
     V46,
-    /// 4.7.
+    /// pgpool-II 4.7, what was read.
     #[default]
     V47,
 }
