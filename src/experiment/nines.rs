@@ -190,8 +190,7 @@ impl World<'_> {
     fn run(mut self) -> Life {
         let end = YEAR.0.saturating_mul(u64::from(self.q.years));
         let mut now = 0;
-        loop {
-            let Some((host, at)) = self.next.iter().copied().enumerate().min_by_key(|n| n.1) else { break };
+        while let Some((host, at)) = self.next.iter().copied().enumerate().min_by_key(|n| n.1) {
             let to = at.min(end);
             self.account(now, to);
             now = to;

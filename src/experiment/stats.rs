@@ -240,7 +240,7 @@ mod tests {
         let s = share(0, 10).unwrap();
         assert!(close(s.low.unwrap(), 0.0) && close(s.high.unwrap(), 0.27753), "{s:?}");
         let m = mean(&[1, 2, 3, 4, 5]).unwrap();
-        assert!(close(m.value, 3.0) && close(m.low.unwrap(), 3.0 - 2.776_445 * 0.707_107), "{m:?}");
+        assert!(close(m.value, 3.0) && close(m.low.unwrap(), 3.0 - 2.776_445 * 0.5f64.sqrt()), "{m:?}");
         // t for 40, 60 and 120 degrees of freedom: 2.0211, 2.0003, 1.9799.
         for (df, t) in [(40, 2.0211), (60, 2.0003), (120, 1.9799)] {
             assert!((student(df) - t).abs() < 1e-4, "{df}: {}", student(df));

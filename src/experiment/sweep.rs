@@ -251,9 +251,7 @@ fn settings(
     };
     let mut mine = Vec::new();
     for s in all {
-        if fits(stack, &s) {
-            mine.push(s);
-        } else if !q.stacks.iter().any(|other| fits(other.as_deref(), &s)) {
+        if fits(stack, &s) || !q.stacks.iter().any(|other| fits(other.as_deref(), &s)) {
             mine.push(s);
         }
     }

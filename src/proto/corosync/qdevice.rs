@@ -225,7 +225,7 @@ impl Qdevice {
             Vote::NoChange => {}
         }
     }
-    fn cast(&mut self, ctx: &mut Cx<'_>) {
+    fn cast(&self, ctx: &mut Cx<'_>) {
         if let (Some(vote), Some((ring, _))) = (self.vote, self.ring) {
             self.corosync.ask(super::api::Request::DevicePoll(ring, vote), ctx);
             ctx.set_timer(T_CAST, self.cast_interval());

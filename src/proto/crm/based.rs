@@ -70,7 +70,7 @@ impl Based {
             _ => {}
         }
     }
-    fn ask(&mut self, updates: Vec<Update>, cx: &mut Cx<'_>) {
+    fn ask(&self, updates: Vec<Update>, cx: &mut Cx<'_>) {
         if self.joined {
             self.corosync.mcast(GROUP, Payload::Crm(Arc::new(Wire::Change(updates))), cx);
         }

@@ -284,7 +284,7 @@ impl Child {
         self.spend(self.setup.config.cpu_per_session, ctx);
     }
     /// Works for so long.
-    pub(super) fn spend(&mut self, need: Span, ctx: &mut Cx<'_>) {
+    pub(super) fn spend(&self, need: Span, ctx: &mut Cx<'_>) {
         let done = if need.is_zero() { ctx.now } else { ctx.files.cpu.take(ctx.now, need) };
         ctx.set_timer(T_CPU, done.since(ctx.now));
     }
@@ -471,7 +471,7 @@ impl Child {
         let writer = ctx.files.pgpool.writer().and_then(of);
         let server = node.and_then(of).or(writer);
         let (host, _) = server.unwrap_or((ctx.host, false));
-        self.to_client(Sql::Ready(host, writer.is_some_and(|w| w.1)), ctx);
+        self.answer_client(Sql::Ready(host, writer.is_some_and(|w| w.1)), ctx);
         self.idle(ctx);
     }
     pub(super) fn choose(&self, ctx: &mut Cx<'_>) -> (u8, super::route::Rule) {
@@ -480,7 +480,7 @@ impl Child {
         let look = Look { setup: &self.setup, shared: &ctx.files.pgpool, login: &login, now: ctx.now };
         look.choose(&mut |n| streams.below(stream, n))
     }
-    pub(super) fn to_client(&mut self, sql: Sql, ctx: &mut Cx<'_>) {
+    pub(super) fn answer_client(&self, sql: Sql, ctx: &mut Cx<'_>) {
         if let Some(c) = self.client.as_ref().filter(|c| !c.gone) {
             ctx.act(Action::TcpSend(c.conn, Msg::Sql(sql)));
         }
@@ -515,7 +515,7 @@ impl Child {
             }
             State::Idle => {
                 Self::tell(Note::SessionEnds { child: self.n, why: EndWhy::IdleLimit }, ctx);
-                self.to_client(Sql::Fatal(SqlState::OperatorIntervention), ctx);
+                self.answer_client(Sql::Fatal(SqlState::OperatorIntervention), ctx);
                 if let Some(c) = &self.client {
                     ctx.act(Action::Close(c.conn));
                 }
@@ -594,7 +594,7 @@ impl Child {
     /// The session is broken off: the client is told, nothing of it is kept.
     pub(super) fn fail(&mut self, code: SqlState, why: EndWhy, ctx: &mut Cx<'_>) {
         Self::tell(Note::SessionEnds { child: self.n, why }, ctx);
-        self.to_client(Sql::Fatal(code), ctx);
+        self.answer_client(Sql::Fatal(code), ctx);
         if let Some(c) = self.client.as_ref().filter(|c| !c.gone) {
             ctx.act(Action::Close(c.conn));
         }
@@ -633,7 +633,7 @@ impl Child {
         self.accept(ctx);
     }
     /// The next kept connection becomes too old.
-    fn watch_cache(&mut self, ctx: &mut Cx<'_>) {
+    fn watch_cache(&self, ctx: &mut Cx<'_>) {
         let life = self.setup.config.connection_life_time;
         if life.is_zero() {
             return;

@@ -230,7 +230,7 @@ impl Parent {
 
     // ---- other changes ------------------------------------------------------------------------------------------------
 
-    fn quarantine(&mut self, nodes: &[u8], ctx: &mut Cx<'_>) {
+    fn quarantine(&self, nodes: &[u8], ctx: &mut Cx<'_>) {
         let s = &mut ctx.files.pgpool;
         let nodes: Vec<u8> = nodes.iter().copied().filter(|n| s.valid(*n)).collect();
         if nodes.is_empty() {
@@ -287,7 +287,7 @@ impl Parent {
         self.end_change(ctx);
     }
     /// The leader's view is taken over. What it calls down goes, what it calls up comes.
-    fn sync(&mut self, states: &[BackendState], primary: Option<u8>, ctx: &mut Cx<'_>) {
+    fn sync(&self, states: &[BackendState], primary: Option<u8>, ctx: &mut Cx<'_>) {
         let s = &mut ctx.files.pgpool;
         let (mut gone, mut back) = (Vec::new(), Vec::new());
         for (n, (b, theirs)) in s.backends.iter_mut().zip(states).enumerate() {

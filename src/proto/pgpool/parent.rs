@@ -168,7 +168,7 @@ impl Parent {
         }
     }
     /// The process at this place is forked again.
-    pub(super) fn fork_again(&mut self, i: usize, ctx: &mut Cx<'_>) {
+    pub(super) fn fork_again(&self, i: usize, ctx: &mut Cx<'_>) {
         let wait = Self::draw(self.setup.config.fork_time, ctx);
         ctx.set_timer(Timer(T_FORK + i as u16), wait);
     }
@@ -186,7 +186,7 @@ impl Parent {
         }
         self.maybe_end(ctx);
     }
-    fn maybe_end(&mut self, ctx: &mut Cx<'_>) {
+    fn maybe_end(&self, ctx: &mut Cx<'_>) {
         if ctx.files.pgpool.children.iter().all(|c| !c.alive) {
             for (role, pid) in &self.setup.processes {
                 if !matches!(role, Role::Parent | Role::Child(_)) {
@@ -197,7 +197,7 @@ impl Parent {
         }
     }
     /// Ends children at once, with their sessions; they are forked anew. `only`: those whose reads go to one of these nodes.
-    pub(super) fn restart_children(&mut self, only: Option<&[u8]>, ctx: &mut Cx<'_>) -> u32 {
+    pub(super) fn restart_children(&self, only: Option<&[u8]>, ctx: &mut Cx<'_>) -> u32 {
         let mut cut = 0;
         for (role, pid) in &self.setup.processes {
             let Role::Child(n) = role else { continue };

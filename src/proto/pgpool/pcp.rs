@@ -35,10 +35,11 @@ impl PcpProcess {
     pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
         match input {
             Input::Signal(Signal::Term | Signal::Int | Signal::Quit) => ctx.act(Action::Exit(0)),
-            Input::Call(Msg::Pgpool(m)) => match *m {
-                Say::Pcp(command) => self.command(command, ctx),
-                _ => {}
-            },
+            Input::Call(Msg::Pgpool(m)) => {
+                if let Say::Pcp(command) = *m {
+                    self.command(command, ctx);
+                }
+            }
             Input::Timer(T_GRACEFUL) => self.gone(ctx),
             _ => {}
         }

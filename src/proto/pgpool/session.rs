@@ -143,7 +143,7 @@ impl Child {
             To::Node(n) => (VecDeque::from([wave(Kind::Statement, [n])]), n),
             To::Both => {
                 let others: Vec<u8> = if self.setup.config.statement_level_load_balance {
-                    all.clone()
+                    all
                 } else {
                     self.session.balanced.into_iter().collect()
                 };
@@ -262,7 +262,7 @@ impl Child {
     /// A partition is on a node that is not there: the statement fails, the session goes on.
     fn lost_partition(&mut self, id: u32, ctx: &mut Cx<'_>) {
         Self::tell(Note::PartitionLost { child: self.n }, ctx);
-        self.to_client(Sql::Error(id, SqlState::InternalError), ctx);
+        self.answer_client(Sql::Error(id, SqlState::InternalError), ctx);
         self.idle(ctx);
     }
     /// The gate of snapshot isolation that a statement goes through.
@@ -453,7 +453,7 @@ impl Child {
         if matches!(work.command.verb, Verb::Discard) {
             self.session.temp.clear();
         }
-        self.to_client(reply, ctx);
+        self.answer_client(reply, ctx);
         self.idle(ctx);
     }
     /// `dml_adaptive_global`: the table's reads stay with the primary for five times the replication delay, at least 100 ms and at most

@@ -254,7 +254,7 @@ impl Postmaster {
         let new = || TableState { rows: self.catalog().table(name).rows, ..TableState::default() };
         ctx.files.pg.tables.get(name).copied().unwrap_or_else(new)
     }
-    fn effect(&mut self, c: &Command, id: WriteId, ctx: &mut Cx<'_>) -> Option<Effect> {
+    fn effect(&self, c: &Command, id: WriteId, ctx: &mut Cx<'_>) -> Option<Effect> {
         let table = c.target.clone()?;
         let mut value =
             mix(u64::from(id.client.0) << 48 | u64::from(id.operation) << 16 | u64::from(id.attempt));

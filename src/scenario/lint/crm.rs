@@ -242,13 +242,13 @@ pub(super) fn operator(l: &mut Lint<'_>, stack: &Stack, path: &str, o: &Operator
     if let Some(r) = resource.filter(|r| !ids.contains(&r.as_str())) {
         l.error(path, format!("there is no resource `{r}`"), suggest(r, &ids, "resources"));
     }
-    if let Operator::Property { name, .. } = o {
-        if !PROPERTIES.contains(&name.as_str()) {
-            l.error(
-                path,
-                format!("Pacemaker has no cluster property `{name}`"),
-                suggest(name, &PROPERTIES, "properties"),
-            );
-        }
+    if let Operator::Property { name, .. } = o
+        && !PROPERTIES.contains(&name.as_str())
+    {
+        l.error(
+            path,
+            format!("Pacemaker has no cluster property `{name}`"),
+            suggest(name, &PROPERTIES, "properties"),
+        );
     }
 }

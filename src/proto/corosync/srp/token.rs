@@ -88,7 +88,7 @@ impl Srp {
         }
     }
     /// Sends again what others ask for and this node has.
-    fn answer_rtr(&mut self, rtr: &mut Vec<u32>, allowed: &mut u32, net: &Net, ctx: &mut Cx<'_>) -> u32 {
+    fn answer_rtr(&self, rtr: &mut Vec<u32>, allowed: &mut u32, net: &Net, ctx: &mut Cx<'_>) -> u32 {
         let mut repeated = 0;
         let map = if self.state == State::Recovery { &self.recovery } else { &self.regular };
         rtr.retain(|seq| match map.get(seq) {

@@ -172,7 +172,7 @@ impl Controld {
             );
         }
     }
-    pub(super) fn acked(&mut self, from: NodeId, join: u32, cx: &mut Cx<'_>) {
+    pub(super) fn acked(&self, from: NodeId, join: u32, cx: &mut Cx<'_>) {
         if self.dc != Some(from) {
             return;
         }

@@ -381,7 +381,7 @@ impl Controld {
             }
         }
     }
-    fn watch_actions(&mut self, cx: &mut Cx<'_>) {
+    fn watch_actions(&self, cx: &mut Cx<'_>) {
         let Some(t) = &self.engine.running else { return cx.cancel_timer(ACTION) };
         let first =
             t.progress.iter().filter_map(|p| if let Progress::Runs(at) = p { *at } else { None }).min();
@@ -515,12 +515,7 @@ impl Controld {
         }
     }
     /// The fail count of the resource on the node (`update_failcount`).
-    fn count_failure(
-        &mut self,
-        node: &Arc<str>,
-        op: &crate::proto::pacemaker::cib::HistoryOp,
-        cx: &mut Cx<'_>,
-    ) {
+    fn count_failure(&self, node: &Arc<str>, op: &crate::proto::pacemaker::cib::HistoryOp, cx: &mut Cx<'_>) {
         let value = match op.task.as_str() {
             "start" if self.engine.settings.start_failure_is_fatal => show(1_000_000),
             "stop" => show(1_000_000),

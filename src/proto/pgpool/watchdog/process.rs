@@ -269,7 +269,7 @@ impl Watchdog {
             }
         }
     }
-    fn call(&mut self, m: Say, ctx: &mut Cx<'_>) {
+    fn call(&mut self, m: Say, ctx: &Cx<'_>) {
         let now = ctx.wall_clock;
         match m {
             Say::Ask { nodes, cause, by, kind, switchover } => {
@@ -293,7 +293,7 @@ impl Watchdog {
             _ => {}
         }
     }
-    fn ask(&mut self, request: Request, cause: Cause, by: Pid, ctx: &mut Cx<'_>) {
+    fn ask(&mut self, request: Request, cause: Cause, by: Pid, ctx: &Cx<'_>) {
         self.next_ipc += 1;
         let ipc = self.next_ipc;
         self.asked.push(Asked { ipc, request: request.clone(), cause, by });
@@ -387,7 +387,7 @@ impl Watchdog {
             Out::Note(note) => ctx.note(PoolNote::Watchdog(note).into()),
         }
     }
-    fn send(&mut self, node: NodeId, channel: Channel, packet: Packet, ctx: &mut Cx<'_>) {
+    fn send(&self, node: NodeId, channel: Channel, packet: Packet, ctx: &mut Cx<'_>) {
         let link = self.links[usize::from(node)];
         let conn = match channel {
             Channel::Client => link.client.or(link.server),
@@ -398,7 +398,7 @@ impl Watchdog {
         }
     }
     /// Who has a backend in quarantine votes again.
-    fn inform(&mut self, ctx: &mut Cx<'_>) {
+    fn inform(&mut self, ctx: &Cx<'_>) {
         let quarantined: Vec<u8> = ctx
             .files
             .pgpool
@@ -461,7 +461,7 @@ impl Watchdog {
         self.escalation.run(up, takes, ctx.now);
         self.arm(ctx);
     }
-    fn arm(&mut self, ctx: &mut Cx<'_>) {
+    fn arm(&self, ctx: &mut Cx<'_>) {
         if let Some(at) = self.escalation.next() {
             ctx.set_timer(T_VIP, at.since(ctx.now));
         }
