@@ -210,7 +210,8 @@ fn lab(seed: u64, n: u16, transport: Transport, plan: Vec<(Time, Do)>, end: Time
 fn check(seed: u64, members: &[Member]) -> usize {
     let mut compared = 0;
     type Step<'a> = (&'a [NodeId], &'a Change);
-    let mut steps: BTreeMap<(Vec<NodeId>, Vec<NodeId>), Vec<(NodeId, Step<'_>)>> = BTreeMap::new();
+    type Together = (Vec<NodeId>, Vec<NodeId>);
+    let mut steps: BTreeMap<Together, Vec<(NodeId, Step<'_>)>> = BTreeMap::new();
     for (i, m) in members.iter().enumerate() {
         let me = NodeId(i as u16 + 1);
         let mut seen: BTreeMap<NodeId, u64> = BTreeMap::new();

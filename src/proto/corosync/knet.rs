@@ -1,7 +1,7 @@
 //! The transport: kronosnet's links, or plain UDP.
 //!
 //! knet (libknet, `threads_heartbeat.c`) sends a ping on each link to each host once in `ping_interval`. Its thread looks every 200 ms
-//! ([`GRID`]), so that the interval is rounded up to that. A link without an answer for `ping_timeout` is down; it is up again with the answer
+//! (`GRID`), so that the interval is rounded up to that. A link without an answer for `ping_timeout` is down; it is up again with the answer
 //! after `pong_count` answers. For ten seconds after it was down or new its timeout is longer (ten times, nine times, ...). Data goes over the
 //! first link that is up (`link_mode: passive`); from a host without a link that is up nothing is taken. The loss of the last link tells
 //! nobody: the token timeout decides.

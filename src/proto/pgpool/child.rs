@@ -2,7 +2,7 @@
 //!
 //! Source: `src/protocol/child.c` (`do_child`, `connection_count_up`), `src/protocol/pool_connection_pool.c`; manual, "Connections and
 //! Authentication", "Connection Pooling". One client at a time, from accept to the end of the reset queries. Life times are looked at about once a
-//! second, so that they act up to 1.2 s late. What happens between the session's begin and its end is in [`super::session`].
+//! second, so that they act up to 1.2 s late. What happens between the session's begin and its end is in `super::session`.
 //!
 //! **Not modelled:** the exchange of passwords (its time is part of the server's `connection_time`), TLS: a client that tries TLS first reports
 //! a refusal by `reserved_connections` as a failed TLS exchange.

@@ -18,7 +18,7 @@
 //! | watchdog | the whole pgpool shuts down |
 //!
 //! Files: [`parent`] forks and reaps; [`child`] is the path of a client, with [`cache`] (what a child keeps for later sessions),
-//! [`session`] (statements on their way), [`replicate`] (native replication), [`route`] (which node a statement goes to);
+//! `session` (statements on their way), `replicate` (native replication), [`route`] (which node a statement goes to);
 //! [`worker`] looks at replication delays; [`find`] asks who is primary; [`failover`] is what the parent does with requests.
 //!
 //! **Not modelled:** `process_management_mode = dynamic`, TLS, authentication methods, the query cache, `ssl_*`, the logger, the

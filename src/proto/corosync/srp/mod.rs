@@ -5,7 +5,7 @@
 //! messages recovered--> OPERATIONAL, with a new ring id
 //! ```
 //!
-//! The folder: [`gather`] is GATHER with its joins and the consensus timer, [`recovery`] COMMIT and RECOVERY, [`token`] the token of a ring,
+//! The folder: `gather` is GATHER with its joins and the consensus timer, `recovery` COMMIT and RECOVERY, `token` the token of a ring,
 //! messages and their repetition. An idle token is held at the representative (the lowest id), as in the real program, so that an idle ring
 //! costs one rotation in `hold`.
 //!

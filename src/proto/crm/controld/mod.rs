@@ -1,7 +1,7 @@
 //! `pacemaker-controld`: who is there, who coordinates (the DC), and carrying out what the scheduler decides.
 //!
-//! The states are those of its finite state machine, with the manual's names: [`State`]. One of them is the DC: [`election`]. It brings all nodes
-//! into one picture ([`join`]) and carries out transitions ([`transition`]); the others only do what it says, through their executors ([`lrm`]).
+//! The states are those of its finite state machine, with the manual's names: [`State`]. One of them is the DC: `election`. It brings all nodes
+//! into one picture (`join`) and carries out transitions (`transition`); the others only do what it says, through their executors (`lrm`).
 
 mod election;
 mod join;

@@ -6,7 +6,7 @@
 //!
 //! Two mechanisms stand side by side: a mesh of TCP connections (port 9000) over which states, votes and beacons go, and the lifecheck,
 //! which hears UDP heartbeats (port 9694) and tells its own watchdog who is dead. [`machine`] is the watchdog without a network, with
-//! its loop, and [`states`] what each state does; [`quorum`], [`consensus`], [`lifecheck`] and [`escalation`] are rules of their own;
+//! its loop, and `states` what each state does; [`quorum`], [`consensus`], [`lifecheck`] and [`escalation`] are rules of their own;
 //! [`process`] puts them on the network, [`heart`] are the processes around it. [`msg`] is what they say, [`note`] what they tell.
 //!
 //! **Not modelled:** `wd_authkey`; several heartbeat devices; `wd_monitoring_interfaces_list` (all interfaces of a host count);
