@@ -93,14 +93,18 @@ fn cor_05_a_short_silence() {
             let r = nodes(3, UDPU).run(t + 20_000, faults.clone(), seed);
             assert!(marks(&r, "membership", "", t).is_empty(), "udpu: {:#?}", story(&r));
             let r = nodes(3, "").run(t + 20_000, faults, seed);
+            let mut tokens = 0;
             for n in ["n1", "n2"] {
                 down.push(first(&r, "link_down", n, t));
                 up.push(first(&r, "link_up", n, t + 2500));
-                assert_eq!(marks(&r, "detected", n, t).len(), 1, "the token is lost");
+                tokens += marks(&r, "detected", n, t).len();
                 let all = marks(&r, "membership", n, t);
                 assert_eq!(all.len(), 1, "{:#?}", story(&r));
                 assert!(all[0].1.contains("3: n1, n2, n3"), "{all:?}");
             }
+            // Part B, membership: OPERATIONAL --token loss / join message--> GATHER. The first whose token timer ends sends its join, and that
+            // takes the other to GATHER before its own timer ends: one of the two at least loses the token, each at most once.
+            assert!((1..=2).contains(&tokens), "the token is lost: {:#?}", story(&r));
             assert!(marks(&r, "node_lost", "", t).is_empty(), "nobody leaves: {:#?}", story(&r));
             assert!(marks(&r, "quorum_lost", "", t).is_empty());
         }
@@ -356,7 +360,7 @@ fn cor_17_the_server_and_a_node_together() {
     for seed in 1..=5 {
         let t = 60_000 + phase(seed);
         let faults = vec![at(t, off("n2")), at(t, pause("n1"))];
-        let r = device("ffsplit", "timeout: \"60s\"").run(t + 60_000, faults, seed);
+        let r = device("ffsplit, timeout: \"60s\"", "").run(t + 60_000, faults, seed);
         let (formed, lost) = (first(&r, "membership", "n1", t), first(&r, "quorum_lost", "n1", t));
         assert!((30_000..=30_100).contains(&(lost - formed)), "{formed} {lost}");
     }
@@ -514,7 +518,8 @@ fn lms_keeps_a_single_node_that_sees_the_server() {
         let t = 60_000 + phase(seed);
         let gone = ["n1", "n3", "n4"].map(|n| at(t, off(n)));
         let mut sim = c.sim(t + 60_000, gone.to_vec(), seed);
-        assert_eq!(quorate(&mut sim, t, &["n1", "n2", "n3", "n4"]), [true; 4]);
+        // Just before the power goes: what happens at `t` has happened when the run has come to `t`.
+        assert_eq!(quorate(&mut sim, t - 1, &["n1", "n2", "n3", "n4"]), [true; 4]);
         let v = corosync(&sim, "n2").votes();
         assert_eq!((v.total, v.quorum), (7, 4), "four nodes and three votes of the device");
         assert_eq!(quorate(&mut sim, t + 50_000, &["n2"]), [true]);

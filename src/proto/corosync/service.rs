@@ -235,7 +235,7 @@ impl Corosync {
             return;
         }
         self.quorum.activate();
-        self.srp.synced(&self.net, ctx);
+        self.srp.synced(self.service.ring, &self.net, ctx);
         self.announce(true, ctx);
     }
     /// Tells what has changed in the votes.

@@ -145,11 +145,18 @@ impl Srp {
             }
             return;
         }
+        let before = (self.proc, self.failed);
         self.proc = self.proc.and(proc);
         if failed.has(self.me) {
             self.failed = self.failed.with(from);
         } else if self.members.has(from) {
             self.failed = self.failed.and(failed);
+        }
+        // Of a stranger's failed list nothing is taken over. Such a join changes nothing, and to answer it at once with one's own, which
+        // changes nothing there, would go back and forth without end, times the number of nodes. What bounds that in a real network is the
+        // socket's buffer; here the join timer's repetition is the answer, and the consensus timer ends the disagreement.
+        if self.state == State::Gather && before == (self.proc, self.failed) {
+            return;
         }
         self.gather(why(net), net, ctx);
     }

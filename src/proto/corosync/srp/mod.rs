@@ -233,8 +233,12 @@ impl Srp {
         }
         self.cancel_hold(net, ctx);
     }
-    /// The ring is synchronised: everybody else's messages may go.
-    pub(super) fn synced(&mut self, net: &Net, ctx: &mut Cx<'_>) {
+    /// The ring is synchronised: everybody else's messages may go. The last barrier of a ring may come out of its recovery, when the next
+    /// ring stands already and has to be synchronised itself.
+    pub(super) fn synced(&mut self, ring: RingId, net: &Net, ctx: &mut Cx<'_>) {
+        if ring != self.old_ring {
+            return;
+        }
         self.syncing = false;
         if !self.queue.is_empty() {
             self.cancel_hold(net, ctx);
