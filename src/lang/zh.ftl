@@ -1474,7 +1474,6 @@ drill-sbd-diskless-two-node = 两个节点上没有磁盘的 SBD，网络分裂�
 drill-sbd-disk-freeze = 一块磁盘的 SBD：存储停顿二十秒。没有人能读自己的槽，但所有节点都有法定人数，Corosync 也在：它们没有磁盘也继续，之后再回到磁盘。同样的停顿若发生在一个节点又被隔离时，就是它的死亡：它既没有磁盘也没有法定人数。
 # Corosync 演练的说明。
 drill-corosync-crash = 一个节点断电。令牌超时（三节点为 3650 ms）只是前一半：死去的节点仍在每个人的名单里，所以还要加上共识超时（4380 ms）。检测时间并不只是令牌超时。
-drill-corosync-clean-stop = 正常停止 Corosync。节点声明自己离开，其余节点立即形成新的成员关系：可与 `corosync/crash` 对比。
 drill-corosync-split-2-2 = 四个节点被切成两半，哪一半都没有三票：双方都停。第四个节点并不比三个节点多承受一次故障。网络恢复后链路要先收到几次应答，然后合成一个环。
 drill-corosync-auto-tie-breaker = 与 `corosync/split-2-2` 相同的分裂，但启用 auto_tie_breaker：含最低节点号的一半保持法定票数。它不需要别的机器，但若死去的正是那一半，活着的一半只能停着。
 drill-corosync-auto-tie-breaker-wrong-half = 启用 auto_tie_breaker，而断电的恰是含最低节点号的一半。另一半完好却停着不动：没有决胜节点的恰好一半分不清对面是死了还是被切断。
@@ -1482,7 +1481,6 @@ drill-corosync-two-node-split = two_node 的两个节点互相失联。双方各
 drill-corosync-wait-for-all-cold-start = two_node 集群的两个节点都断电，只有一个回来。一票本已足够，但 two_node 隐含的 wait_for_all 让它等待另一个，否则它会隔离一个也许正在切口另一侧运行的节点。它会一直等下去，直到管理员决定或另一个启动。
 drill-corosync-second-link = 每个节点有两条链路，拔掉 n2 的一根网线。knet 在 ping 超时（令牌的一半）之内察觉并改走链路 1，成员关系毫不知情。第二条链路不会让检测更快，只会让断网更少。
 drill-corosync-short-cut = 一个节点被切断两秒半，短于令牌超时。knet 那时已放弃链路，要几次应答才重新使用，所以网络虽已恢复，令牌还是丢了。环以相同的成员重新形成；没有人离开，资源也不会移动。
-drill-corosync-paused-daemon = n3 上的 Corosync 停顿二十秒，如同主机得不到 CPU。其余节点在令牌和共识超时之后把它除名。它恢复后发现停顿，等链路连通，再次加入。
 drill-pacemaker-qdevice-tiebreak = 两个节点加一个仲裁设备，节点互相失联，但都看得到设备。服务器把票投给一半：两半相当时投给节点号最低的一半。那一半有三票中的两票，另一半只有一票。谁也不必赢一场竞赛。
 drill-pacemaker-qnetd-dies = 仲裁设备的服务器先死：什么也没发生，三票中还有两票，设备的票在一次回显无应答后被放弃。然后 n2 也死了：n1 只剩三票中的一票，停下来。没有服务器，两个节点承受不起任何损失。
 drill-pacemaker-last-man-standing = 八个节点先失去三个，再失去两个，又失去一个。有了 last_man_standing，每次损失十秒后集群只指望在场的节点：最后两个节点仍有法定票数。比窗口更快的损失得不到好处。
