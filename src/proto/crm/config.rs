@@ -150,7 +150,7 @@ pub enum Resource {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Primitive {
-    /// `id`.
+    /// `id`: its name.
     pub id: String,
     /// Class, provider and type: `ocf:heartbeat:IPaddr2`, `ocf:pacemaker:Dummy`, `ocf:pacemaker:Stateful`, `systemd:NAME` (a process of the
     /// host), `stonith:fence_ipmilan`.
@@ -212,7 +212,7 @@ pub struct Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// `id`.
+    /// `id`: its name.
     pub id: String,
     /// Its members, in order.
     pub primitives: Vec<Primitive>,
@@ -225,7 +225,7 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CloneOf {
-    /// `id`.
+    /// `id`: its name.
     pub id: String,
     /// What is cloned.
     pub of: Cloned,
@@ -239,7 +239,7 @@ pub struct CloneOf {
 pub enum Cloned {
     /// A primitive.
     Primitive(Primitive),
-    /// A group.
+    /// `<group>`: several.
     Group(Group),
 }
 

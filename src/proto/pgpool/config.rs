@@ -432,7 +432,7 @@ pub enum SubMode {
     Stream,
     /// PostgreSQL replicates logically.
     Logical,
-    /// Slony-I.
+    /// Slony-I replicates.
     Slony,
 }
 
@@ -490,7 +490,7 @@ pub enum Management {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnWrite {
-    /// Nothing.
+    /// Reads are balanced as before.
     Off,
     /// Reads of the same explicit transaction go to the primary.
     #[default]
@@ -530,7 +530,7 @@ pub enum Follow {
 /// `client_idle_limit_in_recovery`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum IdleLimit {
-    /// 0.
+    /// 0: nobody is cut.
     #[default]
     Off,
     /// -1: all clients are cut at once.
