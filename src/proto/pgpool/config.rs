@@ -543,7 +543,7 @@ pub enum IdleLimit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lifecheck {
-    /// UDP.
+    /// Heartbeats over UDP.
     #[default]
     Heartbeat,
     /// A query through the other pgpool (deprecated).
