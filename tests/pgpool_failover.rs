@@ -2,8 +2,8 @@
 //! of the specification (PGP-12 to PGP-20, 22, 35, 38), over many seeds, with both ends of each range.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected has failed.
 
-mod pgpool_dogs;
-use pgpool_dogs::{drill, in_range, play, seen, single};
+mod pgpool_lab;
+use pgpool_lab::{drill, in_range, play, seen, single};
 
 #[test]
 fn pgp_12_a_refusing_backend_is_detected_within_period_and_retries() {
@@ -39,7 +39,7 @@ fn pgp_14_without_health_checks_and_clients_nobody_notices() {
 }
 
 /// How long writes failed.
-fn outage(r: &pgpool_dogs::Played) -> f64 {
+fn outage(r: &pgpool_lab::Played) -> f64 {
     r.run.outages(true).iter().map(|w| w.gap().0).max().unwrap_or(0) as f64 / 1e9
 }
 
@@ -67,7 +67,7 @@ fn pgp_16_without_both_triggers_the_health_check_decides() {
 #[test]
 fn pgp_17_a_lost_standby_cuts_its_sessions_only_unless_it_fell_silent() {
     let hc = r#"health_check_period: "5s", health_check_timeout: "3s", connect_timeout: "3s", failover_on_backend_error: false, failover_on_backend_shutdown: false,"#;
-    let cut = |r: &pgpool_dogs::Played| {
+    let cut = |r: &pgpool_lab::Played| {
         let m = r.run.marks.iter().find(|m| m.kind == "backend_down").expect("detached");
         m.why.clone()
     };

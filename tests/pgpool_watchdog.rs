@@ -2,8 +2,8 @@
 //! (PGP-21 to PGP-29, 32, 36, 37), over many seeds, with both ends of each range.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test that meets the unexpected has failed.
 
-mod pgpool_dogs;
-use pgpool_dogs::{Played, Times, drill, drill_on, in_range, play, seen};
+mod pgpool_lab;
+use pgpool_lab::{Played, Times, drill, drill_on, in_range, play, seen};
 
 /// The default timing of the manual: 10 / 2 / 30.
 const DEFAULT: &str = r#""pgpool.wd_interval": "10s", "pgpool.wd_heartbeat_keepalive": "2s", "pgpool.wd_heartbeat_deadtime": "30s","#;
@@ -221,7 +221,7 @@ fn pgp_21_a_backend_that_one_pgpool_cannot_reach_is_quarantined_there_and_comes_
     let t = seen(&l, 60, |r| {
         assert_eq!(r.count("failover_command", ""), 0, "nobody fails over");
         // The cut takes a database from the pgpool on either side of it: one vote for each of two nodes.
-        assert_eq!(pgpool_dogs::hosts_with(r, "quarantined"), ["n1", "n2"]);
+        assert_eq!(pgpool_lab::hosts_with(r, "quarantined"), ["n1", "n2"]);
         let back = r.from("backend_up", "n2", r.fault(2))? - r.fault(2);
         in_range(back, 0.0, 13.1, "attached again");
         r.after("quarantined", "n2")

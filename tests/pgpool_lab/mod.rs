@@ -3,10 +3,16 @@
 
 use firedrill::engine::Time;
 use firedrill::node::log::Level;
-use firedrill::scenario::load::{Loaded, load_text};
+use firedrill::scenario::load::{load_text, read};
+use firedrill::scenario::types::{Drill, Stack};
 use firedrill::trace::run::{Run, run};
 use rayon::prelude::*;
 
+/// A stack and a drill.
+pub struct Loaded {
+    pub stack: Stack,
+    pub drill: Drill,
+}
 /// A drill on the stack of three, with settings and faults.
 pub fn drill(set: &str, until: &str, faults: &str) -> Loaded {
     drill_on("pgpool-watchdog", set, until, faults)
@@ -16,7 +22,33 @@ pub fn drill_on(stack: &str, set: &str, until: &str, faults: &str) -> Loaded {
     let text = format!(
         r#"Drill(about: "test", stack: "{stack}", until: "{until}", set: {{ {set} }}, faults: [{faults}])"#
     );
-    load_text("test", "test.ron", text, &[], None).unwrap_or_else(|r| panic!("{}", r[0].render(false)))
+    let l =
+        load_text("test", "test.ron", text, &[], None).unwrap_or_else(|r| panic!("{}", r[0].render(false)));
+    Loaded { stack: l.stack, drill: l.drill }
+}
+/// One pgpool on a host of its own, databases on db1, db2 and db3, a writer and a reader on cl: with settings of pgpool, and whether
+/// there are clients.
+pub fn single(pgpool: &str, clients: bool, until: &str, faults: &str) -> Loaded {
+    let app = |what: &str| {
+        format!(
+            r#"Application(connect: "pool:9999", start_after: "5s", {what}: Pause("20ms"), connect_timeout: "2s", tcp_user_timeout: "2s", statement_timeout: "2s")"#
+        )
+    };
+    let command = if pgpool.contains("failover_command") { "" } else { "failover_command: Promote," };
+    let runs = if clients { format!("{}, {}", app("writes"), app("reads")) } else { String::new() };
+    let stack = format!(
+        r#"Stack(about: "one pgpool", networks: {{ "lan": (latency: "100us..300us") }}, hosts: {{
+            "db1": (runs: [Postgres()]),
+            "db2": (runs: [Postgres(primary_conninfo: "db1")]),
+            "db3": (runs: [Postgres(primary_conninfo: "db1")]),
+            "pool": (runs: [Pgpool(num_init_children: 8, {command} {pgpool})]),
+            "cl": (runs: [{runs}]),
+        }})"#
+    );
+    let drill = format!(r#"Drill(about: "test", stack: "x", until: "{until}", faults: [{faults}])"#);
+    let stack = read::<Stack>("stack.ron", &stack).unwrap_or_else(|r| panic!("{}", r.render(false))).0;
+    let drill = read::<Drill>("drill.ron", &drill).unwrap_or_else(|r| panic!("{}", r.render(false))).0;
+    Loaded { stack, drill }
 }
 /// A run, and what a test asks it. Times are in seconds after the first fault.
 pub struct Played {
