@@ -141,6 +141,7 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         | Fault::PcpAttachNode { .. }
         | Fault::PcpDetachNode { .. }
         | Fault::PcpPromoteNode { .. }
+        | Fault::PcpRecoveryNode { .. }
         | Fault::DnsRecord { .. } => operator::apply(world, fault, vips, s),
         Fault::Fence { .. } => operator::apply(world, fault, vips, s),
         Fault::FenceMode { target, mode } => {
@@ -251,7 +252,8 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::FenceMode { target, .. }
         | F::PcpAttachNode { target, .. }
         | F::PcpDetachNode { target, .. }
-        | F::PcpPromoteNode { target, .. } => Some(target),
+        | F::PcpPromoteNode { target, .. }
+        | F::PcpRecoveryNode { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey | F::Crm { .. } => None,
     }
@@ -344,6 +346,7 @@ pub fn describe(fault: &Fault) -> String {
         F::PcpPromoteNode { node, switchover, .. } => {
             say!(if *switchover { "fault-pcp-promote-s" } else { "fault-pcp-promote" }, node = node, t = t)
         }
+        F::PcpRecoveryNode { node, .. } => say!("fault-pcp-recovery", node = node, t = t),
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
         Fault::PcpPromoteNode { target, node, switchover } => {
             pcp(world, target, Pcp::Promote(*node, *switchover), vips, s);
         }
+        Fault::PcpRecoveryNode { target, node } => pcp(world, target, Pcp::Recovery(*node), vips, s),
         Fault::Fence { target, by } => fence(world, target, by, vips, s),
         _ => {}
     }

@@ -229,6 +229,7 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "PcpAttachNode" => &["target", "node"],
         "PcpDetachNode" => &["target", "node", "graceful"],
         "PcpPromoteNode" => &["target", "node", "switchover"],
+        "PcpRecoveryNode" => &["target", "node"],
         "Fence" => &["target", "by"],
         "LinkDown" | "LinkUp" => &["target", "network"],
         "Reinit" | "MoveLeader" | "Promote" => &["target"],

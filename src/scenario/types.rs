@@ -509,6 +509,8 @@ pub enum Fault {
         #[serde(default)]
         switchover: bool,
     },
+    /// `pcp_recovery_node`: online recovery of a backend that is detached and whose server does not run.
+    PcpRecoveryNode { target: Target, node: u8 },
     /// An operator fences a node by hand, with the fence device on a host (`fence_ipmilan -o reboot`), or from a node that runs `sbd`
     /// (`sbd message NODE reset`).
     Fence { target: Target, by: Target },

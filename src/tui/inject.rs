@@ -64,7 +64,7 @@ pub fn menu(p: &Player) -> Vec<(String, Fault)> {
 }
 
 /// `pcp_*` for the database of a host.
-fn pcp(p: &Player, name: &str) -> Option<[(String, Fault); 3]> {
+fn pcp(p: &Player, name: &str) -> Option<[(String, Fault); 4]> {
     let world = &p.now.model.world;
     let parents = world.procs.iter().filter_map(|q| match &q.logic {
         crate::proto::Daemon::Pgpool(pool) if q.life == Life::Running => pool.parent().map(|s| (q.host, s)),
@@ -77,5 +77,6 @@ fn pcp(p: &Player, name: &str) -> Option<[(String, Fault); 3]> {
         (say!("menu-pcp-detach"), Fault::PcpDetachNode { target: target(), node, graceful: false }),
         (say!("menu-pcp-attach"), Fault::PcpAttachNode { target: target(), node }),
         (say!("menu-pcp-promote"), Fault::PcpPromoteNode { target: target(), node, switchover: true }),
+        (say!("menu-pcp-recovery"), Fault::PcpRecoveryNode { target: target(), node }),
     ])
 }

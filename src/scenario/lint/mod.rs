@@ -10,6 +10,7 @@ mod fence;
 mod heartbeat;
 mod lvs;
 mod pgpool;
+mod pgpool_recovery;
 mod proxy;
 mod sbd;
 
@@ -501,8 +502,17 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Some(("fence device (`FenceDevice`)", runs(&|r| matches!(r, Runs::FenceDevice(_)))))
             }
             Fault::DnsRecord { .. } => Some(("DNS server", runs(&|r| matches!(r, Runs::Dns(_))))),
+            Fault::PcpAttachNode { .. }
+            | Fault::PcpDetachNode { .. }
+            | Fault::PcpPromoteNode { .. }
+            | Fault::PcpRecoveryNode { .. } => Some(("pgpool", runs(&|r| matches!(r, Runs::Pgpool(_))))),
             _ => None,
         };
+        if matches!(fault, Fault::PcpRecoveryNode { .. })
+            && !runs(&|r| matches!(r, Runs::Pgpool(p) if p.recovery_1st_stage_command.is_some()))
+        {
+            l.warn(&path, "no pgpool has a `recovery_1st_stage_command`: online recovery copies nothing");
+        }
         if let Some((what, false)) = needs {
             l.error(&path, format!("this needs a stack with {what}"), None);
         }
@@ -637,6 +647,9 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
+        if matches!(r, Runs::Pgpool(p) if p.has_scripts()) {
+            names.push("sshd");
+        }
     }
     names
 }
