@@ -61,6 +61,9 @@ pub struct Balance {
     pub acked: u64,
     /// Those that the newest history does not have.
     pub lost: u64,
+    /// How far back the loss goes: from the last acknowledged write before all that are lost to the last lost one, by the times of their
+    /// acknowledgements. What a client was told in that time cannot be relied on.
+    pub lost_window: Span,
     /// Writes that the newest history has although their clients were told of no success.
     pub phantom: u64,
     /// Operations that the newest history has more than once.
@@ -196,12 +199,24 @@ impl Ledger {
                 self.records[..i].iter().rev().find(same).map(|_| r.write.operation)
             })
     }
+    fn lost_window(&self) -> Span {
+        let acked = |lost: bool| {
+            self.records.iter().filter_map(move |r| match r.told {
+                Told::Committed(at) if self.holds(r.place) != lost => Some(at),
+                _ => None,
+            })
+        };
+        let (Some(first), Some(last)) = (acked(true).min(), acked(true).max()) else { return Span::ZERO };
+        let before = acked(false).filter(|at| *at < first).max();
+        last.since(before.unwrap_or(first))
+    }
     /// The book's balance.
     pub fn balance(&self) -> Balance {
         let phantom = |r: &&Record| r.told == Told::NoSuccess && self.holds(r.place);
         Balance {
             acked: self.acked,
             lost: self.lost.map_or(0, |l| l.0),
+            lost_window: self.lost_window(),
             phantom: self.records.iter().filter(phantom).count() as u64,
             duplicated: self.twice().count() as u64,
             stale_read: self.stale,

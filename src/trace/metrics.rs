@@ -38,6 +38,8 @@ pub enum Metric {
     AckedWrites,
     /// Those of them that the newest history does not have (RPO).
     LostWrites,
+    /// RPO as a time: from the last acknowledged write before all that are lost to the last lost one.
+    LostWindow,
     /// Writes that the newest history has although clients were told of no success.
     PhantomWrites,
     /// Operations that the newest history has more than once.
@@ -59,12 +61,13 @@ pub enum Metric {
 }
 impl Metric {
     /// All, in the order of the columns.
-    pub const ALL: [Metric; 14] = [
+    pub const ALL: [Metric; 15] = [
         Metric::WriteOutageMax,
         Metric::ReadOutageMax,
         Metric::OpenOutages,
         Metric::AckedWrites,
         Metric::LostWrites,
+        Metric::LostWindow,
         Metric::PhantomWrites,
         Metric::DuplicatedWrites,
         Metric::StaleReadMax,
@@ -83,6 +86,7 @@ impl Metric {
             Metric::OpenOutages => "open_outages",
             Metric::AckedWrites => "acked_writes",
             Metric::LostWrites => "lost_writes",
+            Metric::LostWindow => "lost_window_ms",
             Metric::PhantomWrites => "phantom_writes",
             Metric::DuplicatedWrites => "duplicated_writes",
             Metric::StaleReadMax => "stale_read_max_ms",
@@ -99,6 +103,7 @@ impl Metric {
         match self {
             Metric::WriteOutageMax
             | Metric::ReadOutageMax
+            | Metric::LostWindow
             | Metric::StaleReadMax
             | Metric::SplitBrain
             | Metric::DualVip => Unit::Ms,
@@ -150,6 +155,7 @@ impl Metrics {
         m.set(Metric::OpenOutages, writes.iter().chain(&reads).filter(|o| !o.over).count() as u64);
         m.set(Metric::AckedWrites, if r.database { r.balance.acked } else { ok });
         m.set(Metric::LostWrites, r.balance.lost);
+        m.set(Metric::LostWindow, micros(Time(r.balance.lost_window.0)));
         m.set(Metric::PhantomWrites, r.balance.phantom);
         m.set(Metric::DuplicatedWrites, r.balance.duplicated);
         m.set(Metric::StaleReadMax, micros(Time(r.balance.stale_read.0)));

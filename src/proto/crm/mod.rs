@@ -56,6 +56,8 @@ pub struct CrmFiles {
     pub cib: Option<msg::Versioned>,
     /// What agents leave under `/run`, and the kernel with them: by resource, gone with the power.
     pub run: BTreeMap<String, agents::RunFile>,
+    /// What the agent `pgsql` keeps in its `tmpdir`, by resource: on the disk.
+    pub pgsql: BTreeMap<String, agents::pgsql::TmpDir>,
     /// What is wrong with agents on this host: the operator's doing, or a fault's. Outlives everything until it is put right.
     pub broken: Vec<agents::Broken>,
 }

@@ -12,6 +12,9 @@ use crate::sim::World;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The agent that has the host's PostgreSQL.
+pub(in crate::scenario) const PGSQL: &str = "ocf:heartbeat:pgsql";
+
 fn pacemaker<'a>(stack: &'a Stack, host: &str) -> Option<&'a Pacemaker> {
     let runs = &stack.hosts.get(host)?.runs;
     runs.iter().find_map(|r| if let Runs::Pacemaker(p) = r { Some(p) } else { None })
@@ -52,7 +55,11 @@ pub(super) fn pacemakerd(
         .map(|p| (world.proc(*p).name.clone(), *p))
         .collect();
     for p in cluster.primitives() {
-        let name = p.agent.split_once(':').filter(|(class, _)| *class == "systemd").map(|(_, name)| name);
+        let name = if p.agent == PGSQL {
+            Some("postgres")
+        } else {
+            p.agent.split_once(':').filter(|(class, _)| *class == "systemd").map(|(_, name)| name)
+        };
         if let Some(pid) = name.and_then(|n| services.get(n)) {
             world.procs[pid.0 as usize].autostart = false;
         }

@@ -2,8 +2,8 @@
 
 use super::Lint;
 use crate::net::addr::Ip;
-use crate::proto::crm::config::{Cluster, Constraint, Operator, Primitive};
-use crate::scenario::build::crm::nodes;
+use crate::proto::crm::config::{Cloned, Cluster, Constraint, Operator, Primitive, Resource};
+use crate::scenario::build::crm::{PGSQL, nodes};
 use crate::scenario::diag::nearest;
 use crate::scenario::types::{Runs, Stack};
 
@@ -48,8 +48,8 @@ const PROPERTIES: [&str; 37] = [
     "symmetric-cluster",
 ];
 /// What agents there are.
-const AGENTS: [&str; 4] =
-    ["ocf:heartbeat:IPaddr2", "ocf:pacemaker:Dummy", "ocf:pacemaker:Stateful", "ocf:heartbeat:Dummy"];
+const AGENTS: [&str; 5] =
+    ["ocf:heartbeat:IPaddr2", PGSQL, "ocf:pacemaker:Dummy", "ocf:pacemaker:Stateful", "ocf:heartbeat:Dummy"];
 
 fn suggest(word: &str, all: &[&str], what: &str) -> Option<String> {
     nearest(word, all.iter().copied())
@@ -214,12 +214,82 @@ fn primitive(l: &mut Lint<'_>, stack: &Stack, p: &Primitive) {
                     Some(Err(_)) => l.error(path, format!("`{}`: `ip` is no address", p.id), None),
                     Some(Ok(_)) => {}
                 }
+            } else if p.agent == PGSQL {
+                pgsql(l, stack, p);
             }
         }
         _ => {
             let help = suggest(&p.agent, &AGENTS, "agents; or systemd:PROCESS, stonith:AGENT");
             l.error(path, format!("`{}`: the agent `{}` is not modelled", p.id, p.agent), help);
         }
+    }
+}
+
+/// PostgreSQL as a promotable clone.
+fn pgsql(l: &mut Lint<'_>, stack: &Stack, p: &Primitive) {
+    let path = "pacemaker.resources";
+    let list = nodes(stack);
+    let names: Vec<&str> = list.iter().map(|n| n.1).collect();
+    let at = |n: &str, is: fn(&Runs) -> bool| stack.hosts[n].runs.iter().position(is);
+    let server = |n: &str| at(n, |r| matches!(r, Runs::Postgres(_)));
+    if !names.iter().any(|n| server(n).is_some()) {
+        let help = Some("add `Postgres()` to the database nodes, before `Pacemaker()`".to_owned());
+        l.error(path, format!("`{}`: no node has a PostgreSQL", p.id), help);
+    }
+    for n in &names {
+        if server(n) > at(n, |r| matches!(r, Runs::Pacemaker(_))) {
+            l.error(
+                &format!("hosts.{n}.runs"),
+                format!("`{}` of the cluster is this host's PostgreSQL, which stands after `Pacemaker`", p.id),
+                Some("write `Postgres()` before `Pacemaker()`".to_owned()),
+            );
+        }
+    }
+    let modes = ["async", "sync"];
+    match p.params.get("rep_mode").map(String::as_str) {
+        Some(mode) if modes.contains(&mode) => {}
+        Some(mode) => l.error(
+            path,
+            format!("`{}`: rep_mode `{mode}` is not modelled", p.id),
+            suggest(mode, &modes, "one of"),
+        ),
+        None => l.error(
+            path,
+            format!("`{}` has no `rep_mode`: without one the agent knows no standbys", p.id),
+            Some("\"rep_mode\": \"async\" or \"sync\"".to_owned()),
+        ),
+    }
+    match p.params.get("master_ip").map(|ip| ip.parse::<Ip>()) {
+        Some(Ok(_)) => {}
+        Some(Err(_)) => l.error(path, format!("`{}`: `master_ip` is no address", p.id), None),
+        None => {
+            let help = Some("the address that standbys connect to, which follows the primary".to_owned());
+            l.error(path, format!("`{}` has no `master_ip`", p.id), help);
+        }
+    }
+    let listed = p.params.get("node_list").map(String::as_str).unwrap_or_default();
+    if listed.is_empty() {
+        l.error(path, format!("`{}` has no `node_list`", p.id), Some("the database nodes".to_owned()));
+    }
+    for n in listed.split_whitespace().filter(|n| !names.iter().any(|x| x.eq_ignore_ascii_case(n))) {
+        l.error(path, format!("`{}`: node_list has no node `{n}`", p.id), suggest(n, &names, "nodes"));
+    }
+    let cluster = stack.pacemaker.as_deref();
+    let of = cluster.and_then(|c| {
+        c.resources.iter().find_map(|r| match r {
+            Resource::Clone(c) if matches!(&c.of, Cloned::Primitive(x) if x.id == p.id) => Some(&c.meta),
+            _ => None,
+        })
+    });
+    let on = |k: &str| of.and_then(|m| m.get(k)).is_some_and(|v| v == "true");
+    if !on("promotable") {
+        let help = Some("a `Clone(meta: {\"promotable\": \"true\", \"notify\": \"true\"})` around it".to_owned());
+        l.error(path, format!("`{}` has to be a promotable clone", p.id), help);
+    } else if !on("notify") {
+        l.warn(
+            path,
+            format!("`{}`: without `notify` the primary hears of its standbys only at its next monitor, and a demotion never removes PGSQL.lock", p.id),
+        );
     }
 }
 
