@@ -1,7 +1,8 @@
 //! The book of writes and reads: what was committed where, what clients were told, and what the newest history has of it.
 //!
 //! A write is known by its place, a branch of history and a position in it, so that whether a database has it is a question to the
-//! database's history and not to a list of writes. The newest history is that of the server that was promoted last.
+//! database's history and not to a list of writes. The newest history is that of the server that was promoted last. When
+//! that one takes no more writes and another server does, it is the other's: what decides between two primaries need not keep the newer timeline.
 
 use crate::engine::{Span, Time};
 use crate::node::log::What;
@@ -108,7 +109,7 @@ impl Ledger {
                     r.told = Told::Committed(e.at);
                     at = r.host;
                 }
-                if !self.holds(*place) {
+                if !self.holds(*place) && !self.follows(*place, world) {
                     let (n, when, by) = self.lost.unwrap_or((0, e.at, at));
                     self.lost = Some((n + 1, when, by));
                     return true;
@@ -131,6 +132,21 @@ impl Ledger {
     /// Whether the newest history has a place. Before the first promotion there is one history only.
     fn holds(&self, place: Place) -> bool {
         self.pool.independent || self.newest.as_ref().is_none_or(|n| n.2.contains(place))
+    }
+    /// A write that the newest history does not have was acknowledged: is it that another history has come into force? The server promoted
+    /// last may be gone, stopped by whoever decided between two primaries, and another one writes on.
+    fn follows(&mut self, place: Place, world: &World) -> bool {
+        use crate::fault::roles;
+        let Some(host) = roles::primary(world) else { return false };
+        let control = &world.host(host).files.pg.control;
+        let over =
+            self.newest.as_ref().is_none_or(|n| control.timeline > n.1 || !roles::writable(world, n.0));
+        if !over || !control.history.contains(place) {
+            return false;
+        }
+        self.newest = Some((host, control.timeline, control.history.clone()));
+        self.recount();
+        true
     }
     fn recount(&mut self) {
         let mut lost: Option<(u64, Time, HostId)> = None;

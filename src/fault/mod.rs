@@ -65,12 +65,7 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         }
         Fault::Reboot { target } => {
             for h in hosts(world, target) {
-                for i in 0..world.host(h).procs.len() {
-                    let pid = world.host(h).procs[i];
-                    world.signal(pid, Signal::Term, s);
-                }
-                let (time, life) = (world.host(h).shutdown_time, world.host(h).life);
-                s.after(time, Ev::Shutdown(h, life));
+                world.reboot(h, s);
             }
         }
         Fault::Freeze { target, mode, clock, lasts } => {

@@ -106,7 +106,8 @@ pub fn store(world: &World, host: HostId) -> Option<Pid> {
 /// What on a host has a vote in who is primary, and no data: a member of the DCS, a server of quorum devices, a node of the Corosync cluster
 /// without a database where others have one.
 pub fn arbiter(world: &World, host: HostId) -> Option<Pid> {
-    let is = |h: HostId, f: fn(&Daemon) -> bool| daemon(world, h, |d| f(d).then_some(())).map(|(pid, ())| pid);
+    let is =
+        |h: HostId, f: fn(&Daemon) -> bool| daemon(world, h, |d| f(d).then_some(())).map(|(pid, ())| pid);
     let node = |h| is(h, |d| matches!(d, Daemon::Corosync(_)));
     let witness = || {
         let others = hosts(world).any(|h| has_postgres(world, h) && node(h).is_some());

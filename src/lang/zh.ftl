@@ -1538,6 +1538,9 @@ drill-pacemaker-github-2012-fencing = 2012 年一次长时间故障背后的故�
 drill-pacemaker-migration-threshold = migration-threshold 2、failure-timeout 60 秒：第一次失败就地修复，第二次禁用该节点；60 秒后禁令结束，位置偏好把地址带回来
 drill-pacemaker-no-monitor = 没有 monitor 操作的资源：地址消失，永远没有人发现。没有让 Pacemaker 看的东西，它什么也不看
 drill-pacemaker-node-power-off = 运行服务的节点掉电；DC 是另一个节点。其他节点在 token + consensus（8.0 秒）之后发现，再次索取 CIB 损失 0 到 3 秒，对它执行 fencing，然后才启动服务
+drill-pacemaker-postgres-primary-power-off = Pacemaker 集群的主库掉电。令牌与共识超时必须走完，节点必须被 fencing，然后代理提升备库，一秒之后再看一次；这之后地址才移动。
+drill-pacemaker-postgres-split-no-fencing = 没有 fencing 的双节点示例被切成两半。每一边都当另一边死了，谁也不去确认：两个主库、两个地址；网络恢复后，其中一边已确认的写入消失了。
+drill-pacemaker-postgres-old-primary-lock = 故障切换后旧主库被 fencing 并重新启动，但它的 PostgreSQL 不启动：PGSQL.lock 说明它没有正常停止。运维人员复制数据、删除锁、执行 cleanup；这之后才重新有备库。
 drill-pacemaker-resource-crash-restart = 地址被手工删除。Pacemaker 从下一次监视（每 10 秒一次，从上一次结束算起）得知，在同一节点上重新启动它
 drill-pacemaker-split-2-1 = 运行服务的节点与另外两个断开，但活着。它没有法定人数，停止一切（no-quorum-policy=stop）；那两个仍然对它执行 fencing，因为它们无从知道
 drill-pacemaker-split-2-1-freeze = 与 split-2-1 相同，但 no-quorum-policy=freeze：没有法定人数的节点保留现有的一切，直到被击毙。没有 fencing 这就是脑裂

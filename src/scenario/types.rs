@@ -352,7 +352,8 @@ pub enum Fault {
     PowerOn { target: Target },
     /// The kernel panics: as power loss, but the host stays down until `PowerOn`.
     Crash { target: Target },
-    /// An orderly reboot: SIGTERM to all daemons, `shutdown_time` later the kernel ends and the host boots.
+    /// An orderly reboot: SIGTERM to all daemons, `shutdown_time` later the kernel ends and the host boots. Pacemaker is stopped before Corosync and
+    /// before what it manages, however long that takes (the dependencies of its systemd unit).
     Reboot { target: Target },
     /// The whole host stands still. `mode` says what happens to packets meanwhile, `clock` whether its clocks run on.
     Freeze {

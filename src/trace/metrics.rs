@@ -1,8 +1,10 @@
 //! The figures of a run, as `run --format json` prints them and as a sweep keeps them. Whole numbers: microseconds, millionths, counts.
 
+use super::marks::Mark;
 use super::outage::Outage;
 use super::run::Run;
 use crate::engine::Time;
+use crate::node::process::Pid;
 
 /// What a figure counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,7 +151,13 @@ impl Metrics {
         let (ok, all) = r.requests.counts(true);
         let first = r.first_fault();
         let kind = if r.database { "promoted" } else { "vip_up" };
-        let failovers = r.marks.iter().filter(|m| m.kind == kind && first.is_some_and(|f| m.at >= f)).count();
+        // A cluster manager tells of its promotion as well: the server's own counts.
+        let own = |pid: Option<Pid>| {
+            !r.database
+                || pid.and_then(|p| r.processes.get(usize::from(p.0))).is_some_and(|name| name == "postgres")
+        };
+        let counts = |m: &&Mark| m.kind == kind && first.is_some_and(|f| m.at >= f) && own(m.pid);
+        let failovers = r.marks.iter().filter(counts).count();
         m.set(Metric::WriteOutageMax, longest(&writes));
         m.set(Metric::ReadOutageMax, longest(&reads));
         m.set(Metric::OpenOutages, writes.iter().chain(&reads).filter(|o| !o.over).count() as u64);

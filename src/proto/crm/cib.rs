@@ -401,7 +401,7 @@ pub fn permanent<'a>(cib: &'a Cib, node: &str, name: &str) -> Option<&'a str> {
 /// Whether a node is online, as `crm_mon` sees it.
 pub fn online(cib: &Cib, node: &str) -> bool {
     let is = |v: &Option<String>, w: &str| v.as_deref() == Some(w);
-    cib.nodes.iter().any(|s| {
-        s.name == node && is(&s.in_ccm, "true") && is(&s.crmd, "online") && is(&s.join, "member")
-    })
+    cib.nodes
+        .iter()
+        .any(|s| s.name == node && is(&s.in_ccm, "true") && is(&s.crmd, "online") && is(&s.join, "member"))
 }

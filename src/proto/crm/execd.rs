@@ -224,9 +224,8 @@ impl Execd {
     }
     /// Something happens on the connection of a `psql`. It has no timeout of its own.
     fn psql(&mut self, conn: ConnId, news: Tcp<Msg>, cx: &mut Cx<'_>) {
-        let is = |x: &Rsc| {
-            x.running.as_ref().and_then(|run| run.psql.as_ref()).is_some_and(|psql| psql.0 == conn)
-        };
+        let is =
+            |x: &Rsc| x.running.as_ref().and_then(|run| run.psql.as_ref()).is_some_and(|psql| psql.0 == conn);
         let Some(r) = self.rscs.iter().position(is) else { return };
         let answer = match news {
             Tcp::Connected => {
@@ -260,8 +259,14 @@ impl Execd {
         let op = run.op;
         let took = Span::ms(cx.now.since(run.since).as_ms());
         if op.task == "start" && rc == agents::OK && op.agent.2.as_deref() == Some("IPaddr2") {
-            let call =
-                Call { op: &op, pass: 0, seen: None, said: None, times: &AgentTimes::default(), place: &self.place };
+            let call = Call {
+                op: &op,
+                pass: 0,
+                seen: None,
+                said: None,
+                times: &AgentTimes::default(),
+                place: &self.place,
+            };
             if let Some((net, cidr)) = agents::Address::of(&call) {
                 self.rscs[r].arps = Some((net, cidr.ip, ARP_COUNT - 1));
                 cx.set_timer(Execd::timer(r, ARP), ARP_INTERVAL);

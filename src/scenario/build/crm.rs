@@ -107,4 +107,13 @@ pub(super) fn pacemakerd(
         };
         world.add_proc(site.id, part.name(), Some(parent), Daemon::Crm(Box::new(logic)));
     }
+    // `pacemaker.service` comes after `corosync.service` and is stopped before it.
+    let waits = |p: &Pid| {
+        let x = world.proc(*p);
+        let ring = matches!(x.logic, Daemon::Corosync(_) | Daemon::Qdevice(_));
+        ring || x.parent == Some(parent) || !x.autostart && x.parent.is_none()
+    };
+    let last: Vec<Pid> = world.host(site.id).procs.iter().copied().filter(waits).collect();
+    let host = &mut world.hosts[site.id.0 as usize];
+    (host.stops_first, host.stops_last) = (Some(parent), last);
 }

@@ -240,7 +240,10 @@ fn pgsql(l: &mut Lint<'_>, stack: &Stack, p: &Primitive) {
         if server(n) > at(n, |r| matches!(r, Runs::Pacemaker(_))) {
             l.error(
                 &format!("hosts.{n}.runs"),
-                format!("`{}` of the cluster is this host's PostgreSQL, which stands after `Pacemaker`", p.id),
+                format!(
+                    "`{}` of the cluster is this host's PostgreSQL, which stands after `Pacemaker`",
+                    p.id
+                ),
                 Some("write `Postgres()` before `Pacemaker()`".to_owned()),
             );
         }
@@ -283,7 +286,8 @@ fn pgsql(l: &mut Lint<'_>, stack: &Stack, p: &Primitive) {
     });
     let on = |k: &str| of.and_then(|m| m.get(k)).is_some_and(|v| v == "true");
     if !on("promotable") {
-        let help = Some("a `Clone(meta: {\"promotable\": \"true\", \"notify\": \"true\"})` around it".to_owned());
+        let help =
+            Some("a `Clone(meta: {\"promotable\": \"true\", \"notify\": \"true\"})` around it".to_owned());
         l.error(path, format!("`{}` has to be a promotable clone", p.id), help);
     } else if !on("notify") {
         l.warn(

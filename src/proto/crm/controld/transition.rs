@@ -470,7 +470,9 @@ impl Controld {
         for u in updates {
             match u {
                 Update::Op { node, op, by, .. } if op.status != -1 => self.result(node, op, by, cx),
-                Update::Attribute { .. } | Update::NodeAttribute { .. } | Update::Config(_) => self.invoke(Cause::Event, cx),
+                Update::Attribute { .. } | Update::NodeAttribute { .. } | Update::Config(_) => {
+                    self.invoke(Cause::Event, cx)
+                }
                 Update::EraseHistory { .. } => {
                     let ours = self.engine.running.as_ref().is_some_and(|t| {
                         t.graph.steps.iter().any(|s| matches!(s.task.as_str(), "delete" | "lrm_delete"))

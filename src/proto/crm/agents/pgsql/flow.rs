@@ -1,9 +1,10 @@
 //! The script's own decisions.
 
 use super::{
-    CAN_PROMOTE, CHANGED, Do, ERROR, Fact, NEVER, NOT_CONFIGURED, NOT_RUNNING, OK, PAUSE, PROMOTE_ME, PROMOTED,
-    STOP_ESCALATE, Script, XLOG_CHECK_COUNT, master_ip, score,
+    CAN_PROMOTE, CHANGED, Do, ERROR, Fact, NEVER, NOT_CONFIGURED, NOT_RUNNING, OK, PAUSE, PROMOTE_ME,
+    PROMOTED, STOP_ESCALATE, Script, XLOG_CHECK_COUNT, master_ip, score,
 };
+use crate::engine::Span;
 use crate::node::process::{Action, Signal};
 use crate::proto::Cx;
 use crate::proto::crm::agents::Call;
@@ -11,7 +12,6 @@ use crate::proto::crm::seconds;
 use crate::proto::pacemaker::model::{Role, Sched};
 use crate::proto::postgres::data::{Conninfo, SenderState, Standby, Status, SyncNames, SyncState};
 use crate::proto::postgres::msg::{Answer, Lsn, Statement};
-use crate::engine::Span;
 use std::sync::Arc;
 
 impl Script {
@@ -53,7 +53,9 @@ impl Script {
             Do::LookAlive if !alive(cx) => self.rc = NOT_RUNNING,
             Do::LookAlive => self.then([Do::Psql(Statement::IsInRecovery), Do::LookAnswer]),
             Do::LookAnswer => self.looked(call),
-            Do::Start | Do::StartFound | Do::StartWait | Do::Prepare | Do::Started => self.start(next, call, cx),
+            Do::Start | Do::StartFound | Do::StartWait | Do::Prepare | Do::Started => {
+                self.start(next, call, cx)
+            }
             Do::Stop(_) | Do::StopAlive(_) | Do::StopWait(..) | Do::StopEnd(_) | Do::Stopped | Do::Demote => {
                 self.stop(next, call, cx);
             }
