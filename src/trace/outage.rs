@@ -93,7 +93,8 @@ impl Requests {
         let (mut all, mut down) = (0u128, 0u128);
         for client in self.clients().into_iter().filter(|c| !self.sorted(Some(*c), write).is_empty()) {
             all += u128::from(end.0);
-            down += self.outages_of(client, write, end).iter().map(|o| u128::from(o.length().0)).sum::<u128>();
+            down +=
+                self.outages_of(client, write, end).iter().map(|o| u128::from(o.length().0)).sum::<u128>();
         }
         (all.saturating_sub(down) * 1_000_000).checked_div(all).unwrap_or(1_000_000) as u64
     }
