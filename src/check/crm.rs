@@ -97,6 +97,17 @@ struct Placed {
     /// The nodes that were in its membership when it stopped there, and so know it.
     stopped: Nodes,
 }
+/// An order to fence a node.
+#[derive(Clone, Debug)]
+struct Order {
+    target: HostId,
+    /// The DC that wants it; the node whose fencer calls an agent where no DC does.
+    by: HostId,
+    /// It has neither succeeded nor failed yet.
+    open: bool,
+    /// The node went down.
+    done: bool,
+}
 /// A fencing.
 #[derive(Clone, Debug)]
 struct Shot {
@@ -114,8 +125,7 @@ pub(crate) struct Book {
     placed: Vec<Placed>,
     /// A resource, where it was started, and where it may still run.
     early: Option<(usize, HostId, HostId)>,
-    /// Fence agents that were called: for whom, by whom, and whether the node went down.
-    calls: Vec<(HostId, HostId, bool)>,
+    orders: Vec<Order>,
     shots: Vec<Shot>,
     /// A node that was fenced although it was back, and by whom.
     late: Option<(HostId, Option<HostId>)>,
@@ -157,9 +167,14 @@ impl Book {
             let crm = |p: &Pid| if let Daemon::Crm(c) = &world.proc(*p).logic { Some(&**c) } else { None };
             let procs = &world.host(host).procs;
             let controld = procs.iter().find(|p| matches!(crm(p), Some(Process::Controld(_))));
-            let id = roles::daemon(world, host, |d| {
-                if let Daemon::Corosync(c) = d { Some(c.node()) } else { None }
-            });
+            let id =
+                roles::daemon(
+                    world,
+                    host,
+                    |d| {
+                        if let Daemon::Corosync(c) = d { Some(c.node()) } else { None }
+                    },
+                );
             if let (Some(controld), Some((_, id))) = (controld.copied(), id) {
                 let node = Node { host, id, controld, was: None, reachable: true, cut_off: false };
                 book.nodes.push(node);
@@ -206,7 +221,8 @@ impl Book {
                 let device = e.pid.map(|p| &world.proc(p).logic);
                 let Some(Daemon::Fence(d)) = device else { return false };
                 let Some(target) = d.behind(port).filter(|t| self.node(*t).is_some()) else { return false };
-                let cut = d.kind() == fence::config::DeviceKind::Switch || world.host(target).power != Power::On;
+                let cut =
+                    d.kind() == fence::config::DeviceKind::Switch || world.host(target).power != Power::On;
                 if cut {
                     self.shot(target, None);
                 }
@@ -252,19 +268,27 @@ impl Book {
                 let all: Nodes = self.nodes.iter().map(|n| n.id).collect();
                 self.placed.retain(|p| !all.within(p.stopped));
             }
+            Told::FenceRequested { target, .. } => {
+                let Some(target) = world.find_host(target) else { return };
+                self.orders.push(Order { target, by: host, open: true, done: false });
+            }
             Told::AgentCalled { target, .. } => {
-                if let Some(t) = world.find_host(target) {
-                    self.calls.push((t, host, false));
+                let Some(target) = world.find_host(target) else { return };
+                if !self.orders.iter().any(|o| o.target == target && o.open) {
+                    self.orders.push(Order { target, by: host, open: true, done: false });
                 }
             }
+            Told::FenceFailed { target, .. } => self.close(world.find_host(target)),
             Told::Fenced { target, .. } => {
                 let Some(t) = world.find_host(target) else { return };
                 self.placed.retain(|p| p.host != t);
                 self.early = self.early.filter(|e| e.2 != t);
-                let done = self.calls.iter().rev().find(|c| c.0 == t).map(|c| c.2);
-                if !done.unwrap_or_else(|| self.shots.iter().any(|s| s.target == t)) {
+                let down = |s: &Shot| s.target == t && !s.over;
+                let done = self.orders.iter().any(|o| o.target == t && o.open && o.done);
+                if !done && !self.shots.iter().any(down) {
                     self.shot(t, Some(host));
                 }
+                self.close(Some(t));
             }
             Told::NodeJoined { node } => {
                 let Some(h) = world.find_host(node) else { return };
@@ -288,13 +312,18 @@ impl Book {
         self.placed.retain(|p| p.rsc != r || p.host != on);
         self.placed.push(Placed { rsc: r, host: on, stopped: Nodes::NONE });
     }
-    /// A node was fenced: by whose agent, or else by this one.
+    /// What was ordered for a node has an end.
+    fn close(&mut self, target: Option<HostId>) {
+        self.orders.iter_mut().filter(|o| Some(o.target) == target).for_each(|o| o.open = false);
+    }
+    /// A node was fenced: by who has ordered it, or else by this one.
     fn shot(&mut self, target: HostId, by: Option<HostId>) {
-        let call = self.calls.iter_mut().rev().find(|c| c.0 == target && !c.2);
-        let by = call.map_or(by, |c| {
-            c.2 = true;
-            Some(c.1)
-        });
+        let open = self.orders.iter().rposition(|o| o.target == target && o.open);
+        let last = open.or_else(|| self.orders.iter().rposition(|o| o.target == target));
+        if let Some(o) = open {
+            self.orders[o].done = true;
+        }
+        let by = if by == Some(target) { open } else { last }.map_or(by, |o| Some(self.orders[o].by));
         if self.shots.iter().any(|s| s.target == target && s.by == by && !s.over) {
             return;
         }
@@ -330,7 +359,7 @@ impl Book {
         let incident = !self.shots.is_empty() || self.nodes.iter().any(|n| n.cut_off);
         if incident && self.whole(world) {
             self.shots.clear();
-            self.calls.clear();
+            self.orders.clear();
             self.late = None;
             self.nodes.iter_mut().for_each(|n| n.cut_off = false);
         }

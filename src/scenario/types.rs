@@ -317,12 +317,12 @@ pub enum Target {
     Hosts(Vec<String>),
     /// All but these.
     Others(Vec<String>),
-    /// The database primary: the host whose server accepts writes; of two, the one on the newest timeline. Without a database: as
-    /// `VipHolder`.
+    /// The database primary: the host whose server accepts writes; of two, the one on the newest timeline. Without a database:
+    /// where Pacemaker has something promoted, otherwise as `VipHolder`.
     Primary,
     /// The hosts that run a database server.
     Databases,
-    /// The database servers in recovery.
+    /// The database servers in recovery; under Pacemaker the instances that run and are not promoted.
     Replicas,
     /// The first standby that the primary waits for. (Needs synchronous replication.)
     SyncStandby,
@@ -330,7 +330,7 @@ pub enum Target {
     Stores,
     /// The hosts that run HAProxy.
     Proxies,
-    /// The leader of the DCS (etcd, Consul) or the cluster manager. (Needs a stack that has one.)
+    /// The leader of the DCS (etcd, Consul) or the cluster manager: pgpool's watchdog, Pacemaker's DC. (Needs a stack that has one.)
     Leader,
     /// The standby that has received most. (Needs a database stack.)
     MostAdvanced,
