@@ -180,6 +180,12 @@ fn status_line(p: &Player, look: Look) -> Line<'static> {
             ("LOST", &[I::LostCommit, I::PhantomRead, I::DuplicateWrite]),
             ("LEASE", &[I::TwoLeaseHolders, I::PromotionWithoutKey]),
         ]
+    } else if !w.crm.is_empty() {
+        &[
+            ("TWICE", &[I::ActiveTwice, I::StartedBeforeFence]),
+            ("QUORUM", &[I::TwoQuoratePartitions, I::ServiceWithoutQuorum, I::ForbiddenNode]),
+            ("FENCE", &[I::BothFenced, I::SecondFence, I::FenceAfterHeal]),
+        ]
     } else if p.now.model.clusters && p.now.model.vips.is_empty() {
         &[("QUORUM", &[I::TwoQuoratePartitions])]
     } else {
