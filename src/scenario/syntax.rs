@@ -232,7 +232,7 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "PcpRecoveryNode" => &["target", "node"],
         "Fence" => &["target", "by"],
         "LinkDown" | "LinkUp" => &["target", "network"],
-        "Reinit" | "MoveLeader" | "Promote" => &["target"],
+        "Reinit" | "Rebuild" | "MoveLeader" | "Promote" => &["target"],
         "Switchover" | "Failover" => &["candidate"],
         "DnsRecord" => &["name", "to"],
         "FirstMark" => &["kind", "between"],

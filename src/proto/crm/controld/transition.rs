@@ -72,6 +72,8 @@ pub(super) struct Engine {
     pub(super) shut_down: BTreeSet<NodeId>,
     failures: BTreeMap<Arc<str>, u32>,
     told: Vec<Line>,
+    /// Where the last plan wants resources never to be.
+    pub(super) forbidden: Arc<[(String, String)]>,
     settings: Settings,
 }
 
@@ -108,6 +110,7 @@ impl Engine {
         self.held = false;
         self.cause = None;
         self.told.clear();
+        self.forbidden = Arc::default();
     }
     pub(super) fn fencing(&self) -> Vec<String> {
         let Some(t) = &self.running else { return Vec::new() };
@@ -228,6 +231,7 @@ impl Controld {
             }
         }
         self.engine.told.clone_from(&graph.summary);
+        self.engine.forbidden = graph.forbidden.clone();
         self.engine.last += 1;
         let progress = vec![Progress::Waits; graph.steps.len()];
         self.engine.running =
@@ -244,6 +248,7 @@ impl Controld {
             let ready = |t: &Transition, at: usize| {
                 let s = &graph.steps[at];
                 t.progress[at] == Progress::Waits
+                    && (!t.aborted || s.urgent)
                     && !s.stuck
                     && s.after.iter().all(|a| t.progress.get(*a) == Some(&Progress::Done))
                     && (s.pseudo || limit == 0 || t.in_flight() < limit)
@@ -252,8 +257,7 @@ impl Controld {
             let first = |pseudo: bool| {
                 (0..graph.steps.len()).find(|at| graph.steps[*at].pseudo == pseudo && ready(t, *at))
             };
-            let next = if t.aborted { None } else { first(false).or_else(|| first(true)) };
-            match next {
+            match first(false).or_else(|| first(true)) {
                 Some(at) => self.carry_out(&graph, at, cx),
                 None => break,
             }
@@ -470,7 +474,9 @@ impl Controld {
         for u in updates {
             match u {
                 Update::Op { node, op, by, .. } if op.status != -1 => self.result(node, op, by, cx),
-                Update::Attribute { .. } | Update::Config(_) => self.invoke(Cause::Event, cx),
+                Update::Attribute { .. } | Update::NodeAttribute { .. } | Update::Config(_) => {
+                    self.invoke(Cause::Event, cx)
+                }
                 Update::EraseHistory { .. } => {
                     let ours = self.engine.running.as_ref().is_some_and(|t| {
                         t.graph.steps.iter().any(|s| matches!(s.task.as_str(), "delete" | "lrm_delete"))
