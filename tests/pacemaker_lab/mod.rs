@@ -21,6 +21,10 @@ pub(crate) struct Cluster {
     pub(crate) delay_h2: String,
     pub(crate) location: bool,
     pub(crate) dummy: bool,
+    /// More resources, more constraints, `rsc_defaults`, and settings of the stack after the cluster's.
+    pub(crate) resources: String,
+    pub(crate) constraints: String,
+    pub(crate) defaults: String,
 }
 fn nodes(n: usize) -> Cluster {
     Cluster {
@@ -35,6 +39,9 @@ fn nodes(n: usize) -> Cluster {
         delay_h2: String::new(),
         location: false,
         dummy: false,
+        resources: String::new(),
+        constraints: String::new(),
+        defaults: String::new(),
     }
 }
 pub(crate) fn trio() -> Cluster {
@@ -71,10 +78,12 @@ impl Cluster {
             resources += "Primitive(id: \"other\", agent: \"ocf:pacemaker:Dummy\", op: [(name: \"monitor\", interval: \"1s\")]),";
             constraints += "Location(rsc: \"other\", node: \"h3\", score: \"100\"),";
         }
+        resources += &self.resources;
+        constraints += &self.constraints;
         format!(
             "(about: \"test\", networks: {{ \"lan\": (subnet: \"10.0.0.0/24\"), \"mgmt\": (subnet: \"10.9.0.0/24\") }}, hosts: {{ {hosts} }},
-              pacemaker: (version: \"{}\", properties: {{ {} }}, resources: [{resources}], constraints: [{constraints}]))",
-            self.version, self.properties
+              pacemaker: (version: \"{}\", properties: {{ {} }}, rsc_defaults: {{ {} }}, resources: [{resources}], constraints: [{constraints}]))",
+            self.version, self.properties, self.defaults
         )
     }
     pub(crate) fn stack(&self) -> Stack {
@@ -151,6 +160,15 @@ pub(crate) fn last_dc(r: &Run) -> String {
         .find(|m| m.kind == "leader_elected")
         .unwrap_or_else(|| panic!("no DC: {:#?}", story(r)));
     r.host(m.host).to_owned()
+}
+pub(crate) fn stop(on: &str) -> Fault {
+    Fault::Stop { target: host(on), process: "pacemakerd".to_owned() }
+}
+pub(crate) fn start(on: &str) -> Fault {
+    Fault::Start { target: host(on), process: "pacemakerd".to_owned() }
+}
+pub(crate) fn kill(on: &str, process: &str) -> Fault {
+    Fault::Kill { target: host(on), process: process.to_owned(), all: false }
 }
 /// All marks, for a test that fails.
 pub(crate) fn story(r: &Run) -> Vec<String> {

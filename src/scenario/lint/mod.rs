@@ -13,6 +13,8 @@ mod pgpool;
 mod proxy;
 mod sbd;
 
+pub(super) use crm::of_cib;
+
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
