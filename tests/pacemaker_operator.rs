@@ -209,8 +209,8 @@ fn move_ban_and_clear_write_the_constraints_of_crm_resource() {
 fn cleanup_forgets_failures_and_probes_again() {
     let mut c = cluster();
     c.meta = "\"migration-threshold\": \"1\"".into();
-    c.resources = "Group(id: \"g\", primitives: [Primitive(id: \"d\", agent: \"ocf:pacemaker:Dummy\", meta: { \"migration-threshold\": \"1\" }, op: [(name: \"monitor\", interval: \"1s\")])]),".into();
-    c.constraints = "Location(rsc: \"g\", node: \"h3\", score: \"100\"),".into();
+    c.more_resources = "Group(id: \"g\", primitives: [Primitive(id: \"d\", agent: \"ocf:pacemaker:Dummy\", meta: { \"migration-threshold\": \"1\" }, op: [(name: \"monitor\", interval: \"1s\")])]),".into();
+    c.more_constraints = "Location(rsc: \"g\", node: \"h3\", score: \"100\"),".into();
     for resource in ["vip", "g"] {
         let (home, inner) = if resource == "vip" { ("h1", "vip") } else { ("h3", "d") };
         let faults = vec![
@@ -305,7 +305,7 @@ fn on_fail_in_all_values() {
 #[test]
 fn on_fail_demote_steps_down_and_is_promoted_again() {
     let mut c = cluster();
-    c.resources = "Clone(id: \"st-clone\", meta: { \"promotable\": \"true\" }, of: Primitive(id: \"st\", agent: \"ocf:pacemaker:Stateful\", op: [
+    c.more_resources = "Clone(id: \"st-clone\", meta: { \"promotable\": \"true\" }, of: Primitive(id: \"st\", agent: \"ocf:pacemaker:Stateful\", op: [
         (name: \"monitor\", interval: \"5s\", role: \"Promoted\", on_fail: \"demote\"), (name: \"monitor\", interval: \"7s\", role: \"Unpromoted\")])),"
         .into();
     let r = c.run(T, vec![], 1);
@@ -364,7 +364,7 @@ fn no_quorum_policy_in_all_values() {
         let off = if fencing { "" } else { "\"stonith-enabled\": \"false\", " };
         c.properties = format!("{off}\"no-quorum-policy\": \"{policy}\"");
         c.device = "off_time: \"20s\"".into();
-        c.resources = "Clone(id: \"st-clone\", meta: { \"promotable\": \"true\", \"promoted-max\": \"3\" }, of: Primitive(id: \"st\", agent: \"ocf:pacemaker:Stateful\")),".into();
+        c.more_resources = "Clone(id: \"st-clone\", meta: { \"promotable\": \"true\", \"promoted-max\": \"3\" }, of: Primitive(id: \"st\", agent: \"ocf:pacemaker:Stateful\")),".into();
         c.run(T + 30_000, vec![at(T, cut(&["h1"], &["h2", "h3"]))], seed)
     };
     for seed in 1..=3 {
@@ -484,8 +484,8 @@ fn a_killed_attrd_forgets_the_failures_of_its_node() {
 #[test]
 fn a_killed_fencer_fails_the_monitors_of_its_devices() {
     let mut c = cluster();
-    c.resources = "Primitive(id: \"watched\", agent: \"stonith:fence_ipmilan\", params: { \"ip\": \"bmc2\", \"pcmk_host_list\": \"h2\" }, op: [(name: \"monitor\", interval: \"60s\")]),".into();
-    c.constraints = "Location(rsc: \"watched\", node: \"h3\", score: \"INFINITY\"),".into();
+    c.more_resources = "Primitive(id: \"watched\", agent: \"stonith:fence_ipmilan\", params: { \"ip\": \"bmc2\", \"pcmk_host_list\": \"h2\" }, op: [(name: \"monitor\", interval: \"60s\")]),".into();
+    c.more_constraints = "Location(rsc: \"watched\", node: \"h3\", score: \"INFINITY\"),".into();
     let r = c.run(T + 30_000, vec![at(T, kill("h3", "pacemaker-fenced"))], 1);
     let failed = marks(&r, "resource_failed", "h3", T);
     assert!(failed[0].0 <= 5 && failed[0].1.contains("watched"), "at once, not after 60 s: {failed:?}");

@@ -38,6 +38,7 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
             | Fault::PatroniResume
             | Fault::AgentWorks { .. }
             | Fault::Reinit { .. }
+            | Fault::Rebuild { .. }
     );
     let target = target_of(fault);
     let at: Option<HostId> = target.and_then(|t| hosts(world, t).first().copied());
@@ -45,8 +46,9 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         && !matches!(t, crate::scenario::types::Target::Host(_))
     {
         // The names stand where the role stands: a cut has two sides.
-        let words = target::words(t);
-        text = text.replacen(&words, &format!("{words} = {}", named(world, t)), 1);
+        let (words, names) = (target::words(t), named(world, t));
+        let names = if names.is_empty() { say!("target-nobody") } else { names };
+        text = text.replacen(&words, &format!("{words} = {names}"), 1);
     }
     let what = if healed { What::Healed(number, text) } else { What::Fault(number, text) };
     world.tell(s, at, None, what);
@@ -64,12 +66,7 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         }
         Fault::Reboot { target } => {
             for h in hosts(world, target) {
-                for i in 0..world.host(h).procs.len() {
-                    let pid = world.host(h).procs[i];
-                    world.signal(pid, Signal::Term, s);
-                }
-                let (time, life) = (world.host(h).shutdown_time, world.host(h).life);
-                s.after(time, Ev::Shutdown(h, life));
+                world.reboot(h, s);
             }
         }
         Fault::Freeze { target, mode, clock, lasts } => {
@@ -136,6 +133,7 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         | Fault::PatroniPause
         | Fault::PatroniResume
         | Fault::Reinit { .. }
+        | Fault::Rebuild { .. }
         | Fault::MoveLeader { .. }
         | Fault::DeleteLeaderKey
         | Fault::Promote { .. }
@@ -240,6 +238,7 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::DiskFull { target }
         | F::DiskOk { target }
         | F::Reinit { target }
+        | F::Rebuild { target }
         | F::MoveLeader { target }
         | F::Promote { target }
         | F::Failover { candidate: target }
@@ -322,6 +321,7 @@ pub fn describe(fault: &Fault) -> String {
         F::PatroniPause => say!("fault-patroni-pause"),
         F::PatroniResume => say!("fault-patroni-resume"),
         F::Reinit { .. } => say!("fault-reinit", t = t),
+        F::Rebuild { .. } => say!("fault-rebuild", t = t),
         F::MoveLeader { .. } => say!("fault-move-leader", t = t),
         F::DeleteLeaderKey => say!("fault-delete-key"),
         F::Promote { .. } => say!("fault-promote", t = t),

@@ -231,7 +231,7 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "PcpPromoteNode" => &["target", "node", "switchover"],
         "Fence" => &["target", "by"],
         "LinkDown" | "LinkUp" => &["target", "network"],
-        "Reinit" | "MoveLeader" | "Promote" => &["target"],
+        "Reinit" | "Rebuild" | "MoveLeader" | "Promote" => &["target"],
         "Switchover" | "Failover" => &["candidate"],
         "DnsRecord" => &["name", "to"],
         "FirstMark" => &["kind", "between"],

@@ -145,12 +145,10 @@ impl Based {
     }
     /// Whether it changes something: the same value of an attribute does not.
     fn is_news(&self, u: &Update) -> bool {
+        if let Update::NodeAttribute { node, name, value } = u {
+            return cib::permanent(&self.cib.cib, node, name) != Some(value);
+        }
         let Update::Attribute { node, name, value } = u else { return true };
-        let state = self.cib.cib.nodes.iter().find(|s| *s.name == **node);
-        let holder = state.and_then(|s| s.attributes.as_ref()).and_then(|a| a.children.first());
-        let old = holder
-            .and_then(|h| h.children.iter().find(|p| p.get("name") == Some(name)))
-            .and_then(|p| p.get("value"));
-        old != value.as_deref()
+        cib::transient(&self.cib.cib, node, name) != value.as_deref()
     }
 }

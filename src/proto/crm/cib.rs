@@ -264,6 +264,12 @@ pub fn apply(v: &mut Versioned, updates: &[Update]) {
                 v.epoch += 1;
                 v.updates = 0;
             }
+            Update::NodeAttribute { node, name, value } => {
+                let root = Arc::make_mut(&mut Arc::make_mut(&mut v.cib).root);
+                node_attribute(root, node, name, Some(value));
+                v.epoch += 1;
+                v.updates = 0;
+            }
             other => {
                 change(Arc::make_mut(&mut v.cib), other);
                 v.updates += 1;
@@ -351,7 +357,7 @@ fn change(cib: &mut Cib, u: &Update) {
             root.set("have-quorum", if *quorate { "1" } else { "0" });
             root.set("dc-uuid", dc);
         }
-        Update::Config(_) | Update::Replace(_) | Update::Mark { .. } => {}
+        Update::Config(_) | Update::Replace(_) | Update::Mark { .. } | Update::NodeAttribute { .. } => {}
     }
 }
 
@@ -375,6 +381,15 @@ fn set_pair(e: &mut Element, set: &str, id: &str, name: &str, value: Option<&str
     }
 }
 
+/// A permanent attribute of a node.
+fn node_attribute(root: &mut Element, node: &str, name: &str, value: Option<&str>) {
+    let list = section(root, "nodes");
+    if let Some(e) = list.and_then(|l| l.children.iter_mut().find(|n| n.get("uname") == Some(node))) {
+        let id = format!("nodes-{}", e.id());
+        set_pair(e, "instance_attributes", &id, name, value);
+    }
+}
+
 fn configure(root: &mut Arc<Element>, operator: &Operator) {
     let root = Arc::make_mut(root);
     let constrain = |root: &mut Element, e: Element| {
@@ -386,11 +401,7 @@ fn configure(root: &mut Arc<Element>, operator: &Operator) {
     match operator {
         Operator::Standby { node } | Operator::Unstandby { node } => {
             let value = matches!(operator, Operator::Standby { .. }).then_some("on");
-            let list = section(root, "nodes");
-            if let Some(e) = list.and_then(|l| l.children.iter_mut().find(|n| n.get("uname") == Some(node))) {
-                let id = format!("nodes-{}", e.id());
-                set_pair(e, "instance_attributes", &id, "standby", value);
-            }
+            node_attribute(root, node, "standby", value);
         }
         Operator::NodeMaintenance { node, on } => {
             let list = section(root, "nodes");
@@ -469,4 +480,23 @@ pub fn property_of<'a>(root: &'a Element, name: &str) -> Option<&'a str> {
         .flat_map(|s| s.all("nvpair"))
         .find(|p| p.get("name") == Some(name))?
         .get("value")
+}
+/// A transient attribute of a node.
+pub fn transient<'a>(cib: &'a Cib, node: &str, name: &str) -> Option<&'a str> {
+    let state = cib.nodes.iter().find(|s| s.name == node)?;
+    let set = state.attributes.as_ref()?.children.first()?;
+    set.children.iter().find(|p| p.get("name") == Some(name))?.get("value")
+}
+/// A permanent attribute of a node.
+pub fn permanent<'a>(cib: &'a Cib, node: &str, name: &str) -> Option<&'a str> {
+    let node = cib.root.find("nodes")?.all("node").find(|n| n.get("uname") == Some(node))?;
+    let mut pairs = node.all("instance_attributes").flat_map(|s| s.all("nvpair"));
+    pairs.find(|p| p.get("name") == Some(name))?.get("value")
+}
+/// Whether a node is online, as `crm_mon` sees it.
+pub fn online(cib: &Cib, node: &str) -> bool {
+    let is = |v: &Option<String>, w: &str| v.as_deref() == Some(w);
+    cib.nodes
+        .iter()
+        .any(|s| s.name == node && is(&s.in_ccm, "true") && is(&s.crmd, "online") && is(&s.join, "member"))
 }

@@ -152,8 +152,8 @@ pub enum Resource {
 pub struct Primitive {
     /// `id`: its name.
     pub id: String,
-    /// Class, provider and type: `ocf:heartbeat:IPaddr2`, `ocf:pacemaker:Dummy`, `ocf:pacemaker:Stateful`, `systemd:NAME` (a process of the
-    /// host), `stonith:fence_ipmilan`.
+    /// Class, provider and type: `ocf:heartbeat:IPaddr2`, `ocf:heartbeat:pgsql` (the host's `Postgres`), `ocf:pacemaker:Dummy`,
+    /// `ocf:pacemaker:Stateful`, `systemd:NAME` (a process of the host), `stonith:fence_ipmilan`.
     pub agent: String,
     /// Instance attributes. Default: none.
     #[serde(default)]
@@ -186,6 +186,9 @@ pub struct AgentTimes {
     pub promote: Option<SpanRange>,
     /// `demote`. Default 20 ms to 60 ms.
     pub demote: Option<SpanRange>,
+    /// One program that a script calls (`crm_attribute`, `crm_mon`, `psql`), for `ocf:heartbeat:pgsql`: its operations take as many of
+    /// these as it calls programs, besides the above. Default 10 ms to 30 ms (estimate).
+    pub command: Option<SpanRange>,
 }
 
 /// `<op>`: an operation and its settings.

@@ -61,6 +61,8 @@ pub struct CrmFiles {
     pub cib: Option<msg::Versioned>,
     /// What agents leave under `/run`, and the kernel with them: by resource, gone with the power.
     pub run: BTreeMap<String, agents::RunFile>,
+    /// What the agent `pgsql` keeps in its `tmpdir`, by resource: on the disk.
+    pub pgsql: BTreeMap<String, agents::pgsql::TmpDir>,
     /// What is wrong with agents on this host: the operator's doing, or a fault's. Outlives everything until it is put right.
     pub broken: Vec<agents::Broken>,
 }
@@ -86,6 +88,8 @@ pub struct Place {
     pub times: config::Times,
     /// The draw of fencing delays and other differences: `(2, 1, 5)`.
     pub version: (u32, u32, u32),
+    /// `SBD_WATCHDOG_TIMEOUT`, where `sbd` runs.
+    pub watchdog: Option<Span>,
 }
 impl Place {
     /// The name of a node.

@@ -1,11 +1,14 @@
 //! What can be wrong with Pacemaker and its cluster.
 
 use super::Lint;
+use crate::engine::Span;
 use crate::net::addr::Ip;
 use crate::proto::crm::cib;
 use crate::proto::crm::config::{Cloned, Cluster, Constraint, Operator, Primitive, Resource};
 use crate::proto::pacemaker::cib::Cib;
-use crate::scenario::build::crm::nodes;
+use crate::proto::pacemaker::time::interval;
+use crate::proto::sbd::Sbd;
+use crate::scenario::build::crm::{PGSQL, nodes, sbd};
 use crate::scenario::cib::Remark;
 use crate::scenario::diag::nearest;
 use crate::scenario::types::{Runs, Stack};
@@ -104,8 +107,8 @@ const ON_FAIL: [&str; 8] =
 /// Roles.
 const ROLES: [&str; 6] = ["Started", "Stopped", "Promoted", "Unpromoted", "Master", "Slave"];
 /// What agents there are.
-const AGENTS: [&str; 4] =
-    ["ocf:heartbeat:IPaddr2", "ocf:pacemaker:Dummy", "ocf:pacemaker:Stateful", "ocf:heartbeat:Dummy"];
+const AGENTS: [&str; 5] =
+    ["ocf:heartbeat:IPaddr2", PGSQL, "ocf:pacemaker:Dummy", "ocf:pacemaker:Stateful", "ocf:heartbeat:Dummy"];
 
 fn suggest(word: &str, all: &[&str], what: &str) -> Option<String> {
     nearest(word, all.iter().copied())
@@ -223,11 +226,34 @@ pub(super) fn cluster(l: &mut Lint<'_>, stack: &Stack, c: &Cluster) {
         }
     }
     let fencing = c.properties.get("stonith-enabled").is_none_or(|v| v != "false");
-    if fencing && devices.is_empty() && !c.properties.contains_key("have-watchdog") {
+    let dogs: Vec<_> = names.iter().filter_map(|n| sbd(stack, n)).collect();
+    if let Some(text) = c.properties.get("stonith-watchdog-timeout").filter(|t| t.trim() != "0") {
+        watchdog(l, text, names.len(), &dogs);
+    }
+    if fencing && devices.is_empty() && dogs.is_empty() && !c.properties.contains_key("have-watchdog") {
         l.warn(
             "pacemaker",
             "fencing is on (stonith-enabled) and there is no fence device: Pacemaker starts nothing. Add one, or set `stonith-enabled` to \"false\"",
         );
+    }
+}
+
+/// `stonith-watchdog-timeout`, for which every node needs an `sbd` whose watchdog is faster: Pacemaker does not start otherwise.
+fn watchdog(l: &mut Lint<'_>, text: &str, nodes: usize, dogs: &[&Sbd]) {
+    let path = "pacemaker.properties.stonith-watchdog-timeout";
+    if dogs.len() < nodes {
+        let help =
+            Some("add `Sbd()` and `watchdog: Hardware` to the hosts, or take the property away".to_owned());
+        l.error(path, "a node without sbd would be taken for dead, and nothing would reset it", help);
+    }
+    let slowest = dogs.iter().map(|d| d.watchdog_timeout).max().unwrap_or(Span::ZERO);
+    let waits = Span::ms(interval(text));
+    if !text.trim().starts_with('-') && waits <= slowest {
+        let help = Some(format!("-1 is twice SBD_WATCHDOG_TIMEOUT: {}", slowest.times(2)));
+        let text = format!(
+            "the others would start its services after {waits}, before the watchdog ({slowest}) has reset the node"
+        );
+        l.error(path, text, help);
     }
 }
 
@@ -278,6 +304,11 @@ fn resources(l: &mut Lint<'_>, stack: &Stack, c: &Cluster) {
         for (field, message, help) in primitive(stack, p) {
             l.error(&format!("{path}.{field}"), message, help);
         }
+        match p.agent.as_str() {
+            PGSQL => pgsql(l, stack, p, path),
+            "stonith:fence_sbd" => fence_sbd(l, stack, p, path),
+            _ => {}
+        }
     }
     for (path, name) in named {
         id(l, &path, name);
@@ -301,6 +332,8 @@ fn primitive(stack: &Stack, p: &Primitive) -> Vec<Wrong> {
         |field: &str, message: String, help: Option<String>| out.push((field.to_owned(), message, help));
     let parts: Vec<&str> = p.agent.split(':').collect();
     match parts.as_slice() {
+        // Has its own lint, with the nodes.
+        ["stonith", "fence_sbd"] => {}
         ["stonith", _] => match p.params.get("ip").or(p.params.get("ipaddr")) {
             None => say(
                 "params",
@@ -432,6 +465,98 @@ pub(in crate::scenario) fn of_cib(stack: &Stack, cib: &Cib) -> Vec<Remark> {
         say(e.line, e.text, None, false);
     }
     out
+}
+
+/// PostgreSQL as a promotable clone.
+fn pgsql(l: &mut Lint<'_>, stack: &Stack, p: &Primitive, path: &str) {
+    let param = |name: &str| format!("{path}.params.{name}");
+    let list = nodes(stack);
+    let names: Vec<&str> = list.iter().map(|n| n.1).collect();
+    let at = |n: &str, is: fn(&Runs) -> bool| stack.hosts[n].runs.iter().position(is);
+    let server = |n: &str| at(n, |r| matches!(r, Runs::Postgres(_)));
+    if !names.iter().any(|n| server(n).is_some()) {
+        let help = Some("add `Postgres()` to the database nodes, before `Pacemaker()`".to_owned());
+        l.error(path, format!("`{}`: no node has a PostgreSQL", p.id), help);
+    }
+    for n in &names {
+        if server(n) > at(n, |r| matches!(r, Runs::Pacemaker(_))) {
+            l.error(
+                &format!("hosts.{n}.runs"),
+                format!(
+                    "`{}` of the cluster is this host's PostgreSQL, which stands after `Pacemaker`",
+                    p.id
+                ),
+                Some("write `Postgres()` before `Pacemaker()`".to_owned()),
+            );
+        }
+    }
+    let modes = ["async", "sync"];
+    match p.params.get("rep_mode").map(String::as_str) {
+        Some(mode) if modes.contains(&mode) => {}
+        Some(mode) => l.error(
+            &param("rep_mode"),
+            format!("`{}`: rep_mode `{mode}` is not modelled", p.id),
+            suggest(mode, &modes, "one of"),
+        ),
+        None => l.error(
+            path,
+            format!("`{}` has no `rep_mode`: without one the agent knows no standbys", p.id),
+            Some("\"rep_mode\": \"async\" or \"sync\"".to_owned()),
+        ),
+    }
+    match p.params.get("master_ip").map(|ip| ip.parse::<Ip>()) {
+        Some(Ok(_)) => {}
+        Some(Err(_)) => l.error(&param("master_ip"), format!("`{}`: `master_ip` is no address", p.id), None),
+        None => {
+            let help = Some("the address that standbys connect to, which follows the primary".to_owned());
+            l.error(path, format!("`{}` has no `master_ip`", p.id), help);
+        }
+    }
+    let listed = p.params.get("node_list").map(String::as_str).unwrap_or_default();
+    if listed.is_empty() {
+        l.error(path, format!("`{}` has no `node_list`", p.id), Some("the database nodes".to_owned()));
+    }
+    for n in listed.split_whitespace().filter(|n| !names.iter().any(|x| x.eq_ignore_ascii_case(n))) {
+        l.error(
+            &param("node_list"),
+            format!("`{}`: node_list has no node `{n}`", p.id),
+            suggest(n, &names, "nodes"),
+        );
+    }
+    let cluster = stack.pacemaker.as_deref();
+    let of = cluster.and_then(|c| {
+        c.resources.iter().find_map(|r| match r {
+            Resource::Clone(c) if matches!(&c.of, Cloned::Primitive(x) if x.id == p.id) => Some(&c.meta),
+            _ => None,
+        })
+    });
+    let on = |k: &str| of.and_then(|m| m.get(k)).is_some_and(|v| v == "true");
+    if !on("promotable") {
+        let help =
+            Some("a `Clone(meta: {\"promotable\": \"true\", \"notify\": \"true\"})` around it".to_owned());
+        l.error(path, format!("`{}` has to be a promotable clone", p.id), help);
+    } else if !on("notify") {
+        l.warn(
+            path,
+            format!("`{}`: without `notify` the primary hears of its standbys only at its next monitor, and a demotion never removes PGSQL.lock", p.id),
+        );
+    }
+}
+
+/// `fence_sbd` writes to the disks that the nodes' `sbd` watches.
+fn fence_sbd(l: &mut Lint<'_>, stack: &Stack, p: &Primitive, path: &str) {
+    let Some(devices) = p.params.get("devices") else {
+        let help = Some("`\"devices\": \"disk1\"`: the hosts of its `SbdDisk`s".to_owned());
+        return l.error(path, format!("the fence device `{}` has no `devices`", p.id), help);
+    };
+    for (_, name, _) in nodes(stack) {
+        let watched = sbd(stack, name).map(|s| s.devices.as_slice()).unwrap_or_default();
+        for d in devices.split([',', ' ']).filter(|d| !d.is_empty() && !watched.iter().any(|w| w == d)) {
+            let help = Some(format!("give it `Sbd(devices: [\"{d}\"])`"));
+            let path = format!("{path}.params.devices");
+            l.error(&path, format!("`{}`: {name} does not watch the disk `{d}`", p.id), help);
+        }
+    }
 }
 
 /// An operator's command of a drill.

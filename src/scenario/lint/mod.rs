@@ -471,6 +471,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                     list.iter().for_each(|h| unknown(&mut l, &path, h))
                 }
                 Target::Standby(0) => l.error(&path, "standbys count from 1", None),
+                Target::Replicas if runs(&|r| matches!(r, Runs::Pacemaker(_))) => {}
                 Target::MostAdvanced | Target::Databases | Target::Replicas | Target::SyncStandby
                     if !runs(&|r| matches!(r, Runs::Postgres(_))) =>
                 {
@@ -479,8 +480,8 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Target::Stores if !runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_))) => {
                     l.error(&path, "neither etcd nor Consul in this stack: nobody is `Stores`", None)
                 }
-                Target::Proxies if !runs(&|r| matches!(r, Runs::HAProxy(_))) => {
-                    l.error(&path, "no HAProxy in this stack: nobody is `Proxies`", None)
+                Target::Proxies if !runs(&|r| matches!(r, Runs::HAProxy(_) | Runs::Pgpool(_))) => {
+                    l.error(&path, "neither HAProxy nor pgpool in this stack: nobody is `Proxies`", None)
                 }
                 _ => {}
             }
@@ -494,7 +495,9 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
             Fault::MoveLeader { .. } | Fault::DeleteLeaderKey => {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
-            Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::Promote { .. } | Fault::Rebuild { .. } => {
+                Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_)))))
+            }
             Fault::Fence { .. } => {
                 let tool = |r: &Runs| matches!(r, Runs::FenceDevice(_) | Runs::Sbd(_));
                 Some(("fence device (`FenceDevice`) or `Sbd`", runs(&tool)))

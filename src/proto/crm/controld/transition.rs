@@ -74,6 +74,8 @@ pub(super) struct Engine {
     goes: bool,
     failures: BTreeMap<Arc<str>, u32>,
     pub(super) told: Vec<Line>,
+    /// Where the last plan wants resources never to be.
+    pub(super) forbidden: Arc<[(String, String)]>,
     settings: Settings,
 }
 
@@ -111,6 +113,7 @@ impl Engine {
         self.cause = None;
         self.goes = false;
         self.told.clear();
+        self.forbidden = Arc::default();
     }
     pub(super) fn fencing(&self) -> Vec<String> {
         let Some(t) = &self.running else { return Vec::new() };
@@ -237,6 +240,7 @@ impl Controld {
             }
         }
         self.engine.told.clone_from(&graph.summary);
+        self.engine.forbidden = graph.forbidden.clone();
         self.engine.last += 1;
         let progress = vec![Progress::Waits; graph.steps.len()];
         self.engine.running =
@@ -253,6 +257,7 @@ impl Controld {
             let ready = |t: &Transition, at: usize| {
                 let s = &graph.steps[at];
                 t.progress[at] == Progress::Waits
+                    && (!t.aborted || s.urgent)
                     && !s.stuck
                     && s.after.iter().all(|a| t.progress.get(*a) == Some(&Progress::Done))
                     && (s.pseudo || limit == 0 || t.in_flight() < limit)
@@ -261,8 +266,7 @@ impl Controld {
             let first = |pseudo: bool| {
                 (0..graph.steps.len()).find(|at| graph.steps[*at].pseudo == pseudo && ready(t, *at))
             };
-            let next = if t.aborted { None } else { first(false).or_else(|| first(true)) };
-            match next {
+            match first(false).or_else(|| first(true)) {
                 Some(at) => self.carry_out(&graph, at, cx),
                 None => break,
             }
@@ -487,7 +491,9 @@ impl Controld {
         for u in updates {
             match u {
                 Update::Op { node, op, by, .. } if op.status != -1 => self.result(node, op, by, cx),
-                Update::Attribute { .. } | Update::Config(_) => self.invoke(Cause::Event, cx),
+                Update::Attribute { .. } | Update::NodeAttribute { .. } | Update::Config(_) => {
+                    self.invoke(Cause::Event, cx)
+                }
                 Update::EraseHistory { .. } => {
                     let ours = self.engine.running.as_ref().is_some_and(|t| {
                         t.graph.steps.iter().any(|s| matches!(s.task.as_str(), "delete" | "lrm_delete"))
