@@ -6,6 +6,7 @@ mod operator;
 pub mod roles;
 mod target;
 
+pub(crate) use crm::{cib, controller, is_dc};
 pub use target::{Roles, resolve};
 
 use crate::engine::Time;

@@ -14,6 +14,8 @@ mod pgpool_recovery;
 mod proxy;
 mod sbd;
 
+pub(super) use crm::of_cib;
+
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
