@@ -4,8 +4,10 @@
 //! SIGINT a fast and SIGQUIT an immediate one. Before anybody is forked it looks for the primary, up to `search_primary_node_timeout`.
 
 use super::find::{Find, Found};
+use super::msg::Msg as Say;
 use super::note::Note;
 use super::shared::Shared;
+use super::watchdog::msg::Verdict;
 use super::{Role, Setup};
 use crate::engine::{Span, SpanRange, Time};
 use crate::node::process::{Action, Input, Pid, Signal, Timer};
@@ -157,6 +159,9 @@ impl Parent {
                 ctx.act(Action::Signal(ctx.me, Signal::Quit));
             }
             Phase::Running if role.respawned() || role == Role::Watchdog => {
+                if role == Role::Watchdog {
+                    self.unanswered(ctx);
+                }
                 if self.failover.busy() {
                     self.failover.died.push(i);
                 } else {
@@ -165,6 +170,15 @@ impl Parent {
             }
             Phase::Running => {}
             Phase::Stopping => self.maybe_end(ctx),
+        }
+    }
+    /// Nobody answers the requests that a watchdog had when it died: their sockets are closed.
+    fn unanswered(&self, ctx: &mut Cx<'_>) {
+        for (role, pid) in &self.setup.processes {
+            if matches!(role, Role::HealthCheck(_)) {
+                let closed = Say::Verdict(Verdict::Cancelled);
+                ctx.act(Action::Tell(*pid, Msg::Pgpool(Box::new(closed))));
+            }
         }
     }
     /// The process at this place is forked again.

@@ -492,7 +492,9 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
             Fault::MoveLeader { .. } | Fault::DeleteLeaderKey => {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
-            Fault::Promote { .. } => Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_))))),
+            Fault::Promote { .. } | Fault::PgCtlStop { .. } => {
+                Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_)))))
+            }
             Fault::Fence { .. } => {
                 let tool = |r: &Runs| matches!(r, Runs::FenceDevice(_) | Runs::Sbd(_));
                 Some(("fence device (`FenceDevice`) or `Sbd`", runs(&tool)))
