@@ -110,9 +110,21 @@ pub fn store(world: &World, host: HostId) -> Option<Pid> {
     daemon(world, host, |d| matches!(d, Daemon::Etcd(..) | Daemon::ConsulServer(..)).then_some(()))
         .map(|(pid, ())| pid)
 }
-/// What on a host has a vote in who is primary, and no data: a member of the DCS.
+/// What on a host has a vote in who is primary, and no data: a member of the DCS, a server of quorum devices, a node of the Corosync cluster
+/// without a database where others have one.
 pub fn arbiter(world: &World, host: HostId) -> Option<Pid> {
-    store(world, host)
+    let is =
+        |h: HostId, f: fn(&Daemon) -> bool| daemon(world, h, |d| f(d).then_some(())).map(|(pid, ())| pid);
+    let node = |h| is(h, |d| matches!(d, Daemon::Corosync(_)));
+    let witness = || {
+        let others = hosts(world).any(|h| has_postgres(world, h) && node(h).is_some());
+        node(host).filter(|_| others && !has_postgres(world, host))
+    };
+    store(world, host).or_else(|| is(host, |d| matches!(d, Daemon::Qnetd(_)))).or_else(witness)
+}
+/// What stands on a host between clients and servers: HAProxy, pgpool.
+pub fn is_proxy(world: &World, host: HostId) -> bool {
+    daemon(world, host, |d| matches!(d, Daemon::HAProxy(_) | Daemon::Pgpool(_)).then_some(())).is_some()
 }
 /// Whether two hosts stand in the same site.
 pub fn same_site(world: &World, a: HostId, b: HostId) -> bool {
@@ -190,4 +202,23 @@ pub fn pgpool_leaders(world: &World) -> impl Iterator<Item = HostId> + '_ {
 /// The hosts whose pgpool leads its watchdog and has the virtual address by right.
 pub fn escalated_pgpools(world: &World) -> impl Iterator<Item = HostId> + '_ {
     pgpool_leaders(world).filter(|h| world.host(*h).files.pgpool.wd.escalated)
+}
+/// The DC of a Pacemaker cluster: of two partitions', the one that is quorate.
+pub fn dc(world: &World) -> Option<HostId> {
+    hosts(world)
+        .filter(|h| super::crm::is_dc(world, *h))
+        .max_by_key(|h| (quorate(world, *h), std::cmp::Reverse(*h)))
+}
+/// Whether Pacemaker is set up on a host.
+pub fn has_pacemaker(world: &World, host: HostId) -> bool {
+    daemon(world, host, |d| matches!(d, Daemon::Crm(_)).then_some(())).is_some()
+}
+/// The hosts on which an agent has started (or, with `promoted`, promoted) an instance of something that can be promoted.
+pub fn instances(world: &World, promoted: bool) -> impl Iterator<Item = HostId> + '_ {
+    let any = move |h: &HostId| {
+        let names = super::crm::promotable(world);
+        let mut files = world.host(*h).files.crm.run.iter();
+        files.any(|(name, f)| f.running && f.promoted == promoted && names.iter().any(|n| n == name))
+    };
+    hosts(world).filter(move |h| super::awake(world, *h) && any(h))
 }

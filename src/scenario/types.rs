@@ -318,26 +318,27 @@ pub enum Target {
     Hosts(Vec<String>),
     /// All but these.
     Others(Vec<String>),
-    /// The database primary: the host whose server accepts writes; of two, the one on the newest timeline. Without a database: as
-    /// `VipHolder`.
+    /// The database primary: the host whose server accepts writes; of two, the one on the newest timeline. Without a database:
+    /// where Pacemaker has something promoted, otherwise as `VipHolder`.
     Primary,
     /// The hosts that run a database server.
     Databases,
-    /// The database servers in recovery.
+    /// The database servers in recovery; under Pacemaker the instances that run and are not promoted.
     Replicas,
     /// The first standby that the primary waits for. (Needs synchronous replication.)
     SyncStandby,
     /// The hosts that run a member of the DCS: etcd, or a Consul server.
     Stores,
-    /// The hosts that run HAProxy.
+    /// The hosts that run HAProxy or pgpool.
     Proxies,
-    /// The leader of the DCS (etcd, Consul) or the cluster manager. (Needs a stack that has one.)
+    /// The leader of the DCS (etcd, Consul) or the cluster manager: pgpool's watchdog, Pacemaker's DC. (Needs a stack that has one.)
     Leader,
     /// The standby that has received most. (Needs a database stack.)
     MostAdvanced,
     /// All hosts of the site of the `Primary`; its host alone where no site is named.
     PrimarySite,
-    /// The hosts that run what has a vote and no data: members of the DCS. Nobody, in a stack without. Their daemon is the process `arbiter`.
+    /// The hosts that run what has a vote and no data: members of the DCS, a quorum device's server, a node of a cluster that has no database
+    /// where others have one. Nobody, in a stack without. Their daemon is the process `arbiter`.
     Arbiters,
 }
 
@@ -352,7 +353,8 @@ pub enum Fault {
     PowerOn { target: Target },
     /// The kernel panics: as power loss, but the host stays down until `PowerOn`.
     Crash { target: Target },
-    /// An orderly reboot: SIGTERM to all daemons, `shutdown_time` later the kernel ends and the host boots.
+    /// An orderly reboot: SIGTERM to all daemons, `shutdown_time` later the kernel ends and the host boots. Pacemaker is stopped before Corosync and
+    /// before what it manages, however long that takes (the dependencies of its systemd unit).
     Reboot { target: Target },
     /// The whole host stands still. `mode` says what happens to packets meanwhile, `clock` whether its clocks run on.
     Freeze {
@@ -467,6 +469,9 @@ pub enum Fault {
     PatroniResume,
     /// `patronictl reinit`: the member's data directory is made anew from the leader.
     Reinit { target: Target },
+    /// An operator has copied the primary's data to this host (`pg_basebackup` ends now) and has removed `PGSQL.lock`. Whatever manages the
+    /// server there starts it; with Pacemaker, after `Crm(Cleanup(resource: ...))`.
+    Rebuild { target: Target },
     /// `etcdctl move-leader`, `consul operator raft transfer-leader`: that host's member of the DCS leads from now on.
     MoveLeader { target: Target },
     /// The leader key is deleted in the DCS by hand.
@@ -517,6 +522,8 @@ pub enum Fault {
         #[serde(default)]
         switchover: bool,
     },
+    /// `pcp_recovery_node`: online recovery of a backend that is detached and whose server does not run.
+    PcpRecoveryNode { target: Target, node: u8 },
     /// An operator fences a node by hand, with the fence device on a host (`fence_ipmilan -o reboot`), or from a node that runs `sbd`
     /// (`sbd message NODE reset`).
     Fence { target: Target, by: Target },
@@ -676,6 +683,25 @@ pub enum Invariant {
     PromotionWithoutKey,
     /// Two partitions of a Corosync cluster are quorate (without `two_node`).
     TwoQuoratePartitions,
+    /// A resource of Pacemaker that may run once is active on two nodes, or promoted on more than `promoted-max`, as the hosts show it: the
+    /// address is configured, the process lives, the agent has left its file. A host that stands still counts.
+    ActiveTwice,
+    /// A resource was started (or promoted) on a node while another one, on which it ran, is lost to it and neither has been fenced with success nor
+    /// has come back. That the lost node is down in truth does not help: nobody knew.
+    StartedBeforeFence,
+    /// A resource is active on a node where its score is -INFINITY in the last plan of the DC, and the DC is idle: it is content with that, or can do
+    /// nothing about it (maintenance, a stop that failed).
+    ForbiddenNode,
+    /// A resource is active on a node that is awake and has no quorum (or no Corosync) for more than a second in which no controller of its partition
+    /// does anything: `no-quorum-policy` is `ignore` or `freeze`, or the daemons are gone and the services are not.
+    ServiceWithoutQuorum,
+    /// Two nodes of a cluster have fenced each other in one incident: until the cluster is whole and idle again.
+    BothFenced,
+    /// More than one fencing took effect in one incident: a second node, or the same one again. A node that SBD resets counts.
+    SecondFence,
+    /// A node that had been cut off or had stood still was fenced when it was awake and heard all others again: the order was older than the
+    /// healing, and nobody asked once more.
+    FenceAfterHeal,
 }
 
 /// A state that can be waited for.

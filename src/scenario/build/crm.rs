@@ -4,13 +4,16 @@ use super::{Plan, Site, cluster};
 use crate::net::addr::{Cidr, Ip};
 use crate::node::process::Pid;
 use crate::proto::Daemon;
-use crate::proto::crm::config::Cluster;
 use crate::proto::crm::msg::Daemon as Part;
 use crate::proto::crm::{self, NodeId, Pacemaker, Place, Process};
+use crate::proto::sbd::Sbd;
 use crate::scenario::types::{Runs, Stack};
 use crate::sim::World;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The agent that has the host's PostgreSQL.
+pub(in crate::scenario) const PGSQL: &str = "ocf:heartbeat:pgsql";
 
 fn pacemaker<'a>(stack: &'a Stack, host: &str) -> Option<&'a Pacemaker> {
     let runs = &stack.hosts.get(host)?.runs;
@@ -22,6 +25,12 @@ pub(in crate::scenario) fn nodes(stack: &Stack) -> Vec<(NodeId, &str, &Pacemaker
     nodes.filter_map(|(host, id, _)| pacemaker(stack, host).map(|p| (id, host, p))).collect()
 }
 
+/// The `sbd` of a host.
+pub(in crate::scenario) fn sbd<'a>(stack: &'a Stack, host: &str) -> Option<&'a Sbd> {
+    let runs = &stack.hosts.get(host)?.runs;
+    runs.iter().find_map(|r| if let Runs::Sbd(s) = r { Some(s) } else { None })
+}
+
 pub(super) fn pacemakerd(
     world: &mut World,
     plan: &Plan<'_>,
@@ -29,12 +38,18 @@ pub(super) fn pacemakerd(
     config: &Pacemaker,
     vips: &mut Vec<Ip>,
 ) {
-    let usual = Cluster::default();
-    let cluster = plan.stack.pacemaker.as_deref().unwrap_or(&usual);
+    let mut cluster = plan.stack.pacemaker.as_deref().cloned().unwrap_or_default();
+    let watchdog = sbd(plan.stack, site.host).map(|s| s.watchdog_timeout);
+    if nodes(plan.stack).iter().any(|n| sbd(plan.stack, n.1).is_some()) {
+        // The controller writes it down when it finds that `sbd` runs.
+        cluster.properties.entry("have-watchdog".to_owned()).or_insert_with(|| "true".to_owned());
+    }
+    let cluster = &cluster;
     let all = nodes(plan.stack);
     let Some((me, ..)) = all.iter().find(|n| n.1 == site.host) else { return };
     let Ok(cib) = crm::cib::make(cluster, &all) else { return };
-    for p in cluster.primitives() {
+    let primitives: Vec<_> = crm::cib::primitives(&cib.root).into_iter().map(|p| p.0).collect();
+    for p in &primitives {
         if let Some(ip) =
             p.params.get("ip").filter(|_| p.agent.contains("IPaddr")).and_then(|ip| ip.parse::<Ip>().ok())
             && !vips.contains(&ip)
@@ -51,8 +66,12 @@ pub(super) fn pacemakerd(
         .filter(|p| world.proc(**p).parent.is_none())
         .map(|p| (world.proc(*p).name.clone(), *p))
         .collect();
-    for p in cluster.primitives() {
-        let name = p.agent.split_once(':').filter(|(class, _)| *class == "systemd").map(|(_, name)| name);
+    for p in &primitives {
+        let name = if p.agent == PGSQL {
+            Some("postgres")
+        } else {
+            p.agent.split_once(':').filter(|(class, _)| *class == "systemd").map(|(_, name)| name)
+        };
         if let Some(pid) = name.and_then(|n| services.get(n)) {
             world.procs[pid.0 as usize].autostart = false;
         }
@@ -77,6 +96,7 @@ pub(super) fn pacemakerd(
         devices: plan.stack.hosts.iter().filter_map(device).collect(),
         times: cluster.times.clone(),
         version: cluster.version(),
+        watchdog,
     });
     let children: Vec<(Part, Pid)> = (1..).zip(Part::CHILDREN).map(|(i, d)| (d, Pid(first + i))).collect();
     let parent = Process::Pacemakerd(crm::pacemakerd::Pacemakerd::new(place.clone(), children));
@@ -100,4 +120,13 @@ pub(super) fn pacemakerd(
         };
         world.add_proc(site.id, part.name(), Some(parent), Daemon::Crm(Box::new(logic)));
     }
+    // `pacemaker.service` comes after `corosync.service` and is stopped before it.
+    let waits = |p: &Pid| {
+        let x = world.proc(*p);
+        let ring = matches!(x.logic, Daemon::Corosync(_) | Daemon::Qdevice(_));
+        ring || x.parent == Some(parent) || !x.autostart && x.parent.is_none()
+    };
+    let last: Vec<Pid> = world.host(site.id).procs.iter().copied().filter(waits).collect();
+    let host = &mut world.hosts[site.id.0 as usize];
+    (host.stops_first, host.stops_last) = (Some(parent), last);
 }
