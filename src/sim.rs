@@ -58,6 +58,7 @@ impl Stage {
         let clusters = world.procs.iter().any(|p| matches!(p.logic, Daemon::Corosync(_)));
         let mut watch = Watch::default();
         watch.ledger.pool.independent = crate::fault::roles::independent(&world);
+        watch.crm = crate::check::crm::Book::new(&world);
         Stage { world, faults, vips, watch, databases, clusters, fired: 0 }
     }
     /// A run of the stage from its start: hosts up, daemons starting, timed faults scheduled.
@@ -128,6 +129,12 @@ impl Model for Stage {
             let (world, ledger) = (&self.world, &mut self.watch.ledger);
             let changed = world.log.entries.iter().fold(false, |c, e| ledger.take(e, world) | c);
             self.world.changed |= changed;
+        }
+        if !self.watch.crm.is_empty() {
+            let (world, book) = (&self.world, &mut self.watch.crm);
+            let told = world.log.entries.iter().fold(false, |c, e| book.take(e, world) | c);
+            let moved = book.states_changed(world);
+            self.world.changed |= told | moved;
         }
         if self.clusters {
             let told = |e: &LogEntry| matches!(e.what, What::Note(Note::Corosync(_)));

@@ -25,6 +25,8 @@ pub struct Watch {
     stale: Option<Time>,
     /// Writes and reads of databases.
     pub ledger: super::ledger::Ledger,
+    /// What happened in a cluster under Pacemaker.
+    pub(crate) crm: super::crm::Book,
 }
 impl Watch {
     /// Since when an invariant is broken.
@@ -49,6 +51,13 @@ pub const fn name(i: Invariant) -> &'static str {
         Invariant::TwoPgpoolLeaders => "TwoPgpoolLeaders",
         Invariant::PromotionWithoutKey => "PromotionWithoutKey",
         Invariant::TwoQuoratePartitions => "TwoQuoratePartitions",
+        Invariant::ActiveTwice => "ActiveTwice",
+        Invariant::StartedBeforeFence => "StartedBeforeFence",
+        Invariant::ForbiddenNode => "ForbiddenNode",
+        Invariant::ServiceWithoutQuorum => "ServiceWithoutQuorum",
+        Invariant::BothFenced => "BothFenced",
+        Invariant::SecondFence => "SecondFence",
+        Invariant::FenceAfterHeal => "FenceAfterHeal",
         Invariant::FewerCopies => "FewerCopies",
         Invariant::LateRead => "LateRead",
         Invariant::Divergence => "Divergence",
@@ -82,6 +91,9 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
         let seen = super::cluster::two_partitions(&stage.world);
         record(stage, Invariant::TwoQuoratePartitions, seen, s);
     }
+    if !stage.watch.crm.is_empty() {
+        cluster(stage, s);
+    }
     if stage.databases {
         for i in super::database::ALL {
             let seen = super::database::check(&stage.world, &stage.watch.ledger, i, s.now());
@@ -98,6 +110,30 @@ pub fn look(stage: &mut Stage, s: &mut Sched) {
             // A belief ends by the clock alone.
             s.after(BELIEF, Ev::Outer(LOOK));
         }
+    }
+}
+
+/// How long a service may be without quorum before it counts that nobody does anything about it: Corosync tells its clients one after the other.
+pub const TOLD: Span = Span::secs(1);
+
+/// The invariants of a cluster under Pacemaker.
+fn cluster(stage: &mut Stage, s: &mut Sched) {
+    stage.watch.crm.look(&stage.world);
+    for i in super::crm::ALL {
+        let mut seen = super::crm::check(&stage.world, &stage.watch.crm, i);
+        if i == Invariant::ServiceWithoutQuorum {
+            let since = stage.watch.crm.without;
+            stage.watch.crm.without = seen.as_ref().map(|_| since.unwrap_or(s.now()));
+            match since {
+                None if seen.is_some() => {
+                    s.after(TOLD, Ev::Outer(LOOK));
+                    seen = None;
+                }
+                Some(since) if s.now().since(since) < TOLD => seen = None,
+                _ => {}
+            }
+        }
+        record(stage, i, seen, s);
     }
 }
 

@@ -72,15 +72,29 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
     }
 }
 
-/// The address that a resource stands for, as some node's CIB says.
-fn address(world: &World, resource: &str) -> Option<Ip> {
-    let based = world.procs.iter().find_map(|p| match &p.logic {
+/// Some node's CIB.
+fn based(world: &World) -> Option<&crate::proto::crm::based::Based> {
+    world.procs.iter().find_map(|p| match &p.logic {
         Daemon::Crm(c) => match &**c {
             crate::proto::crm::Process::Based(b) => Some(b),
             _ => None,
         },
         _ => None,
-    })?;
+    })
+}
+/// The primitives that can be promoted.
+pub(super) fn promotable(world: &World) -> Vec<String> {
+    let resources = based(world).and_then(|b| b.cib().cib.root.find("resources"));
+    let clones = resources.iter().flat_map(|r| r.all("clone")).filter(|c| {
+        let mut pairs = c.all("meta_attributes").flat_map(|m| m.all("nvpair"));
+        pairs.any(|p| p.get("name") == Some("promotable") && p.get("value") == Some("true"))
+    });
+    clones.flat_map(|c| c.all("primitive").map(|p| p.id().to_owned())).collect()
+}
+
+/// The address that a resource stands for, as some node's CIB says.
+fn address(world: &World, resource: &str) -> Option<Ip> {
+    let based = based(world)?;
     fn find<'a>(
         e: &'a crate::proto::pacemaker::xml::Element,
         id: &str,

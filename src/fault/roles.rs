@@ -184,3 +184,22 @@ pub fn pgpool_leaders(world: &World) -> impl Iterator<Item = HostId> + '_ {
 pub fn escalated_pgpools(world: &World) -> impl Iterator<Item = HostId> + '_ {
     pgpool_leaders(world).filter(|h| world.host(*h).files.pgpool.wd.escalated)
 }
+/// The DC of a Pacemaker cluster: of two partitions', the one that is quorate.
+pub fn dc(world: &World) -> Option<HostId> {
+    hosts(world)
+        .filter(|h| super::crm::is_dc(world, *h))
+        .max_by_key(|h| (quorate(world, *h), std::cmp::Reverse(*h)))
+}
+/// Whether Pacemaker is set up on a host.
+pub fn has_pacemaker(world: &World, host: HostId) -> bool {
+    daemon(world, host, |d| matches!(d, Daemon::Crm(_)).then_some(())).is_some()
+}
+/// The hosts on which an agent has started (or, with `promoted`, promoted) an instance of something that can be promoted.
+pub fn instances(world: &World, promoted: bool) -> impl Iterator<Item = HostId> + '_ {
+    let any = move |h: &HostId| {
+        let names = super::crm::promotable(world);
+        let mut files = world.host(*h).files.crm.run.iter();
+        files.any(|(name, f)| f.running && f.promoted == promoted && names.iter().any(|n| n == name))
+    };
+    hosts(world).filter(move |h| super::awake(world, *h) && any(h))
+}

@@ -26,8 +26,8 @@ fn priority(world: &World, host: HostId) -> u8 {
         })
         .unwrap_or(0)
 }
-fn has_vrrp(world: &World, host: HostId) -> bool {
-    let stands_by = |d: &Daemon| matches!(d, Daemon::Vrrp(..) | Daemon::Heartbeat(_));
+fn may_hold(world: &World, host: HostId) -> bool {
+    let stands_by = |d: &Daemon| matches!(d, Daemon::Vrrp(..) | Daemon::Heartbeat(_) | Daemon::Crm(_));
     world.host(host).procs.iter().any(|p| stands_by(&world.proc(*p).logic))
 }
 fn has_client(world: &World, host: HostId) -> bool {
@@ -41,6 +41,7 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
         holders.sort_by_key(|h| std::cmp::Reverse(priority(world, *h)));
         holders.first().copied()
     };
+    let primary = || roles::primary(world).or_else(|| roles::instances(world, true).next()).or_else(holder);
     match target {
         Target::Host(name) => world.find_host(name).into_iter().collect(),
         Target::Hosts(names) => names.iter().filter_map(|n| world.find_host(n)).collect(),
@@ -50,14 +51,18 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
         Target::Everyone => roles::hosts(world).collect(),
         Target::Clients => roles::hosts(world).filter(|h| has_client(world, *h)).collect(),
         Target::VipHolder => holder().into_iter().collect(),
-        Target::Primary => roles::primary(world).or_else(holder).into_iter().collect(),
+        Target::Primary => primary().into_iter().collect(),
         Target::Leader => roles::store_leader(world)
             .or_else(|| roles::pgpool_leaders(world).next())
+            .or_else(|| roles::dc(world))
             .or_else(holder)
             .into_iter()
             .collect(),
         Target::Databases => roles::hosts(world).filter(|h| roles::has_postgres(world, *h)).collect(),
-        Target::Replicas => roles::hosts(world).filter(|h| roles::is_replica(world, *h)).collect(),
+        Target::Replicas => {
+            let servers = roles::hosts(world).filter(|h| roles::is_replica(world, *h));
+            servers.chain(roles::instances(world, false)).collect()
+        }
         Target::SyncStandby => roles::sync_standby(world).into_iter().collect(),
         Target::Stores => roles::hosts(world).filter(|h| roles::is_store(world, *h)).collect(),
         Target::Proxies => roles::hosts(world)
@@ -70,14 +75,14 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
         Target::Standby(n) => {
             let holder = holder();
             let mut standby: Vec<HostId> = roles::hosts(world)
-                .filter(|h| has_vrrp(world, *h) && Some(*h) != holder && super::awake(world, *h))
+                .filter(|h| may_hold(world, *h) && Some(*h) != holder && super::awake(world, *h))
                 .collect();
             standby.sort_by_key(|h| (std::cmp::Reverse(priority(world, *h)), *h));
             standby.get((*n as usize).saturating_sub(1)).copied().into_iter().collect()
         }
         Target::MostAdvanced => roles::most_advanced(world).into_iter().collect(),
         Target::PrimarySite => {
-            let Some(primary) = roles::primary(world).or_else(holder) else { return Vec::new() };
+            let Some(primary) = primary() else { return Vec::new() };
             roles::hosts(world).filter(|h| roles::same_site(world, *h, primary)).collect()
         }
         Target::Arbiters => roles::hosts(world).filter(|h| roles::arbiter(world, *h).is_some()).collect(),

@@ -933,8 +933,8 @@ rep-rto-reads = 最长读取中断
 rep-lost = 丢失的已确认写入（RPO）
 rep-split = 两个可写数据库
 rep-dual = 地址被两台持有
-rep-write-availability = 成功的写入
-rep-read-availability = 成功的读取
+rep-write-availability = 写可用时间占比
+rep-read-availability = 读可用时间占比
 rep-failovers = 故障切换次数
 rep-unsafe-means = 不安全：{$columns} 之一不为零。不可用：某客户端的写入失败超过 {$limit} 秒，或到结束时仍失败。
 rep-distribution = 分布：{$what}
@@ -1038,8 +1038,8 @@ rep-short-rto = 写入 RTO
 rep-short-lost = 丢失写入
 rep-short-split = 脑裂
 rep-short-dual = 双重地址
-rep-short-writes = 写入成功率
-rep-short-reads = 读取成功率
+rep-short-writes = 可写时间
+rep-short-reads = 可读时间
 
 # pgpool-II：父进程、连接池、路由、复制
 mark-queue-full = SYN 被丢弃：端口 {$port} 的接受队列已满
@@ -1404,6 +1404,16 @@ coro-rule-one = 只有一个分区:由 votequorum 决定
 coro-rule-largest = 最大的分区
 coro-rule-newcomer = 另一个分区已持有此票
 check-two-partitions = {$a} 与 {$b} 在不同的成员关系中都有法定票数
+check-active-twice = {$rsc} 同时在 {$names} 上运行
+check-promoted-twice = {$rsc} 同时在 {$names} 上被提升
+check-early-start = {$rsc} 已在 {$on} 上启动，但没有人确认它原来所在的 {$lost} 已经停机
+check-forbidden-node = {$rsc} 运行在 {$host} 上，而它在那里的分数是 -INFINITY
+check-no-quorum = {$rsc} 在没有法定票数的 {$host} 上运行，而且没有人停止它
+check-both-fenced = {$a} 与 {$b} 互相隔离了对方
+check-second-fence = 一次事故中有 {$n} 次隔离：{$list}
+check-fenced-by = {$target}（由 {$by}）
+check-fenced-itself = {$target}（由它自己）
+check-fence-after-heal = {$target} 被 {$by} 隔离，而这时它们已经又能互相听到
 cond-quorate = {$host} 有法定票数
 cond-not-quorate = {$host} 没有法定票数
 cond-members = {$host} 所在的成员关系有 {$count} 个成员
@@ -1516,10 +1526,17 @@ drill-pacemaker-stop-fails-fence = 节点进入 standby 时服务停不下来。
 drill-pacemaker-two-node-delay-wins = 同样的竞赛，h1（服务所在）的设备有 pcmk_delay_base 8 秒：延迟保护目标，于是 h2 死，客户端毫无察觉
 drill-pacemaker-two-node-fence-loop = 两个节点的链路断了，而且启动时互不等待（wait_for_all: 0）：谁启动谁就独自有法定人数，看不到对方就把它击毙。被击毙的启动后再还击。two_node 自带的 wait_for_all 终结这个循环
 drill-pacemaker-two-node-fence-race = 两个节点，two_node: 1，没有延迟：断开后两边都有法定人数，都开枪。谁先够到对方的 BMC 谁活；如果都够到，在主机启动之前没有人活着
-drill-patterns-n-plus-1 = N+1，三个服务、一个备用节点：一个节点死亡，在它被隔离之后备用节点正好接走它的服务，其他的留在原处。最多失去一个节点时所有服务都运行；再失去一个就会有服务无处可去，而四票中的两票不是法定人数。
-drill-patterns-n-to-n-overload = N-to-N，八个服务放在四个节点上，每个节点有三个位置：没有人空闲。一个节点进入 standby：九个位置给八个服务，全部运行。然后第二个死亡：六个位置，两个服务被停止。只要 load <= capacity x (n - f) / n 就全部运行：2 <= 3 x 3/4 成立，2 <= 3 x 2/4 不成立。
-drill-patterns-failover-domain = 用 -INFINITY 划出的故障转移域：svc-domain 只可以在 n1 和 n4 上运行。n1 进入 standby：它移到 n4。n4 也进入 standby：尽管还有两个节点空着，它也停止，因为没有什么能压过 -INFINITY。其他服务继续移动。
-drill-patterns-stickiness = 粘性对更好的分数：大家都以 100 分偏爱 n1。n1 进入 standby 又回来：svc-free（粘性 1）回去，svc-with 跟着它（colocation INFINITY），各自白白中断一次；svc-sticky（粘性 200）留在原处。
+drill-pacemaker-token-vs-live-migration = h1 是虚拟机，在线迁移让它停了一会儿。3 秒：令牌丢失，但在其他节点就“没有它的环”达成一致（token + consensus，8.0 秒）之前又听到了它，什么都没有移动。7 秒：它及时醒来却仍然太晚，因为它的链路要等它回应 ping 2 到 3 秒后才算恢复。它被判失联，在完全健康地醒来几秒之后被击毙。用 `--set corosync.token=10s` 两次停顿都能过去，而每个真正的故障都要晚 15 秒才被发现
+drill-pacemaker-unrelated-start-waits-for-fence = n2 死亡，它的 PDU 需要 12 秒。其间 svc-c 在一切正常的 n3 上死掉：Pacemaker 立刻停止它的残余，但在 n2 被隔离之前不会再启动它。整个集群的每次启动都要等待每个正在进行的隔离（requires=fencing），不管有没有关系。看 resource_failed、fenced 和 svc-c 的 resource_started
+drill-pacemaker-fence-shares-power = BMC 接在自己服务器的电源上，大多数都是这样。服务器掉电，能够证实这一点的设备也随之消失：每次登录都在 5 秒后超时，一共十次，服务一直停着，直到有人恢复供电。无法隔离的死节点对 Pacemaker 来说不算死；第二级用 PDU 或磁盘就不同了
+drill-pacemaker-sbd-disk-freeze = Pacemaker 之下带磁盘的 SBD，运行服务的节点静止一分钟。它自己的看门狗在五秒之内复位它，远在任何人发觉之前；其他节点无从知道。它们写下毒丸，等待 msgwait（10 秒），然后才当它已死：这是没有电源开关的隔离的代价。看 pill_written、fenced 和 vip_up
+drill-pacemaker-sbd-diskless-isolated = Pacemaker 之下没有磁盘的 SBD：运行服务的节点被隔断。它没有法定人数，看门狗不再被喂，在新成员关系之后 4 到 7 秒复位它；没有人需要够到它。其他节点在要求隔离之后等待 stonith-watchdog-timeout（-1：看门狗 5 秒的两倍），然后启动服务：至少三秒的余量。把它缩短到看门狗的时间以下，lint 会拒绝
+drill-pacemaker-sbd-diskless-two-node = 两个节点上没有磁盘的 SBD，网络分裂。votequorum 满足于两个中的一个（two_node），SBD 却不：独自一个对它不算法定人数。两个节点都复位自己；重启之后互相等待（wait_for_all），只要链路还断着，服务就哪里也不运行。安全，但没有用处：需要第三个节点、仲裁设备或磁盘
+drill-pacemaker-n-plus-m = N+M，六个节点上四个服务、两个备用：n1 死亡，第一个备用节点接走它的服务；n2 死亡，第二个备用节点接走另一个；其他什么都不动。第三次损失就太多了，而且不只是缺少节点：六票中的三票不是法定人数，还在运行的也被停止。M 个备用节点只在票数允许的范围内有用
+drill-pacemaker-n-plus-1 = N+1，三个服务、一个备用节点：一个节点死亡，在它被隔离之后备用节点正好接走它的服务，其他的留在原处。最多失去一个节点时所有服务都运行；再失去一个就会有服务无处可去，而四票中的两票不是法定人数。
+drill-pacemaker-n-to-n-overload = N-to-N，八个服务放在四个节点上，每个节点有三个位置：没有人空闲。一个节点进入 standby：九个位置给八个服务，全部运行。然后第二个死亡：六个位置，两个服务被停止。只要 load <= capacity x (n - f) / n 就全部运行：2 <= 3 x 3/4 成立，2 <= 3 x 2/4 不成立。
+drill-pacemaker-failover-domain = 用 -INFINITY 划出的故障转移域：svc-domain 只可以在 n1 和 n4 上运行。n1 进入 standby：它移到 n4。n4 也进入 standby：尽管还有两个节点空着，它也停止，因为没有什么能压过 -INFINITY。其他服务继续移动。
+drill-pacemaker-stickiness = 粘性对更好的分数：大家都以 100 分偏爱 n1。n1 进入 standby 又回来：svc-free（粘性 1）回去，svc-with 跟着它（colocation INFINITY），各自白白中断一次；svc-sticky（粘性 200）留在原处。
 # pgpool 的故障转移与 watchdog 演练
 drill-pgpool-error-triggers-failover = 只要 failover_on_backend_error 开着，健康检查的五次重试就什么也保护不了：第一个断掉的会话立刻触发故障转移。
 drill-pgpool-half-votes-split-brain = 两个 pgpool，打开了 enable_consensus_with_half_votes。两者之间的链路断开，客户端两边都够得着：各自都是领导者，法定人数各为一，各占一个地址，各自把对方的数据库降级，于是有两个主库。

@@ -317,12 +317,12 @@ pub enum Target {
     Hosts(Vec<String>),
     /// All but these.
     Others(Vec<String>),
-    /// The database primary: the host whose server accepts writes; of two, the one on the newest timeline. Without a database: as
-    /// `VipHolder`.
+    /// The database primary: the host whose server accepts writes; of two, the one on the newest timeline. Without a database:
+    /// where Pacemaker has something promoted, otherwise as `VipHolder`.
     Primary,
     /// The hosts that run a database server.
     Databases,
-    /// The database servers in recovery.
+    /// The database servers in recovery; under Pacemaker the instances that run and are not promoted.
     Replicas,
     /// The first standby that the primary waits for. (Needs synchronous replication.)
     SyncStandby,
@@ -330,7 +330,7 @@ pub enum Target {
     Stores,
     /// The hosts that run HAProxy.
     Proxies,
-    /// The leader of the DCS (etcd, Consul) or the cluster manager. (Needs a stack that has one.)
+    /// The leader of the DCS (etcd, Consul) or the cluster manager: pgpool's watchdog, Pacemaker's DC. (Needs a stack that has one.)
     Leader,
     /// The standby that has received most. (Needs a database stack.)
     MostAdvanced,
@@ -668,6 +668,25 @@ pub enum Invariant {
     PromotionWithoutKey,
     /// Two partitions of a Corosync cluster are quorate (without `two_node`).
     TwoQuoratePartitions,
+    /// A resource of Pacemaker that may run once is active on two nodes, or promoted on more than `promoted-max`, as the hosts show it: the
+    /// address is configured, the process lives, the agent has left its file. A host that stands still counts.
+    ActiveTwice,
+    /// A resource was started (or promoted) on a node while another one, on which it ran, is lost to it and neither has been fenced with success nor
+    /// has come back. That the lost node is down in truth does not help: nobody knew.
+    StartedBeforeFence,
+    /// A resource is active on a node where its score is -INFINITY in the last plan of the DC, and the DC is idle: it is content with that, or can do
+    /// nothing about it (maintenance, a stop that failed).
+    ForbiddenNode,
+    /// A resource is active on a node that is awake and has no quorum (or no Corosync) for more than a second in which no controller of its partition
+    /// does anything: `no-quorum-policy` is `ignore` or `freeze`, or the daemons are gone and the services are not.
+    ServiceWithoutQuorum,
+    /// Two nodes of a cluster have fenced each other in one incident: until the cluster is whole and idle again.
+    BothFenced,
+    /// More than one fencing took effect in one incident: a second node, or the same one again. A node that SBD resets counts.
+    SecondFence,
+    /// A node that had been cut off or had stood still was fenced when it was awake and heard all others again: the order was older than the
+    /// healing, and nobody asked once more.
+    FenceAfterHeal,
 }
 
 /// A state that can be waited for.

@@ -4,7 +4,7 @@
 use firedrill::engine::{Span, SpanRange, Time};
 use firedrill::node::log::Level;
 use firedrill::proto::crm::config::Operator;
-use firedrill::scenario::types::{At, Drill, Fault, Stack, Target};
+use firedrill::scenario::types::{At, Drill, Fault, FreezeClock, FreezeMode, Stack, Target};
 use firedrill::trace::run::{Run, run};
 
 /// Nodes h1, h2, ... with a BMC each, and an address.
@@ -21,6 +21,17 @@ pub(crate) struct Cluster {
     pub(crate) delay_h2: String,
     pub(crate) location: bool,
     pub(crate) dummy: bool,
+    /// A BMC for each node, with a fence device for it.
+    pub(crate) bmcs: bool,
+    /// `Sbd(..)` on every node, with a watchdog; or nothing.
+    pub(crate) sbd: String,
+    /// Hosts, resources, constraints and levels besides the usual ones.
+    pub(crate) more_hosts: String,
+    pub(crate) more_resources: String,
+    pub(crate) more_constraints: String,
+    pub(crate) topology: String,
+    /// `times:` of the cluster.
+    pub(crate) times: String,
 }
 fn nodes(n: usize) -> Cluster {
     Cluster {
@@ -35,6 +46,13 @@ fn nodes(n: usize) -> Cluster {
         delay_h2: String::new(),
         location: false,
         dummy: false,
+        bmcs: true,
+        sbd: String::new(),
+        more_hosts: String::new(),
+        more_resources: String::new(),
+        more_constraints: String::new(),
+        topology: String::new(),
+        times: String::new(),
     }
 }
 pub(crate) fn trio() -> Cluster {
@@ -52,7 +70,16 @@ impl Cluster {
         let mut resources = String::new();
         for i in 1..=self.n {
             let own = &self.settings[i - 1];
-            hosts += &format!("\"h{i}\": (runs: [Corosync(networks: [\"lan\"]{two}), Pacemaker({own})]),");
+            let (dog, sbd) = match self.sbd.as_str() {
+                "" => ("", String::new()),
+                sbd => ("watchdog: Hardware, ", format!("{sbd}, ")),
+            };
+            hosts += &format!(
+                "\"h{i}\": ({dog}runs: [Corosync(networks: [\"lan\"]{two}), {sbd}Pacemaker({own})]),"
+            );
+            if !self.bmcs {
+                continue;
+            }
             hosts += &format!(
                 "\"bmc{i}\": (networks: [\"mgmt\"], runs: [FenceDevice(hosts: [\"h{i}\"], {})]),",
                 self.device
@@ -71,10 +98,13 @@ impl Cluster {
             resources += "Primitive(id: \"other\", agent: \"ocf:pacemaker:Dummy\", op: [(name: \"monitor\", interval: \"1s\")]),";
             constraints += "Location(rsc: \"other\", node: \"h3\", score: \"100\"),";
         }
+        hosts += &self.more_hosts;
+        resources += &self.more_resources;
+        constraints += &self.more_constraints;
         format!(
             "(about: \"test\", networks: {{ \"lan\": (subnet: \"10.0.0.0/24\"), \"mgmt\": (subnet: \"10.9.0.0/24\") }}, hosts: {{ {hosts} }},
-              pacemaker: (version: \"{}\", properties: {{ {} }}, resources: [{resources}], constraints: [{constraints}]))",
-            self.version, self.properties
+              pacemaker: (version: \"{}\", properties: {{ {} }}, resources: [{resources}], constraints: [{constraints}], fencing_topology: [{}], times: ({})))",
+            self.version, self.properties, self.topology, self.times
         )
     }
     pub(crate) fn stack(&self) -> Stack {
@@ -128,6 +158,24 @@ pub(crate) fn fails(on: &str, resource: &str, operation: &str) -> Fault {
 }
 pub(crate) fn crm(command: Operator) -> Fault {
     Fault::Crm { command }
+}
+pub(crate) fn freeze(name: &str, seconds: u64) -> Fault {
+    let lasts = Some(SpanRange::exactly(Span::secs(seconds)));
+    Fault::Freeze { target: host(name), mode: FreezeMode::Lost, clock: FreezeClock::Runs, lasts }
+}
+/// When an invariant was broken: from and to, in milliseconds after this.
+pub(crate) fn broken(r: &Run, invariant: &str, from: u64) -> Vec<(u64, u64)> {
+    let ms = |t: Time| t.since(Time::ms(from)).as_ms();
+    r.violations.iter().filter(|v| v.invariant == invariant).map(|v| (ms(v.from), ms(v.to))).collect()
+}
+/// What was seen of it.
+pub(crate) fn seen(r: &Run, invariant: &str) -> String {
+    r.violations
+        .iter()
+        .filter(|v| v.invariant == invariant)
+        .map(|v| v.detail.as_str())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 /// The marks of a kind on a host from a time on, in milliseconds after it, with their words.
 pub(crate) fn marks(r: &Run, kind: &str, on: &str, from: u64) -> Vec<(u64, String)> {

@@ -32,8 +32,6 @@ use std::sync::Arc;
 pub const GROUP: Group = Group("stonith-ng");
 /// `stonith-timeout` of an operation that states none.
 const TIMEOUT: Span = Span::secs(60);
-/// SBD's default `SBD_WATCHDOG_TIMEOUT`; `stonith-watchdog-timeout` -1 means twice this.
-const SBD_WATCHDOG_TIMEOUT: Span = Span::secs(5);
 /// Timers: two of every operation of its own, then one of every job that it runs.
 const OPERATIONS: u16 = 64;
 
@@ -254,7 +252,8 @@ impl Fenced {
     fn watchdog_timeout(&self) -> Option<Span> {
         let text = property_of(&self.cib.as_ref()?.cib.root, "stonith-watchdog-timeout")?;
         if text.trim().starts_with('-') {
-            return Some(Span(SBD_WATCHDOG_TIMEOUT.0 * 2));
+            // Twice what the own host's `sbd` was told.
+            return self.place.watchdog.map(|w| w.times(2));
         }
         Some(Span::ms(interval(text))).filter(|s| !s.is_zero())
     }
@@ -366,7 +365,7 @@ impl Fenced {
         };
         let mut delay = Span::ZERO;
         if o.first && action != "on" {
-            delay = o.fencing.delay + base + drawn(cx, base, max, place.version.0 >= 3);
+            delay = o.fencing.delay + base + drawn(|n| cx.below(n), base, max, place.version.0 >= 3);
             // `stonith-timeout` is for the agents: the delay comes on top.
             cx.set_timer(Timer(2 * o.slot), o.fencing.timeout + delay);
             if !delay.is_zero() {
@@ -585,8 +584,8 @@ pub const fn drawable(base: u64, max: u64, with_maximum: bool) -> u64 {
     if with_maximum && width > 0 { width + 1 } else { width }
 }
 
-/// The random part of a delay.
-fn drawn(cx: &mut Cx<'_>, base: Span, max: Span, with_maximum: bool) -> Span {
+/// The random part of a delay: whole seconds out of [`drawable`], by a draw below a number.
+pub fn drawn(below: impl FnOnce(u64) -> u64, base: Span, max: Span, with_maximum: bool) -> Span {
     let choices = drawable(base.0 / 1_000_000_000, max.0 / 1_000_000_000, with_maximum);
-    if choices == 0 { Span::ZERO } else { Span::secs(cx.below(choices)) }
+    if choices == 0 { Span::ZERO } else { Span::secs(below(choices)) }
 }

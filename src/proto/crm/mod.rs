@@ -81,6 +81,8 @@ pub struct Place {
     pub times: config::Times,
     /// The draw of fencing delays and other differences: `(2, 1, 5)`.
     pub version: (u32, u32, u32),
+    /// `SBD_WATCHDOG_TIMEOUT`, where `sbd` runs.
+    pub watchdog: Option<Span>,
 }
 impl Place {
     /// The name of a node.

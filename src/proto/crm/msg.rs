@@ -172,6 +172,8 @@ pub struct Graph {
     pub batch_limit: u32,
     /// When the scheduler wants to be asked again, in seconds since 1970.
     pub recheck: Option<i64>,
+    /// Resources (without the numbers of instances) and nodes where their score is -INFINITY.
+    pub forbidden: Arc<[(String, String)]>,
 }
 
 /// What happens to a resource or a node, and why: a line of the transition summary.

@@ -5,7 +5,7 @@ use super::msg::{Daemon, Graph, Line, Local, Op, Step};
 use super::{Place, draw, tell};
 use crate::engine::Span;
 use crate::node::process::{Action, Input, Timer};
-use crate::proto::pacemaker::model::{ActIx, NodeIx, Sched};
+use crate::proto::pacemaker::model::{ActIx, Kind, NodeIx, Rsc, Sched};
 use crate::proto::pacemaker::plan::Plan;
 use crate::proto::pacemaker::score;
 use crate::proto::pacemaker::sets::About;
@@ -93,7 +93,28 @@ pub fn graph(plan: &Plan, dc: &Arc<str>) -> Graph {
         summary: plan.summary.iter().map(line).collect(),
         batch_limit: u32::try_from(s.options.batch_limit).unwrap_or(0),
         recheck: s.recheck,
+        forbidden: forbidden(s).into(),
     }
+}
+
+/// Primitives and nodes where their score is -INFINITY; of a clone's instances it has to be so for all.
+fn forbidden(s: &Sched) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = Vec::new();
+    let primitives = || {
+        let stonith = |r: &&Rsc| r.xml.get("class") == Some("stonith");
+        s.rscs.iter().filter(|r| r.kind == Kind::Primitive && !r.orphan).filter(move |r| !stonith(r))
+    };
+    for r in primitives() {
+        let name = base_name(&r.id);
+        for (n, node) in s.nodes.iter().enumerate() {
+            let is = |o: &Rsc| o.allowed.get(n).is_none_or(|slot| slot.score <= -score::INF);
+            let known = || all.iter().any(|(a, b)| a == name && *b == node.name);
+            if is(r) && !known() && primitives().filter(|o| base_name(&o.id) == name).all(is) {
+                all.push((name.to_owned(), node.name.clone()));
+            }
+        }
+    }
+    all
 }
 
 /// Why a resource goes to a node: what the rules gave it there.

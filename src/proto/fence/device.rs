@@ -95,6 +95,10 @@ impl Device {
     pub fn kind(&self) -> DeviceKind {
         self.config.kind
     }
+    /// The host behind a port.
+    pub fn behind(&self, port: &str) -> Option<HostId> {
+        self.ports.iter().find(|p| *p.name == *port).map(|p| p.host)
+    }
     /// The hosts that it can switch.
     pub fn hosts(&self) -> impl Iterator<Item = HostId> + '_ {
         self.ports.iter().map(|p| p.host)

@@ -4,9 +4,9 @@ use super::{Plan, Site, cluster};
 use crate::net::addr::{Cidr, Ip};
 use crate::node::process::Pid;
 use crate::proto::Daemon;
-use crate::proto::crm::config::Cluster;
 use crate::proto::crm::msg::Daemon as Part;
 use crate::proto::crm::{self, NodeId, Pacemaker, Place, Process};
+use crate::proto::sbd::Sbd;
 use crate::scenario::types::{Runs, Stack};
 use crate::sim::World;
 use std::collections::BTreeMap;
@@ -22,6 +22,12 @@ pub(in crate::scenario) fn nodes(stack: &Stack) -> Vec<(NodeId, &str, &Pacemaker
     nodes.filter_map(|(host, id, _)| pacemaker(stack, host).map(|p| (id, host, p))).collect()
 }
 
+/// The `sbd` of a host.
+pub(in crate::scenario) fn sbd<'a>(stack: &'a Stack, host: &str) -> Option<&'a Sbd> {
+    let runs = &stack.hosts.get(host)?.runs;
+    runs.iter().find_map(|r| if let Runs::Sbd(s) = r { Some(s) } else { None })
+}
+
 pub(super) fn pacemakerd(
     world: &mut World,
     plan: &Plan<'_>,
@@ -29,8 +35,13 @@ pub(super) fn pacemakerd(
     config: &Pacemaker,
     vips: &mut Vec<Ip>,
 ) {
-    let usual = Cluster::default();
-    let cluster = plan.stack.pacemaker.as_deref().unwrap_or(&usual);
+    let mut cluster = plan.stack.pacemaker.as_deref().cloned().unwrap_or_default();
+    let watchdog = sbd(plan.stack, site.host).map(|s| s.watchdog_timeout);
+    if nodes(plan.stack).iter().any(|n| sbd(plan.stack, n.1).is_some()) {
+        // The controller writes it down when it finds that `sbd` runs.
+        cluster.properties.entry("have-watchdog".to_owned()).or_insert_with(|| "true".to_owned());
+    }
+    let cluster = &cluster;
     let all = nodes(plan.stack);
     let Some((me, ..)) = all.iter().find(|n| n.1 == site.host) else { return };
     let Ok(cib) = crm::cib::make(cluster, &all) else { return };
@@ -77,6 +88,7 @@ pub(super) fn pacemakerd(
         devices: plan.stack.hosts.iter().filter_map(device).collect(),
         times: cluster.times.clone(),
         version: cluster.version(),
+        watchdog,
     });
     let children: Vec<(Part, Pid)> = (1..).zip(Part::CHILDREN).map(|(i, d)| (d, Pid(first + i))).collect();
     let parent = Process::Pacemakerd(crm::pacemakerd::Pacemakerd::new(place.clone(), children));

@@ -1,9 +1,12 @@
 //! What can be wrong with Pacemaker and its cluster.
 
 use super::Lint;
+use crate::engine::Span;
 use crate::net::addr::Ip;
 use crate::proto::crm::config::{Cluster, Constraint, Operator, Primitive};
-use crate::scenario::build::crm::nodes;
+use crate::proto::pacemaker::time::interval;
+use crate::proto::sbd::Sbd;
+use crate::scenario::build::crm::{nodes, sbd};
 use crate::scenario::diag::nearest;
 use crate::scenario::types::{Runs, Stack};
 
@@ -169,7 +172,11 @@ pub(super) fn cluster(l: &mut Lint<'_>, stack: &Stack, c: &Cluster) {
         }
     }
     let fencing = c.properties.get("stonith-enabled").is_none_or(|v| v != "false");
-    if fencing && devices.is_empty() && !c.properties.contains_key("have-watchdog") {
+    let dogs: Vec<_> = names.iter().filter_map(|n| sbd(stack, n)).collect();
+    if let Some(text) = c.properties.get("stonith-watchdog-timeout").filter(|t| t.trim() != "0") {
+        watchdog(l, text, names.len(), &dogs);
+    }
+    if fencing && devices.is_empty() && dogs.is_empty() && !c.properties.contains_key("have-watchdog") {
         l.warn(
             "pacemaker",
             "fencing is on (stonith-enabled) and there is no fence device: Pacemaker starts nothing. Add one, or set `stonith-enabled` to \"false\"",
@@ -177,10 +184,30 @@ pub(super) fn cluster(l: &mut Lint<'_>, stack: &Stack, c: &Cluster) {
     }
 }
 
+/// `stonith-watchdog-timeout`, for which every node needs an `sbd` whose watchdog is faster: Pacemaker does not start otherwise.
+fn watchdog(l: &mut Lint<'_>, text: &str, nodes: usize, dogs: &[&Sbd]) {
+    let path = "pacemaker.properties.stonith-watchdog-timeout";
+    if dogs.len() < nodes {
+        let help =
+            Some("add `Sbd()` and `watchdog: Hardware` to the hosts, or take the property away".to_owned());
+        l.error(path, "a node without sbd would be taken for dead, and nothing would reset it", help);
+    }
+    let slowest = dogs.iter().map(|d| d.watchdog_timeout).max().unwrap_or(Span::ZERO);
+    let waits = Span::ms(interval(text));
+    if !text.trim().starts_with('-') && waits <= slowest {
+        let help = Some(format!("-1 is twice SBD_WATCHDOG_TIMEOUT: {}", slowest.times(2)));
+        let text = format!(
+            "the others would start its services after {waits}, before the watchdog ({slowest}) has reset the node"
+        );
+        l.error(path, text, help);
+    }
+}
+
 fn primitive(l: &mut Lint<'_>, stack: &Stack, p: &Primitive) {
     let path = "pacemaker.resources";
     let parts: Vec<&str> = p.agent.split(':').collect();
     match parts.as_slice() {
+        ["stonith", "fence_sbd"] => fence_sbd(l, stack, p),
         ["stonith", _] => match p.params.get("ip").or(p.params.get("ipaddr")) {
             None => l.error(
                 path,
@@ -219,6 +246,22 @@ fn primitive(l: &mut Lint<'_>, stack: &Stack, p: &Primitive) {
         _ => {
             let help = suggest(&p.agent, &AGENTS, "agents; or systemd:PROCESS, stonith:AGENT");
             l.error(path, format!("`{}`: the agent `{}` is not modelled", p.id, p.agent), help);
+        }
+    }
+}
+
+/// `fence_sbd` writes to the disks that the nodes' `sbd` watches.
+fn fence_sbd(l: &mut Lint<'_>, stack: &Stack, p: &Primitive) {
+    let path = "pacemaker.resources";
+    let Some(devices) = p.params.get("devices") else {
+        let help = Some("`\"devices\": \"disk1\"`: the hosts of its `SbdDisk`s".to_owned());
+        return l.error(path, format!("the fence device `{}` has no `devices`", p.id), help);
+    };
+    for (_, name, _) in nodes(stack) {
+        let watched = sbd(stack, name).map(|s| s.devices.as_slice()).unwrap_or_default();
+        for d in devices.split([',', ' ']).filter(|d| !d.is_empty() && !watched.iter().any(|w| w == d)) {
+            let help = Some(format!("give it `Sbd(devices: [\"{d}\"])`"));
+            l.error(path, format!("`{}`: {name} does not watch the disk `{d}`", p.id), help);
         }
     }
 }

@@ -469,6 +469,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                     list.iter().for_each(|h| unknown(&mut l, &path, h))
                 }
                 Target::Standby(0) => l.error(&path, "standbys count from 1", None),
+                Target::Replicas if runs(&|r| matches!(r, Runs::Pacemaker(_))) => {}
                 Target::MostAdvanced | Target::Databases | Target::Replicas | Target::SyncStandby
                     if !runs(&|r| matches!(r, Runs::Postgres(_))) =>
                 {

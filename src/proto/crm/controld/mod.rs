@@ -140,6 +140,11 @@ impl Controld {
         self.engine.fencing()
     }
 
+    /// Resources and nodes where their score was -INFINITY when the scheduler was asked last.
+    pub fn forbidden(&self) -> &[(String, String)] {
+        &self.engine.forbidden
+    }
+
     /// Handles one input.
     pub fn on(&mut self, input: Input<Msg>, cx: &mut Cx<'_>) {
         match self.corosync.on(&input, cx) {

@@ -72,6 +72,8 @@ pub(super) struct Engine {
     pub(super) shut_down: BTreeSet<NodeId>,
     failures: BTreeMap<Arc<str>, u32>,
     told: Vec<Line>,
+    /// Where the last plan wants resources never to be.
+    pub(super) forbidden: Arc<[(String, String)]>,
     settings: Settings,
 }
 
@@ -108,6 +110,7 @@ impl Engine {
         self.held = false;
         self.cause = None;
         self.told.clear();
+        self.forbidden = Arc::default();
     }
     pub(super) fn fencing(&self) -> Vec<String> {
         let Some(t) = &self.running else { return Vec::new() };
@@ -228,6 +231,7 @@ impl Controld {
             }
         }
         self.engine.told.clone_from(&graph.summary);
+        self.engine.forbidden = graph.forbidden.clone();
         self.engine.last += 1;
         let progress = vec![Progress::Waits; graph.steps.len()];
         self.engine.running =
