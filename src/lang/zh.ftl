@@ -1510,7 +1510,8 @@ drill-pgpool-colocated-throughput = 同样的程序经过服务器本机上的 p
 drill-pgpool-colocated-throughput-apart = 同样的程序经过另一台主机上的 pgpool：多一跳使每条语句变慢，但服务器的处理器仍然忙碌，吞吐量与直连相差不过百分之几。
 drill-pacemaker-dc-power-off = 掉电的节点同时也是 DC：其他节点先选出新的 DC（0.2 秒），让所有节点重新加入，然后执行 fencing。谁是 DC 与服务在哪里运行毫无关系
 drill-pacemaker-fence-fails = 死掉节点的 BMC 回答说做不到。尝试 10 次（stonith-max-attempts）之后 Pacemaker 等待新的事件，服务留在原处：哪里也没有
-drill-pacemaker-github-2012-fencing = 2012 年一次长时间故障背后的故事：服务太忙，来不及回答监视，也来不及停止。集群对主节点执行 fencing；负载转移后下一个也失败，同样被 fencing
+drill-pacemaker-github-2012-fencing = 2012 年 12 月 22 日的故障：交换机停顿 90 秒，成对的服务器互相失联，也够不到隔离设备。每一边都想让对方死，却送不出命令；它一再重试。然后网络恢复，两个命令都送到了，两个节点都被关掉，尽管它们已经又能互相听到。什么都不会自己回来。隔离命令只应当和它所针对的麻烦一样新，不应更旧
+drill-pacemaker-busy-service-fenced = 服务太忙，来不及回答监视，接着又太忙，来不及停止。停止失败就意味着隔离：健康的主机死于自己的负载。DC 甚至下令杀死自己，而下一个 DC 无从知道命令已经执行，又开了一枪。服务回来后和从前一样忙，一切重新开始
 drill-pacemaker-migration-threshold = migration-threshold 2、failure-timeout 60 秒：第一次失败就地修复，第二次禁用该节点；60 秒后禁令结束，位置偏好把地址带回来
 drill-pacemaker-no-monitor = 没有 monitor 操作的资源：地址消失，永远没有人发现。没有让 Pacemaker 看的东西，它什么也不看
 drill-pacemaker-node-power-off = 运行服务的节点掉电；DC 是另一个节点。其他节点在 token + consensus（8.0 秒）之后发现，再次索取 CIB 损失 0 到 3 秒，对它执行 fencing，然后才启动服务
@@ -1522,8 +1523,8 @@ drill-pacemaker-stop-fails-fence = 节点进入 standby 时服务停不下来。
 drill-pacemaker-two-node-delay-wins = 同样的竞赛，h1（服务所在）的设备有 pcmk_delay_base 8 秒：延迟保护目标，于是 h2 死，客户端毫无察觉
 drill-pacemaker-two-node-fence-loop = 两个节点的链路断了，而且启动时互不等待（wait_for_all: 0）：谁启动谁就独自有法定人数，看不到对方就把它击毙。被击毙的启动后再还击。two_node 自带的 wait_for_all 终结这个循环
 drill-pacemaker-two-node-fence-race = 两个节点，two_node: 1，没有延迟：断开后两边都有法定人数，都开枪。谁先够到对方的 BMC 谁活；如果都够到，在主机启动之前没有人活着
-drill-pacemaker-token-vs-live-migration = h1 是虚拟机，在线迁移让它停了一会儿。3 秒：令牌丢失，但在其他节点就“没有它的环”达成一致（token + consensus，8.0 秒）之前又听到了它，什么都没有移动。7 秒：它及时醒来却仍然太晚，因为它的链路要等它回应 ping 2 到 3 秒后才算恢复。它被判失联，在完全健康地醒来几秒之后被击毙。用 `--set corosync.token=10s` 两次停顿都能过去，而每个真正的故障都要晚 15 秒才被发现
-drill-pacemaker-unrelated-start-waits-for-fence = n2 死亡，它的 PDU 需要 12 秒。其间 svc-c 在一切正常的 n3 上死掉：Pacemaker 立刻停止它的残余，但在 n2 被隔离之前不会再启动它。整个集群的每次启动都要等待每个正在进行的隔离（requires=fencing），不管有没有关系。看 resource_failed、fenced 和 svc-c 的 resource_started
+drill-pacemaker-token-vs-live-migration = h1 是虚拟机，在线迁移让它停了一会儿。3 秒：令牌丢失，但在其他节点就“没有它的环”达成一致（token + consensus，8.0 秒）之前又听到了它，什么都没有移动。9 秒：它晚了一秒才醒来，完全健康，仍然被击毙，因为在命令与开枪之间没有人再问一次。用 `--set corosync.token=10s` 两次停顿都能过去，而每个真正的故障都要晚 15 秒才被发现
+drill-pacemaker-unrelated-start-waits-for-fence = n2 死亡，它的 PDU 需要 12 秒。其间 svc-c 在一切正常的 n3 上死掉：Pacemaker 立刻停止它的残余，但在 n2 被隔离之前不会再启动它。整个集群的每次启动都要等待每个尚未完成的隔离（requires=fencing），不管有没有关系。看 svc-c 的 resource_failed、resource_stopped 和 resource_started，以及它们之间的 fenced
 drill-pacemaker-fence-shares-power = BMC 接在自己服务器的电源上，大多数都是这样。服务器掉电，能够证实这一点的设备也随之消失：每次登录都在 5 秒后超时，一共十次，服务一直停着，直到有人恢复供电。无法隔离的死节点对 Pacemaker 来说不算死；第二级用 PDU 或磁盘就不同了
 drill-pacemaker-sbd-disk-freeze = Pacemaker 之下带磁盘的 SBD，运行服务的节点静止一分钟。它自己的看门狗在五秒之内复位它，远在任何人发觉之前；其他节点无从知道。它们写下毒丸，等待 msgwait（10 秒），然后才当它已死：这是没有电源开关的隔离的代价。看 pill_written、fenced 和 vip_up
 drill-pacemaker-sbd-diskless-isolated = Pacemaker 之下没有磁盘的 SBD：运行服务的节点被隔断。它没有法定人数，看门狗不再被喂，在新成员关系之后 4 到 7 秒复位它；没有人需要够到它。其他节点在要求隔离之后等待 stonith-watchdog-timeout（-1：看门狗 5 秒的两倍），然后启动服务：至少三秒的余量。把它缩短到看门狗的时间以下，lint 会拒绝
