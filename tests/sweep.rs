@@ -221,6 +221,19 @@ fn merged_shards_are_the_unsharded_file() {
             assert_eq!(bytes(&merged), bytes(&whole), "{n} shards as {form}");
         }
     }
+    // A database's clients fail in several ways, and the names of those are columns too.
+    let databases = |more: &[&str]| {
+        let sweep = ["sweep", "patroni/primary-power-off", "--seeds", "0..2", "--out"];
+        ok(&[&sweep, more].concat());
+    };
+    let (whole, merged) = (path(&dir, "db.jsonl"), path(&dir, "db-merged.jsonl"));
+    let parts = [path(&dir, "db-1.jsonl"), path(&dir, "db-2.jsonl")];
+    databases(&[&whole]);
+    databases(&[&parts[0], "--shard", "1/2"]);
+    databases(&[&parts[1], "--shard", "2/2"]);
+    ok(&["sweep", "--out", &merged, "--merge", &parts[0], &parts[1]]);
+    assert!(rows(&whole).iter().all(|r| r.metrics.errors.len() > 1), "{:?}", rows(&whole));
+    assert_eq!(bytes(&merged), bytes(&whole));
     // What a batch system says of the part is the same as saying it.
     let (said, told) = (path(&dir, "said.jsonl"), path(&dir, "2-of-3.jsonl"));
     for (id, count) in

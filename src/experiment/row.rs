@@ -106,7 +106,7 @@ impl Row {
                 marks.insert(i, (m.kind.to_owned(), micros(Time(m.at.since(from).0))));
             }
         }
-        Row {
+        let mut row = Row {
             run,
             drill: drill.to_owned(),
             stack: stack.to_owned(),
@@ -119,7 +119,17 @@ impl Row {
             first_fault: first.map(micros),
             metrics: Metrics::of(r),
             marks,
-        }
+        };
+        row.by_name();
+        row
+    }
+    /// Puts the open lists (errors, invariants, marks) in the order of their names. A row that was read has no other order, because
+    /// JSON objects have none, and a merged file has to be the one that a single machine writes.
+    fn by_name(&mut self) {
+        self.metrics.errors.retain(|e| e.1 > 0);
+        self.metrics.errors.sort_unstable();
+        self.metrics.broken.sort_unstable();
+        self.marks.sort_unstable();
     }
     /// Every column that the row has, in order.
     pub fn each(&self, mut f: impl FnMut(&str, Cell<'_>)) {
@@ -185,8 +195,7 @@ impl Row {
     pub(super) fn settle<'a>(&mut self, columns: impl Iterator<Item = &'a str>) {
         let order: Vec<&str> = columns.filter_map(|c| c.strip_prefix("knob.")).collect();
         self.knobs.sort_by_key(|k| order.iter().position(|o| *o == k.0));
-        self.metrics.broken.sort_unstable();
-        self.marks.sort_unstable();
+        self.by_name();
     }
     /// Sets a column from its text; `None` if the text is no value of that column or nobody knows it.
     pub(super) fn set(&mut self, name: &str, text: &str) -> Option<()> {

@@ -875,8 +875,8 @@ rep-rto-reads = longest outage of reads
 rep-lost = acknowledged writes lost (RPO)
 rep-split = two writable databases
 rep-dual = address held twice
-rep-write-availability = writes that succeeded
-rep-read-availability = reads that succeeded
+rep-write-availability = availability of writes (share of time)
+rep-read-availability = availability of reads (share of time)
 rep-failovers = failovers
 rep-unsafe-means = Unsafe: one of {$columns} is not zero. Unavailable: writes of a client fail for more than {$limit} s, or still at the end.
 rep-distribution = Distribution: {$what}
@@ -981,8 +981,8 @@ rep-short-rto = RTO of writes
 rep-short-lost = lost writes
 rep-short-split = split brain
 rep-short-dual = dual address
-rep-short-writes = writes that succeed
-rep-short-reads = reads that succeed
+rep-short-writes = time with writes
+rep-short-reads = time with reads
 
 # pgpool-II: parent, pool, routing, replication
 mark-queue-full = SYN dropped: the accept queue of port {$port} is full

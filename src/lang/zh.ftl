@@ -933,8 +933,8 @@ rep-rto-reads = 最长读取中断
 rep-lost = 丢失的已确认写入（RPO）
 rep-split = 两个可写数据库
 rep-dual = 地址被两台持有
-rep-write-availability = 成功的写入
-rep-read-availability = 成功的读取
+rep-write-availability = 写可用时间占比
+rep-read-availability = 读可用时间占比
 rep-failovers = 故障切换次数
 rep-unsafe-means = 不安全：{$columns} 之一不为零。不可用：某客户端的写入失败超过 {$limit} 秒，或到结束时仍失败。
 rep-distribution = 分布：{$what}
@@ -1038,8 +1038,8 @@ rep-short-rto = 写入 RTO
 rep-short-lost = 丢失写入
 rep-short-split = 脑裂
 rep-short-dual = 双重地址
-rep-short-writes = 写入成功率
-rep-short-reads = 读取成功率
+rep-short-writes = 可写时间
+rep-short-reads = 可读时间
 
 # pgpool-II：父进程、连接池、路由、复制
 mark-queue-full = SYN 被丢弃：端口 {$port} 的接受队列已满

@@ -268,7 +268,7 @@ fn figures(p: &mut Page, study: &Study, options: &Options) {
                 let (p50, high) = (figure(m.name(), q[1].value), figure(m.name(), q[4].value));
                 let low = figure(m.name(), s[0]);
                 let end = if m.name().ends_with("_availability") { low } else { high };
-                if p50 == end { p50 } else { format!("{p50} \u{2026} {end}") }
+                if p50 == end { p50 } else { format!("{p50}\u{a0}\u{2026} {end}") }
             });
             row.push(text);
         }
@@ -306,7 +306,7 @@ fn distribution(p: &mut Page, study: &Study, options: &Options) {
             row.push(format!("{} ({})", figure(metric, v), say!("rep-seed", seed = seed)));
         }
         let end = |x: Option<f64>| x.map_or_else(|| "?".to_owned(), |x| figure(metric, x));
-        row.insert(3, format!("{} \u{2026} {}", end(q[1].low), end(q[1].high)));
+        row.insert(3, format!("{}\u{a0}\u{2026} {}", end(q[1].low), end(q[1].high)));
         rows.push(row);
     }
     p.table(&say!("rep-quantiles-caption", unit = unit), &head, &rows, false);

@@ -50,9 +50,11 @@ pub enum Metric {
     SplitBrain,
     /// How long a virtual address had two holders.
     DualVip,
-    /// Writes that succeeded, of all.
+    /// The share of the time in which a client's writes succeed, the clients' mean ([`Requests::availability`]).
+    ///
+    /// [`Requests::availability`]: super::outage::Requests::availability
     WriteAvailability,
-    /// Reads that succeeded, of all.
+    /// The same for reads.
     ReadAvailability,
     /// Promotions after the first fault; without a database, takeovers of an address.
     Failovers,
@@ -140,8 +142,6 @@ impl Metrics {
         let (writes, reads) = (r.outages(true), r.outages(false));
         let longest = |o: &[Outage]| o.iter().map(|o| micros(Time(o.length().0))).max().unwrap_or(0);
         let (ok, all) = r.requests.counts(true);
-        let (read_ok, read_all) = r.requests.counts(false);
-        let share = |ok: u64, all: u64| (ok * 1_000_000).checked_div(all).unwrap_or(1_000_000);
         let first = r.first_fault();
         let kind = if r.database { "promoted" } else { "vip_up" };
         let failovers = r.marks.iter().filter(|m| m.kind == kind && first.is_some_and(|f| m.at >= f)).count();
@@ -156,8 +156,8 @@ impl Metrics {
         m.set(Metric::FailedRequests, all - ok);
         m.set(Metric::SplitBrain, r.broken_ms("SplitBrainAnywhere") * 1_000);
         m.set(Metric::DualVip, r.broken_ms("DualVipAnywhere") * 1_000);
-        m.set(Metric::WriteAvailability, share(ok, all));
-        m.set(Metric::ReadAvailability, share(read_ok, read_all));
+        m.set(Metric::WriteAvailability, r.requests.availability(true, r.end));
+        m.set(Metric::ReadAvailability, r.requests.availability(false, r.end));
         m.set(Metric::Failovers, failovers as u64);
         let windows = |list: &[Outage]| list.iter().map(|o| (micros(o.from), micros(o.to))).collect();
         m.write_outages = windows(&writes);

@@ -84,6 +84,20 @@ impl Requests {
         windows.extend(open);
         windows
     }
+    /// The share of the time in which a client's writes (or reads) succeed, in millionths, the mean of the clients that write (or read);
+    /// all of it without such clients. `end` is the end of the run.
+    ///
+    /// It is a share of time, not of requests: a client that hangs in an outage asks for nothing meanwhile, and a share of its requests
+    /// would call a minute without service one failure.
+    pub fn availability(&self, write: bool, end: Time) -> u64 {
+        let (mut all, mut down) = (0u128, 0u128);
+        for client in self.clients().into_iter().filter(|c| !self.sorted(Some(*c), write).is_empty()) {
+            all += u128::from(end.0);
+            down +=
+                self.outages_of(client, write, end).iter().map(|o| u128::from(o.length().0)).sum::<u128>();
+        }
+        (all.saturating_sub(down) * 1_000_000).checked_div(all).unwrap_or(1_000_000) as u64
+    }
     /// Requests that succeeded, and all.
     pub fn counts(&self, write: bool) -> (u64, u64) {
         let list = self.sorted(None, write);
@@ -124,5 +138,31 @@ impl Requests {
     /// Whether there were any.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn availability_is_time_not_requests() {
+        let at = |s: u64| Time::ZERO + Span::secs(s);
+        let note = |sent: u64, outcome: Outcome| Note { sent: at(sent), kind: Kind::Write, outcome };
+        let client = |n: u32| (Some(HostId(0)), Some(Pid(n)));
+        let mut r = Requests::default();
+        assert_eq!(r.availability(true, at(100)), 1_000_000);
+        // A client that hung for 25 of 100 s, and one that did not ask then.
+        for s in (0..40).chain(65..100) {
+            r.add(client(1), note(s, Outcome::Ok(HostId(0))));
+        }
+        r.add(client(1), note(40, Outcome::Timeout));
+        assert_eq!(r.availability(true, at(100)), 750_000);
+        r.add(client(2), note(1, Outcome::Ok(HostId(0))));
+        assert_eq!(r.availability(true, at(100)), 875_000);
+        assert_eq!(r.availability(false, at(100)), 1_000_000, "nobody reads");
+        // What is not over at the end counts until then.
+        r.add(client(2), note(90, Outcome::Reset));
+        assert_eq!(r.availability(true, at(100)), 825_000);
     }
 }

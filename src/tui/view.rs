@@ -307,9 +307,18 @@ fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
         let Some((c, text, _)) = text_of(p, e) else { continue };
         let at = e.host.map_or(0, |h| h.0 as usize);
         let mut line = format!("{:>8}{c}", e.at.to_string());
-        for _ in 0..at {
+        // A text that its column leaves no room for begins further left, and says whose it is.
+        let width = (area.width as usize).saturating_sub(2 + 9);
+        let (start, text) = if at * column + text.width() <= width {
+            (at * column, text)
+        } else {
+            let named = format!("{}{text}", place(p, e));
+            (width.saturating_sub(named.width()).clamp(1.min(at * column), at * column), named)
+        };
+        for _ in 0..start / column {
             line.push_str(&format!("{bar:<column$}"));
         }
+        line.push_str(&" ".repeat(start % column));
         line.push_str(&text);
         let style = match c {
             'x' | '!' => paint(look, Color::Red),
