@@ -90,11 +90,8 @@ fn two_promoted_instances_are_active_twice() {
     c.meta = "\"target-role\": \"Stopped\"".into();
     let r = c.run(T + 20_000, vec![split()], 1);
     assert!(seen(&r, "ActiveTwice").contains("st is promoted on h1"), "{:#?}", story(&r));
-    assert!(
-        seen(&r, "StartedBeforeFence").contains("st was started on h2"),
-        "{}",
-        seen(&r, "StartedBeforeFence")
-    );
+    let early = seen(&r, "StartedBeforeFence");
+    assert!(early.starts_with("st was started on h") && early.contains("confirmed that h1"), "{early}");
 }
 
 #[test]

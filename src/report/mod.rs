@@ -13,4 +13,5 @@ pub mod svg;
 pub mod terminal;
 pub mod timeline;
 pub mod why;
+mod why_cluster;
 mod why_database;
