@@ -53,7 +53,14 @@ pub(super) fn explain(r: &Run, m: &Mark) -> Vec<String> {
     let before = |x: &&Mark| x.at <= m.at && x.event != m.event;
     let fault = r.marks.iter().filter(before).filter(|x| x.kind == "fault").map(|x| x.at).next_back();
     let from = fault.unwrap_or(Time::ZERO);
-    let last = |kind: &str| r.marks.iter().filter(before).rfind(|x| x.kind == kind && x.at >= from);
+    let order = r.marks.iter().filter(before).rfind(|x| x.kind == "fence_requested" && x.at >= from);
+    // What went before an order is of interest where it was given.
+    let counts = |x: &Mark| {
+        let early = matches!(x.kind, "node_lost" | "cib_asked_again");
+        order.filter(|_| early).is_none_or(|o| x.host == o.host && x.at <= o.at)
+    };
+    let last =
+        |kind: &str| r.marks.iter().filter(before).rfind(|x| x.kind == kind && x.at >= from && counts(x));
     let mut steps: Vec<&Mark> = STEPS.iter().filter_map(|k| last(k)).collect();
     steps.sort_by_key(|x| std::cmp::Reverse((x.at, x.event)));
     steps.iter().map(|x| line(x, r, x.text.width(), Style::default()).trim_end().to_owned()).collect()
