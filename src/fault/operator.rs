@@ -63,6 +63,13 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
                 }
             }
         }
+        Fault::PgCtlStop { target, mode } => {
+            for h in resolve(world, target, vips) {
+                if let Some((pid, _)) = roles::postmaster(world, h) {
+                    world.signal(pid, mode.signal(), s);
+                }
+            }
+        }
         Fault::DnsRecord { name, to } => {
             let addresses: Vec<Ip> = resolve(world, to, vips)
                 .into_iter()

@@ -226,6 +226,7 @@ fn positional(tag: &str) -> &'static [&'static str] {
         "Crm" => &["command"],
         "AgentFails" => &["target", "resource", "operation"],
         "AgentWorks" | "ResourceDies" => &["target", "resource"],
+        "PgCtlStop" => &["target", "mode"],
         "PcpAttachNode" => &["target", "node"],
         "PcpDetachNode" => &["target", "node", "graceful"],
         "PcpPromoteNode" => &["target", "node", "switchover"],

@@ -1,8 +1,6 @@
 //! A laboratory for pgpool: a stack out of RON text, faults at the moment that a test wants, and what the processes told.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its own part of it.
 
-pub mod queue;
-
 use firedrill::engine::{SEC, Span, Time};
 use firedrill::node::log::{Level, What};
 use firedrill::node::process::{HostId, Pid};

@@ -170,8 +170,16 @@ pub struct Pgpool {
     pub wd_heartbeat_keepalive: Span,
     /// Default 30 s.
     pub wd_heartbeat_deadtime: Span,
-    /// Failed queries before a pgpool is dead (`query`). Default 3.
+    /// Rounds in a row without an answer before a pgpool is dead (`query`). Default 3.
     pub wd_life_point: u32,
+    /// What is asked (`query`). Default "SELECT 1".
+    pub wd_lifecheck_query: String,
+    /// The database of that session. Default "template1".
+    pub wd_lifecheck_dbname: String,
+    /// Its user. Without one the lifecheck by queries never begins. Default: empty.
+    pub wd_lifecheck_user: String,
+    /// Its password; every server takes it. Default: empty.
+    pub wd_lifecheck_password: String,
     /// Hosts that are pinged: if none answers, this pgpool ends. Default: none.
     pub trusted_servers: Vec<String>,
     /// The virtual address. Default: none.
@@ -289,6 +297,10 @@ impl Default for Pgpool {
             wd_heartbeat_keepalive: Span::secs(2),
             wd_heartbeat_deadtime: Span::secs(30),
             wd_life_point: 3,
+            wd_lifecheck_query: "SELECT 1".to_owned(),
+            wd_lifecheck_dbname: "template1".to_owned(),
+            wd_lifecheck_user: String::new(),
+            wd_lifecheck_password: String::new(),
             trusted_servers: Vec::new(),
             delegate_ip: None,
             wd_ping_vip: true,

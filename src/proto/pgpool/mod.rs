@@ -14,8 +14,11 @@
 //! |---|---|
 //! | parent | everything is gone: the listening socket with it, children end when they notice |
 //! | child | forked anew; its client loses the session |
-//! | PCP, worker, health check, lifecheck, heartbeat | forked anew |
-//! | watchdog | the whole pgpool shuts down |
+//! | PCP, worker, health check | forked anew, and begins its round at once |
+//! | lifecheck | forked anew; it has heard nobody yet, so that it watches again only ten `wd_interval` later |
+//! | heartbeat sender, receiver | forked anew, sleeps a second, begins |
+//! | watchdog, by a signal | forked anew; gives the virtual address up if its predecessor had it, and joins as any that starts |
+//! | watchdog, by itself (lost, no network) | the whole pgpool shuts down |
 //!
 //! Files: [`parent`] forks and reaps; [`child`] is the path of a client, with [`cache`] (what a child keeps for later sessions),
 //! `session` (statements on their way), `replicate` (native replication), [`route`] (which node a statement goes to);
@@ -120,7 +123,8 @@ pub fn roles(config: &Pgpool, backends: usize, peers: usize) -> Vec<Role> {
     if config.use_watchdog {
         all.push(Role::Watchdog);
         all.push(Role::Lifecheck);
-        for n in 0..peers as u8 {
+        let beats = config.wd_lifecheck_method == config::Lifecheck::Heartbeat;
+        for n in (0..peers as u8).filter(|_| beats) {
             all.extend([Role::HeartbeatSender(n), Role::HeartbeatReceiver(n)]);
         }
     }
@@ -380,7 +384,8 @@ impl Proc {
             Proc::HealthCheck(p) => p.reset(),
             Proc::Watchdog(p) => p.reset(),
             Proc::Lifecheck(p) => p.reset(),
-            Proc::HeartbeatSender(_) | Proc::HeartbeatReceiver(_) => {}
+            Proc::HeartbeatSender(p) => p.reset(),
+            Proc::HeartbeatReceiver(p) => p.reset(),
             Proc::Child(p) => p.reset(shared),
             Proc::Worker(p) => p.reset(shared),
             Proc::FollowPrimary(p) => p.reset(),

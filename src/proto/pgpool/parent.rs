@@ -5,9 +5,10 @@
 
 use super::config::Mode;
 use super::find::{Find, Found};
-use super::msg::Cause;
+use super::msg::{Cause, Msg as Say};
 use super::note::Note;
 use super::shared::Shared;
+use super::watchdog::msg::Verdict;
 use super::{Role, Setup};
 use crate::engine::{Span, SpanRange, Time};
 use crate::node::process::{Action, Input, Pid, Signal, Timer};
@@ -164,6 +165,9 @@ impl Parent {
                 ctx.act(Action::Signal(ctx.me, Signal::Quit));
             }
             Phase::Running if role.respawned() || role == Role::Watchdog => {
+                if role == Role::Watchdog {
+                    self.unanswered(ctx);
+                }
                 if self.failover.busy() {
                     self.failover.died.push(i);
                 } else {
@@ -172,6 +176,15 @@ impl Parent {
             }
             Phase::Running => {}
             Phase::Stopping => self.maybe_end(ctx),
+        }
+    }
+    /// Nobody answers the requests that a watchdog had when it died: their sockets are closed.
+    fn unanswered(&self, ctx: &mut Cx<'_>) {
+        for (role, pid) in &self.setup.processes {
+            if matches!(role, Role::HealthCheck(_)) {
+                let closed = Say::Verdict(Verdict::Cancelled);
+                ctx.act(Action::Tell(*pid, Msg::Pgpool(Box::new(closed))));
+            }
         }
     }
     /// The process at this place is forked again.

@@ -14,6 +14,8 @@ mod pgpool_recovery;
 mod proxy;
 mod sbd;
 
+pub(super) use crm::of_cib;
+
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
 use super::syntax::{self, Node};
@@ -494,7 +496,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
             Fault::MoveLeader { .. } | Fault::DeleteLeaderKey => {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
-            Fault::Promote { .. } | Fault::Rebuild { .. } => {
+            Fault::Promote { .. } | Fault::Rebuild { .. } | Fault::PgCtlStop { .. } => {
                 Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_)))))
             }
             Fault::Fence { .. } => {

@@ -6,7 +6,7 @@ use crate::proto::pgpool::Pgpool;
 use crate::proto::pgpool::config::{Lifecheck, Management, Mode, SubMode, Version};
 use crate::proto::pgpool::route::{Preferred, Redirect};
 use crate::proto::postgres::Postgres;
-use crate::proto::postgres::sql::Persistence;
+use crate::proto::postgres::sql::{Command, Persistence, Verb};
 use crate::scenario::diag::nearest;
 use crate::scenario::syntax;
 use crate::scenario::types::{Runs, Stack};
@@ -162,10 +162,7 @@ fn modes(l: &mut Lint<'_>, path: &str, p: &Pgpool) {
             help,
         );
     }
-    if p.wd_lifecheck_method == Lifecheck::Query {
-        let help = Some("`heartbeat`, which is the default; `query` is deprecated".to_owned());
-        l.error(&at("wd_lifecheck_method"), "a lifecheck by queries is not modelled", help);
-    }
+    lifecheck(l, path, p);
     let second = Span::secs(1);
     for (field, span, zero) in [
         ("wd_interval", p.wd_interval, false),
@@ -182,6 +179,39 @@ fn modes(l: &mut Lint<'_>, path: &str, p: &Pgpool) {
     if p.process_management_mode == Management::Dynamic {
         let help = Some("the children of `static` are all there from the start".to_owned());
         l.error(&at("process_management_mode"), "dynamic process management is not modelled", help);
+    }
+}
+
+/// The lifecheck by queries.
+fn lifecheck(l: &mut Lint<'_>, path: &str, p: &Pgpool) {
+    let at = |f: &str| format!("{path}.{f}");
+    if p.wd_lifecheck_method != Lifecheck::Query {
+        for (field, set) in [
+            ("wd_lifecheck_user", !p.wd_lifecheck_user.is_empty()),
+            ("wd_lifecheck_password", !p.wd_lifecheck_password.is_empty()),
+        ] {
+            if set {
+                l.warn(&at(field), format!("`{field}` is for `wd_lifecheck_method: query`"));
+            }
+        }
+        return;
+    }
+    if p.wd_lifecheck_user.is_empty() {
+        l.warn(
+            &at("wd_lifecheck_method"),
+            "without `wd_lifecheck_user` no session is opened: a lifecheck by queries never begins",
+        );
+    }
+    if p.wd_lifecheck_dbname.is_empty() {
+        let help = Some("`template1`, which is the default".to_owned());
+        l.error(&at("wd_lifecheck_dbname"), "a lifecheck by queries needs a database", help);
+    }
+    if Command::parse(&p.wd_lifecheck_query).verb == Verb::Error {
+        l.error(&at("wd_lifecheck_query"), format!("`{}` is no statement", p.wd_lifecheck_query), None);
+    }
+    if p.wd_life_point == 0 {
+        let help = Some("pgpool-II manual, \"wd_life_point\": 3 by default".to_owned());
+        l.error(&at("wd_life_point"), "a pgpool without lives is dead in the first round", help);
     }
 }
 
@@ -249,8 +279,7 @@ fn lists(l: &mut Lint<'_>, path: &str, p: &Pgpool, nodes: usize) {
         }
     }
     for (i, text) in p.reset_query_list.iter().enumerate() {
-        if crate::proto::postgres::sql::Command::parse(text).verb == crate::proto::postgres::sql::Verb::Error
-        {
+        if Command::parse(text).verb == Verb::Error {
             l.error(&at(&format!("reset_query_list[{i}]")), format!("`{text}` is no statement"), None);
         }
     }

@@ -223,6 +223,10 @@ impl Watchdog {
             Input::Start => {
                 ctx.files.pgpool.watchdog = Some(ctx.me);
                 ctx.act(Action::Listen(self.setup.config.wd_port, 64));
+                if ctx.files.pgpool.wd.escalated {
+                    // The one before it was killed while it had the address: this one gives it up before it does anything else.
+                    self.escalate(false, ctx);
+                }
                 self.machine.start(now);
             }
             Input::Tcp(conn, news) => self.tcp(conn, news, ctx),
