@@ -236,7 +236,7 @@ impl Parent {
         self.end_change(ctx);
     }
     /// `exec_follow_primary_command`: all nodes but the new primary are detached, and a process is forked that deals with them.
-    fn follow(&mut self, primary: u8, old_primary: Option<u8>, ctx: &mut Cx<'_>) {
+    fn follow(&self, primary: u8, old_primary: Option<u8>, ctx: &mut Cx<'_>) {
         let Some(command) = self.setup.config.follow() else { return };
         if self.setup.mode != Mode::StreamingReplication {
             return;

@@ -203,10 +203,11 @@ impl PcpProcess {
                     self.stage(false, ctx);
                 }
             }
-            Tcp::Data(Msg::Sql(Sql::Done(..))) => match r.step {
-                Step::Checkpoint(second) => self.stage(second, ctx),
-                _ => {}
-            },
+            Tcp::Data(Msg::Sql(Sql::Done(..))) => {
+                if let Step::Checkpoint(second) = r.step {
+                    self.stage(second, ctx);
+                }
+            }
             Tcp::Accepted { .. } => {}
             Tcp::Data(Msg::Sql(Sql::Fatal(_) | Sql::Error(..)))
             | Tcp::Closed

@@ -11,7 +11,7 @@ pub(super) fn commands<'a>(
     l: &mut Lint<'_>,
     path: &str,
     p: &Pgpool,
-    servers: impl Iterator<Item = (&'a str, &'a Postgres)> + Clone,
+    mut servers: impl Iterator<Item = (&'a str, &'a Postgres)>,
 ) {
     let at = |f: &str| format!("{path}.{f}");
     for (field, set, may) in [
@@ -40,7 +40,7 @@ pub(super) fn commands<'a>(
         }
         Some(Follow::Rewind | Follow::RewindWithoutCheckpoint) => {
             let cannot = |s: &(&str, &Postgres)| !s.1.physics(false).can_rewind;
-            if let Some((name, _)) = servers.clone().find(cannot) {
+            if let Some((name, _)) = servers.find(cannot) {
                 l.warn(
                     &at(field),
                     format!("pg_rewind needs wal_log_hints or data_checksums on {name}: the command fails there, and the node stays detached"),
@@ -63,7 +63,7 @@ pub(super) fn commands<'a>(
             "client_idle_limit_in_recovery must be smaller than recovery_timeout: online recovery gives up before anybody is cut off",
         );
     }
-    if p.recovery_timeout.0 % Span::secs(1).0 != 0 {
+    if !p.recovery_timeout.0.is_multiple_of(Span::secs(1).0) {
         l.error(&at("recovery_timeout"), "recovery_timeout is whole seconds", None);
     }
     let replicates = p.mode().replicates();
