@@ -8,11 +8,16 @@ mod order;
 
 use corosync_lab::*;
 use firedrill::engine::{Span, Time};
+use firedrill::node::log::{Level, What};
+use firedrill::proto::corosync::note::Note;
 use firedrill::scenario::types::{Fault, FreezeClock, FreezeMode};
+use firedrill::trace::verdict::Judgement;
 
 const SEEDS: u64 = 60;
 const UDPU: &str = "transport: udpu, ";
 
+/// What GATHER takes beside the consensus timeout: joins, the commit token, RECOVERY. (Measured: up to 60 ms.)
+const FORMING: u64 = 60;
 /// New membership and token loss on a survivor after a power-off, for many phases of the ring.
 fn crashes(c: &Cluster, victim: &str, survivor: &str, until: u64) -> (Vec<u64>, Vec<u64>) {
     let mut all = (Vec::new(), Vec::new());
@@ -25,6 +30,12 @@ fn crashes(c: &Cluster, victim: &str, survivor: &str, until: u64) -> (Vec<u64>, 
     }
     all
 }
+/// Between the loss of the token and the new membership lies the consensus timeout, and next to nothing else.
+fn consensus((formed, lost): (&[u64], &[u64]), timeout: u64) {
+    for (formed, lost) in formed.iter().zip(lost) {
+        assert!((timeout..=timeout + FORMING).contains(&(formed - lost)), "{lost} {formed}");
+    }
+}
 
 #[test]
 fn cor_01_two_nodes_a_crash_costs_token_and_consensus() {
@@ -32,6 +43,7 @@ fn cor_01_two_nodes_a_crash_costs_token_and_consensus() {
         let (formed, lost) = crashes(&nodes(2, "two_node: true"), victim, survivor, 10_000);
         spread("token lost", &lost, 2430, 3010, 100);
         spread("membership", &formed, 6000, 6640, 120);
+        consensus((&formed, &lost), 3600);
     }
 }
 
@@ -40,6 +52,32 @@ fn cor_02_three_nodes() {
     let (formed, lost) = crashes(&nodes(3, ""), "n3", "n1", 12_000);
     spread("token lost", &lost, 2950, 3660, 120);
     spread("membership", &formed, 7300, 8080, 150);
+    consensus((&formed, &lost), 4380);
+}
+
+#[test]
+fn cor_02_the_late_tail_is_one_draw_for_a_change() {
+    let c = nodes(3, "late_tail: true");
+    let mut late = [0; 2];
+    for seed in 1..=2 * SEEDS {
+        let t = 60_000 + phase(seed);
+        for (i, fault) in [off("n3"), cut(&["n1", "n2"], &["n3"])].into_iter().enumerate() {
+            let r = c.run(t + 12_000, vec![at(t, fault)], seed);
+            let formed = ["n1", "n2"].map(|n| first(&r, "membership", n, t));
+            assert!(formed.iter().all(|f| (7300..=9100).contains(f)), "{formed:?}");
+            let gap = |n: &str| first(&r, "membership", n, t) - first(&r, "detected", n, t);
+            late[i] += match gap("n1") {
+                4380..=4440 => 0,
+                4500..=5370 => 1,
+                other => panic!("neither the consensus timeout nor the tail: {other}"),
+            };
+            if i == 1 {
+                assert!(gap("n1").abs_diff(gap("n3")) <= FORMING, "{:#?}", story(&r));
+            }
+        }
+    }
+    // One in six of 120 changes is 20, with a standard deviation of 4.
+    assert!(late.iter().all(|l| (8..=34).contains(l)), "{late:?}");
 }
 
 #[test]
@@ -47,6 +85,7 @@ fn cor_03_three_nodes_with_a_token_of_one_second() {
     let (formed, lost) = crashes(&nodes(3, "token: \"1000ms\""), "n2", "n3", 8_000);
     spread("token lost", &lost, 1330, 1660, 60);
     spread("membership", &formed, 3300, 3680, 80);
+    consensus((&formed, &lost), 1980);
     let (old, _) = crashes(&nodes(3, "version: \"2.4\""), "n2", "n3", 8_000);
     spread("the default before 3.1", &old, 3300, 3680, 80);
 }
@@ -78,7 +117,7 @@ fn cor_05_a_short_silence() {
         clock: FreezeClock::Runs,
         lasts: Some(firedrill::engine::SpanRange::exactly(Span::ms(2500))),
     };
-    let (mut down, mut up) = (Vec::new(), Vec::new());
+    let (mut down, mut up, mut token) = (Vec::new(), Vec::new(), Vec::new());
     for seed in 1..=SEEDS {
         let t = 60_000 + phase(seed);
         for stun in [false, true] {
@@ -89,24 +128,78 @@ fn cor_05_a_short_silence() {
             let r = nodes(3, UDPU).run(t + 20_000, faults.clone(), seed);
             assert!(marks(&r, "membership", "", t).is_empty(), "udpu: {:#?}", story(&r));
             let r = nodes(3, "").run(t + 20_000, faults, seed);
-            let mut tokens = 0;
             for n in ["n1", "n2"] {
                 down.push(first(&r, "link_down", n, t));
                 up.push(first(&r, "link_up", n, t + 2500));
-                tokens += marks(&r, "detected", n, t).len();
+            }
+            // An idle token rests at n1 and then goes n2, n3: n1 saw it a whole `hold` (685 ms) before n2 did, n3 just before n1. So n1 and n3
+            // lose it, each once; n1's join takes n2 to GATHER before its own timer ends.
+            let lost = ["n1", "n2", "n3"].map(|n| marks(&r, "detected", n, t).len());
+            assert_eq!(lost, [1, 0, 1], "{:#?}", story(&r));
+            token.push(first(&r, "detected", "n1", t));
+            let last_up = marks(&r, "link_up", "", t + 2500).last().unwrap().0 + 2500;
+            for n in ["n1", "n2", "n3"] {
                 let all = marks(&r, "membership", n, t);
                 assert_eq!(all.len(), 1, "{:#?}", story(&r));
                 assert!(all[0].1.contains("3: n1, n2, n3"), "{all:?}");
+                // With the last link up the next join (every 50 ms) is heard. Or the commit token was under way before: it is sent again after
+                // `token_retransmit`, 869 ms.
+                let formed = all[0].0;
+                assert!((last_up..=last_up + 869 + FORMING).contains(&formed), "{last_up} {:#?}", story(&r));
             }
-            // Part B, membership: OPERATIONAL --token loss / join message--> GATHER. The first whose token timer ends sends its join, and that
-            // takes the other to GATHER before its own timer ends: one of the two at least loses the token, each at most once.
-            assert!((1..=2).contains(&tokens), "the token is lost: {:#?}", story(&r));
             assert!(marks(&r, "node_lost", "", t).is_empty(), "nobody leaves: {:#?}", story(&r));
             assert!(marks(&r, "quorum_lost", "", t).is_empty());
         }
     }
     spread("link down", &down, 990, 2010, 120);
     spread("link up again", &up, 2000, 3010, 150);
+    spread("token lost", &token, 2950, 3660, 120);
+}
+
+/// Two nodes of udpu, and no packet between them for 3.5 s: the run, and when the ring was formed again.
+fn silence(c: &Cluster, seed: u64) -> (u64, firedrill::trace::run::Run, u64) {
+    let t = 60_000 + phase(seed);
+    let r = c.run(t + 20_000, vec![at(t, cut(&["n1"], &["n2"])), at(t + 3500, heal())], seed);
+    for n in ["n1", "n2"] {
+        assert!((2400..=3010).contains(&first(&r, "detected", n, t)), "{:#?}", story(&r));
+        let formed = marks(&r, "membership", n, t);
+        assert!(formed.len() == 1 && formed[0].1.contains("2: n1, n2"), "{:#?}", story(&r));
+    }
+    assert!(marks(&r, "node_lost", "", t).is_empty());
+    assert!(marks(&r, "quorum_lost", "", t).is_empty());
+    let formed = ["n1", "n2"].map(|n| first(&r, "membership", n, t));
+    (t, r, *formed.iter().max().unwrap())
+}
+
+#[test]
+fn cor_06_the_token_is_lost_and_the_same_members_form_a_new_ring() {
+    let c = nodes(2, &format!("{UDPU} two_node: true"));
+    for seed in 1..=SEEDS {
+        // The first join after the heal (every 50 ms) is all that is missing.
+        let (t, _, formed) = silence(&c.clone().known(), seed);
+        assert!((3500..=3500 + FORMING).contains(&formed), "{formed}");
+        let faults = vec![at(t, cut(&["n1"], &["n2"])), at(t + 3500, heal())];
+        let mut sim = c.sim(t + 20_000, faults, seed);
+        sim.run_until(Time::ms(t));
+        let before = corosync(&sim, "n1").ring();
+        sim.run_until(Time::ms(t + 10_000));
+        let after = [corosync(&sim, "n1").ring(), corosync(&sim, "n2").ring()];
+        assert!(after[0] == after[1] && after[0].seq > before.seq, "{before:?} {after:?}");
+    }
+    // A neighbour entry whose last probe (of three, one a second) went unanswered in the cut has FAILED; the next join has it asked for again
+    // at once, in vain, and then a second later, by which time the network is back. (The wait is rounded up to the kernel's timer wheel: 1.036 s.)
+    let mut late = 0;
+    for seed in 1..=6 * SEEDS {
+        let (t, r, formed) = silence(&c, seed);
+        if formed > 3500 + FORMING {
+            let failed = |m: &(u64, String)| m.0 <= 3500;
+            assert!(marks(&r, "arp_failed", "", t).iter().any(failed), "{:#?}", story(&r));
+            assert!(formed <= 3500 + 1040 + FORMING, "{formed}");
+            late += 1;
+        }
+    }
+    // An entry's round is about 35 s (30 s reachable, 5 s of delay): it fails in the last half second of the cut in 1 of 70 runs, each node's.
+    assert!((1..=25).contains(&late), "{late} of {}", 6 * SEEDS);
 }
 
 #[test]
@@ -339,35 +432,67 @@ fn cor_17_the_server_and_a_node_together() {
     }
 }
 
+/// When all nodes of a split are in one ring again, after the heal.
+fn merged(c: &Cluster, sides: (&[&str], &[&str]), after: u64) -> Vec<u64> {
+    let all: Vec<String> = (1..=c.n).map(|i| format!("n{i}")).collect();
+    let whole = format!("{}: {}", c.n, all.join(", "));
+    let mut times = Vec::new();
+    for seed in 1..=SEEDS {
+        let t = 60_000 + phase(seed);
+        let healed = t + after;
+        let faults = vec![at(t, cut(sides.0, sides.1)), at(healed, heal())];
+        let r = c.run(healed + 20_000, faults.clone(), seed);
+        let last = all.iter().map(|n| marks(&r, "membership", n, healed).last().unwrap().clone());
+        let last: Vec<(u64, String)> = last.collect();
+        assert!(last.iter().all(|m| m.1.contains(&whole)), "{last:?}");
+        times.push(last.iter().map(|m| m.0).max().unwrap());
+        let mut sim = c.sim(healed + 20_000, faults, seed);
+        sim.run_until(Time::ms(healed - 1));
+        let before = corosync(&sim, "n1").ring().seq.max(corosync(&sim, &all[c.n - 1]).ring().seq);
+        sim.run_until(Time::ms(healed + 19_000));
+        let ring = corosync(&sim, "n1").ring();
+        assert!(ring.seq > before && all.iter().all(|n| corosync(&sim, n).ring() == ring));
+    }
+    times
+}
+
 #[test]
 fn cor_18_a_healed_split_becomes_one_ring() {
-    for transport in ["", UDPU] {
-        let mut healed = Vec::new();
-        for seed in 1..=SEEDS {
-            let t = 60_000 + phase(seed);
-            let faults = vec![at(t, cut(&["n1", "n2"], &["n3", "n4"])), at(t + 20_000, heal())];
-            let c = nodes(4, transport);
-            let r = c.run(t + 40_000, faults.clone(), seed);
-            for n in ["n1", "n2", "n3", "n4"] {
-                healed.push(first(&r, "quorum_gained", n, t + 20_000));
-                let last = marks(&r, "membership", n, t + 20_000);
-                assert!(last.last().unwrap().1.contains("4: n1, n2, n3, n4"), "{last:?}");
-            }
-            let mut sim = c.sim(t + 40_000, faults, seed);
-            sim.run_until(Time::ms(t + 19_000));
-            let before = corosync(&sim, "n1").ring().seq.max(corosync(&sim, "n3").ring().seq);
-            sim.run_until(Time::ms(t + 39_000));
-            let ring = corosync(&sim, "n1").ring();
-            assert!(ring.seq > before && ring == corosync(&sim, "n4").ring());
-        }
-        let first = if transport == UDPU { 0 } else { 2000 };
-        assert!(healed.iter().all(|h| *h >= first), "with knet the links come up first: {healed:?}");
-    }
+    let three: (&[&str], &[&str]) = (&["n1", "n2"], &["n3"]);
+    let halves: (&[&str], &[&str]) = (&["n1", "n2"], &["n3", "n4"]);
+    // The representative of an idle ring says that it exists once in each rotation, that is once in `hold` (685 ms with three nodes, 809 ms
+    // with four): udpu.
+    spread("udpu, 3", &merged(&nodes(3, UDPU).known(), three, 20_000), 0, 685 + FORMING, 150);
+    spread("udpu, 4", &merged(&nodes(4, UDPU).known(), halves, 20_000), 0, 809 + FORMING, 150);
+    // knet: a link is up with its third pong. Pings go every 912 ms (1075 ms with four nodes), on a grid of 200 ms: every 1.0 s and 1.2 s. So the
+    // last link of all is up after two to three intervals; then as above, or, if the commit token was under way before that, with its next
+    // repetition (`token_retransmit`, 869 ms and 1023 ms). Spec: 2 s to 4 s, measured with three nodes (2.7 s to 3.8 s, n=9).
+    let knet = merged(&nodes(3, "").known(), three, 20_000);
+    assert!(knet.iter().all(|t| (2000..=4000).contains(t)), "{knet:?}");
+    spread("knet, 3", &knet, 2000, 3000 + 869 + FORMING, 600);
+    spread("knet, 4", &merged(&nodes(4, "").known(), halves, 20_000), 2400, 3600 + 1023 + FORMING, 900);
+}
+
+#[test]
+fn cor_18_where_the_neighbours_have_to_be_asked_for_first() {
+    let three: (&[&str], &[&str]) = (&["n1", "n2"], &["n3"]);
+    // The lab's partitions lasted about 22 s. Entries that are being asked for (once a second) are known up to a second after the heal; or up to a
+    // second later still, if the third probe was the last one before the heal: the entry fails, and the next ping has it asked for. Pings that
+    // waited for the entry go out together, so that a link can also be up earlier.
+    let mut all = merged(&nodes(3, ""), three, 22_000);
+    all.sort_unstable();
+    let median = all[all.len() / 2];
+    assert!((2800..=3400).contains(&median), "measured 3.1 s: {median}");
+    assert!(all[0] >= 1000 && all[all.len() - 1] <= 3000 + 869 + 2100 + FORMING, "{all:?}");
+    let measured = all.iter().filter(|t| (2000..=4000).contains(*t)).count();
+    assert!(measured * 10 >= all.len() * 8, "{all:?}");
+    let udpu = merged(&nodes(3, UDPU), three, 22_000);
+    assert!(udpu.iter().all(|t| *t <= 1040 + FORMING || *t <= 2200), "{udpu:?}");
 }
 
 #[test]
 fn cor_19_a_daemon_that_stood_still_comes_back() {
-    for (transport, low, high) in [("", 2000, 3100), (UDPU, 0, 1000)] {
+    for (transport, low, high) in [("", 2000, 3000), (UDPU, 0, 1000)] {
         let mut back = Vec::new();
         for seed in 1..=SEEDS {
             let t = 60_000 + phase(seed);
@@ -379,6 +504,8 @@ fn cor_19_a_daemon_that_stood_still_comes_back() {
             ];
             let r = nodes(3, transport).run(t + 40_000, faults, seed);
             assert!((7300..=8100).contains(&first(&r, "node_lost", "n1", t)), "{:#?}", story(&r));
+            let paused = marks(&r, "process_pause", "", t);
+            assert!(paused.len() == 1 && paused[0].0 == 20_000, "{paused:?}");
             let again = marks(&r, "membership", "n1", t + 20_000);
             assert!(again.last().unwrap().1.contains("3: n1, n2, n3"), "{:#?}", story(&r));
             back.push(again.last().unwrap().0);
@@ -389,8 +516,9 @@ fn cor_19_a_daemon_that_stood_still_comes_back() {
 
 #[test]
 fn cor_20_every_second_of_token_costs_more_than_two() {
-    let (formed, _) = crashes(&nodes(2, "two_node: true, token: \"10000ms\""), "n2", "n1", 30_000);
+    let (formed, lost) = crashes(&nodes(2, "two_node: true, token: \"10000ms\""), "n2", "n1", 30_000);
     spread("membership", &formed, 20_000, 22_040, 300);
+    consensus((&formed, &lost), 12_000);
 }
 
 /// What lint says of a cluster.
@@ -466,6 +594,223 @@ fn a_killed_daemon_breaks_its_clients_and_comes_back_with_the_number_of_its_ring
         assert!(corosync(&sim, "n2").ring().seq > before, "the file outlives the process");
         sim.run_until(Time::ms(t + 40_000));
         assert_eq!(corosync(&sim, "n2").members().len(), 3);
+    }
+}
+
+#[test]
+fn a_killed_and_a_frozen_daemon_cost_what_a_crash_costs_and_a_stopped_one_nothing() {
+    let (target, process) = process("n3");
+    let kill = Fault::Kill { target: target.clone(), process: process.clone(), all: false };
+    let pause = Fault::Pause { target: target.clone(), process: process.clone() };
+    let stop = Fault::Stop { target: target.clone(), process: process.clone() };
+    for fault in [kill, pause.clone(), stop] {
+        let mut formed = Vec::new();
+        for seed in 1..=SEEDS {
+            let t = 60_000 + phase(seed);
+            let r = nodes(3, "").run(t + 12_000, vec![at(t, fault.clone())], seed);
+            formed.push(first(&r, "membership", "n1", t));
+            assert_eq!(marks(&r, "node_lost", "n1", t).len(), 1);
+            assert!(marks(&r, "quorum_lost", "", t).is_empty());
+        }
+        match fault {
+            Fault::Stop { .. } => assert!(formed.iter().all(|f| *f <= FORMING), "{formed:?}"),
+            _ => spread("membership", &formed, 7300, 8080, 150),
+        }
+    }
+    // Half a second, shorter than any timeout: nothing at all.
+    for seed in 1..=SEEDS {
+        let t = 60_000 + phase(seed);
+        let resume = Fault::Resume { target: target.clone(), process: process.clone() };
+        let faults = vec![at(t, pause.clone()), at(t + 500, resume)];
+        let r = nodes(3, "").run(t + 10_000, faults, seed);
+        for kind in ["membership", "detected", "link_down", "process_pause"] {
+            assert!(marks(&r, kind, "", t).is_empty(), "{:#?}", story(&r));
+        }
+    }
+}
+
+#[test]
+fn a_representative_that_is_back_before_it_is_missed_has_left_all_the_same() {
+    for (node, others) in [("n1", ["n2", "n3"]), ("n2", ["n1", "n3"])] {
+        for seed in 1..=SEEDS / 3 {
+            let t = 60_000 + phase(seed);
+            let (target, process) = process(node);
+            let kill = Fault::Kill { target: target.clone(), process: process.clone(), all: false };
+            let faults = vec![at(t, kill), at(t + 1000, Fault::Start { target, process })];
+            let r = nodes(3, "").run(t + 20_000, faults, seed);
+            for n in others {
+                // The others' links to it go down (two pings of one second without an answer) and come up with three pongs, 3 s to 4 s after
+                // the death; the token is lost meanwhile. It comes from a ring of its own.
+                let lost = marks(&r, "node_lost", n, t);
+                assert!(lost.len() == 1 && lost[0].1.contains(node), "{:#?}", story(&r));
+                assert!((3000..=4000 + 869 + FORMING).contains(&lost[0].0), "{:#?}", story(&r));
+                let formed = &marks(&r, "membership", n, t)[0].1;
+                let words = format!("3: n1, n2, n3; joined: {node}; left: {node}");
+                assert!(formed.contains(&words), "{formed}");
+            }
+        }
+    }
+}
+
+/// For each new membership from a time on, how long its node synchronised it, in milliseconds.
+fn synchronised(r: &firedrill::trace::run::Run, from: u64) -> Vec<u64> {
+    let all = notes(r, from);
+    let mut took = Vec::new();
+    for (i, (t, host, note)) in all.iter().enumerate() {
+        let Note::Membership { ring, .. } = note else { continue };
+        let next = all[i + 1..]
+            .iter()
+            .find(|(_, h, n)| h == host && matches!(n, Note::Synchronised { .. } | Note::Membership { .. }));
+        match next {
+            Some((end, _, Note::Synchronised { ring: of })) if of == ring => took.push(end - t),
+            // Another membership came before it was ready.
+            Some((_, _, Note::Membership { .. })) => {}
+            other => panic!("{host} was never ready: {other:?} {:#?}", story(r)),
+        }
+    }
+    took
+}
+
+#[test]
+fn a_new_membership_is_of_use_at_once() {
+    let (target, process) = process("n3");
+    let stop = Fault::Stop { target, process };
+    for seed in 1..=SEEDS {
+        let t = 60_000 + phase(seed);
+        for fault in [stop.clone(), off("n3"), cut(&["n1", "n2"], &["n3", "n4"])] {
+            let faults = vec![at(t, fault.clone()), at(t + 20_000, heal())];
+            let r = nodes(4, "").run(t + 40_000, faults, seed);
+            let all = synchronised(&r, t);
+            assert!(all.len() >= 3 && all.iter().all(|ms| *ms <= 20), "{fault:?}: {all:?}");
+        }
+    }
+}
+
+#[test]
+fn the_shipped_drill_of_a_clean_stop_sees_the_end_of_the_synchronisation() {
+    for name in ["corosync/clean-stop", "corosync/paused-daemon"] {
+        let l = firedrill::scenario::load::load(name, &[], None).unwrap();
+        for seed in 1..=20 {
+            let r = firedrill::trace::run::run(&l.stack, &l.drill, seed, Level::Story, false);
+            let failed = r.verdict.each.iter().filter(|j| j.verdict != Judgement::Pass);
+            let failed: Vec<_> = failed.collect();
+            assert!(failed.is_empty(), "{name}, seed {seed}: {failed:?}");
+        }
+    }
+}
+
+#[test]
+fn the_token_warns_at_three_quarters_and_the_representative_tells_of_its_ring_in_each_rotation() {
+    for (settings, warning) in
+        [("", Some(2737)), ("token_warning: 50", Some(1825)), ("token_warning: 0", None)]
+    {
+        let r = nodes(3, settings).run(75_000, vec![at(60_000, off("n3"))], 1);
+        let told = notes(&r, 60_000).into_iter().find_map(|(_, _, n)| match n {
+            Note::TokenWarning { silent } => Some(silent.as_ms()),
+            _ => None,
+        });
+        assert_eq!(told, warning, "{settings}");
+    }
+    for (settings, hold, merge) in
+        [("", 685, 200), ("merge: \"100ms\"", 685, 100), ("hold: \"400ms\"", 400, 200)]
+    {
+        let r = nodes(3, settings).full(60_000, Vec::new(), 1);
+        let r = &r;
+        let of = |word: &'static str, on: &'static str, from: &'static str| {
+            r.log.iter().filter_map(move |e| match &e.what {
+                What::Frame(sender, sent, label)
+                    if label.word == word && r.host(e.host) == on && r.host(Some(*sender)) == from =>
+                {
+                    Some((sent.as_ms(), e.at.as_ms()))
+                }
+                _ => None,
+            })
+        };
+        let tokens: Vec<(u64, u64)> = of("token", "n1", "n3").collect();
+        let told = of("merge detect", "n2", "n1").map(|f| f.0).filter(|sent| *sent >= 40_000);
+        let told: Vec<u64> = told.collect();
+        assert!(told.len() > 15, "{told:?}");
+        for pair in told.windows(2) {
+            assert!((hold..=hold + 5).contains(&(pair[1] - pair[0])), "{settings}: {pair:?}");
+        }
+        for at in told {
+            let last = tokens.iter().rev().find(|t| t.1 <= at).map_or(0, |t| t.1);
+            assert!((merge..=merge + 1).contains(&(at - last)), "{settings}: {last} {at}");
+        }
+    }
+}
+
+#[test]
+fn the_window_of_last_man_standing_runs_from_the_change() {
+    for seed in 1..=SEEDS / 6 {
+        let t = 60_000 + phase(seed);
+        let deaths: [(u64, &[&str]); 1] = [(0, &["n6", "n7", "n8"])];
+        let all = deaths.iter().flat_map(|(after, who)| who.iter().map(move |n| at(t + after, off(n))));
+        let r = nodes(8, "last_man_standing: true, wait_for_all: true").run(t + 30_000, all.collect(), seed);
+        let formed = t + first(&r, "membership", "n1", t);
+        let mut sim = eight(seed, &deaths);
+        for (after, expected, quorum) in [(9_990, 8, 5), (10_010, 5, 3)] {
+            sim.run_until(Time::ms(formed + after));
+            let v = corosync(&sim, "n1").votes();
+            assert_eq!(
+                (v.expected, v.quorum, v.quorate),
+                (expected, quorum, true),
+                "{after} ms after the change"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_device_and_its_server_are_given_up_by_their_own_timeouts() {
+    let pause = Fault::Pause { target: host("n1"), process: "corosync-qdevice".to_owned() };
+    let (mut vote, mut silent) = (Vec::new(), Vec::new());
+    for seed in 1..=SEEDS {
+        let t = 60_000 + seed * 977 % 16_000;
+        let r = device("ffsplit", "").run(t + 30_000, vec![at(t, pause.clone())], seed);
+        // It polls every 5 s (half of `timeout`); the vote is gone 10 s after the last poll.
+        vote.push(first(&r, "qdevice_no_vote", "n1", t));
+        assert!(marks(&r, "quorum_lost", "", t).is_empty(), "{:#?}", story(&r));
+        // It asks for an echo every 8 s; the server takes it for dead after 1.5 times that.
+        for (after, host, note) in notes(&r, t) {
+            if let Note::ClientSilent { silent: length, .. } = note {
+                assert!(host == "q" && length.as_ms() == 12_000, "{length:?}");
+                silent.push(after);
+            }
+        }
+    }
+    assert_eq!(silent.len(), SEEDS as usize);
+    spread("the device's vote", &vote, 5000, 10_010, 500);
+    spread("the server's patience", &silent, 4000, 12_010, 500);
+}
+
+#[test]
+fn a_stranger_that_disagrees_restarts_gather_for_as_long_as_it_speaks() {
+    let c = nodes(4, UDPU).known().in_order();
+    for seed in 1..=SEEDS / 3 {
+        let t = 60_000 + phase(seed);
+        // n4 is alone. n3 dies; n2 dies after it has said whom it sees, so that n1 gives up n3 and waits for n2 in a second round; n4 comes.
+        let healed = t + 11_000;
+        let faults = vec![
+            at(30_000, cut(&["n4"], &["n1", "n2", "n3"])),
+            at(t, off("n3")),
+            at(t + 6000, off("n2")),
+            at(healed, heal()),
+        ];
+        let r = c.run(healed + 20_000, faults, seed);
+        let formed = |n: &str| marks(&r, "membership", n, healed);
+        // To n1 n4 is new: its time (5.16 s) begins again, and n4, which does not take over that n3 has failed, never agrees.
+        let alone = &formed("n1")[0];
+        assert!(alone.1.contains("1: n1"), "{:#?}", story(&r));
+        assert!((5160..=5160 + 50 + FORMING).contains(&alone.0), "{:#?}", story(&r));
+        // Each join of n1 (one in 50 ms) has n4 begin again. The last one says that n4 has failed: after another 5.16 s it goes on without n1.
+        let other = &formed("n4")[0];
+        assert!(other.1.contains("1: n4"), "{:#?}", story(&r));
+        assert!((alone.0 + 5160 - 50..=alone.0 + 5160 + FORMING).contains(&other.0), "{:#?}", story(&r));
+        // Then they are two rings that hear of each other.
+        let both = &formed("n1")[1];
+        assert!(both.1.contains("2: n1, n4") && both.0 <= other.0 + 809 + FORMING, "{:#?}", story(&r));
+        assert!(r.events < 20_000, "no storm of answers: {}", r.events);
     }
 }
 

@@ -184,7 +184,7 @@ impl Book {
                 let node = Node { host, id, controld, was: None, reachable: true, cut_off: false, hears: 0 };
                 book.nodes.push(node);
             }
-            let based = procs.iter().find_map(|p| crm(p)).is_some() && book.resources.is_empty();
+            let based = procs.iter().find_map(crm).is_some() && book.resources.is_empty();
             let cib = procs.iter().find_map(|p| match crm(p) {
                 Some(Process::Based(b)) if based => Some(b.cib()),
                 _ => None,

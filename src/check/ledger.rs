@@ -1,7 +1,8 @@
 //! The book of writes and reads: what was committed where, what clients were told, and what the newest history has of it.
 //!
 //! A write is known by its place, a branch of history and a position in it, so that whether a database has it is a question to the
-//! database's history and not to a list of writes. The newest history is that of the server that was promoted last.
+//! database's history and not to a list of writes. The newest history is that of the server that was promoted last. When
+//! that one takes no more writes and another server does, it is the other's: what decides between two primaries need not keep the newer timeline.
 
 use crate::engine::{Span, Time};
 use crate::node::log::What;
@@ -61,6 +62,9 @@ pub struct Balance {
     pub acked: u64,
     /// Those that the newest history does not have.
     pub lost: u64,
+    /// How far back the loss goes: from the last acknowledged write before all that are lost to the last lost one, by the times of their
+    /// acknowledgements. What a client was told in that time cannot be relied on.
+    pub lost_window: Span,
     /// Writes that the newest history has although their clients were told of no success.
     pub phantom: u64,
     /// Operations that the newest history has more than once.
@@ -105,7 +109,7 @@ impl Ledger {
                     r.told = Told::Committed(e.at);
                     at = r.host;
                 }
-                if !self.holds(*place) {
+                if !self.holds(*place) && !self.follows(*place, world) {
                     let (n, when, by) = self.lost.unwrap_or((0, e.at, at));
                     self.lost = Some((n + 1, when, by));
                     return true;
@@ -128,6 +132,21 @@ impl Ledger {
     /// Whether the newest history has a place. Before the first promotion there is one history only.
     fn holds(&self, place: Place) -> bool {
         self.pool.independent || self.newest.as_ref().is_none_or(|n| n.2.contains(place))
+    }
+    /// A write that the newest history does not have was acknowledged: is it that another history has come into force? The server promoted
+    /// last may be gone, stopped by whoever decided between two primaries, and another one writes on.
+    fn follows(&mut self, place: Place, world: &World) -> bool {
+        use crate::fault::roles;
+        let Some(host) = roles::primary(world) else { return false };
+        let control = &world.host(host).files.pg.control;
+        let over =
+            self.newest.as_ref().is_none_or(|n| control.timeline > n.1 || !roles::writable(world, n.0));
+        if !over || !control.history.contains(place) {
+            return false;
+        }
+        self.newest = Some((host, control.timeline, control.history.clone()));
+        self.recount();
+        true
     }
     fn recount(&mut self) {
         let mut lost: Option<(u64, Time, HostId)> = None;
@@ -196,12 +215,24 @@ impl Ledger {
                 self.records[..i].iter().rev().find(same).map(|_| r.write.operation)
             })
     }
+    fn lost_window(&self) -> Span {
+        let acked = |lost: bool| {
+            self.records.iter().filter_map(move |r| match r.told {
+                Told::Committed(at) if self.holds(r.place) != lost => Some(at),
+                _ => None,
+            })
+        };
+        let (Some(first), Some(last)) = (acked(true).min(), acked(true).max()) else { return Span::ZERO };
+        let before = acked(false).filter(|at| *at < first).max();
+        last.since(before.unwrap_or(first))
+    }
     /// The book's balance.
     pub fn balance(&self) -> Balance {
         let phantom = |r: &&Record| r.told == Told::NoSuccess && self.holds(r.place);
         Balance {
             acked: self.acked,
             lost: self.lost.map_or(0, |l| l.0),
+            lost_window: self.lost_window(),
             phantom: self.records.iter().filter(phantom).count() as u64,
             duplicated: self.twice().count() as u64,
             stale_read: self.stale,

@@ -308,6 +308,10 @@ impl Design {
         };
         Ok(Design { kind, knobs, counts, seed, points, shares })
     }
+    /// The seed of a random design.
+    pub fn seed(&self) -> Option<u64> {
+        (self.kind != Kind::Grid).then_some(self.seed)
+    }
     /// How many points.
     pub fn points(&self) -> u64 {
         self.points

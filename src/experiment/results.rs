@@ -53,6 +53,9 @@ pub struct Header {
     pub set: Vec<String>,
     /// `grid`, `random:N`, `lhs:N`; `compare` for a comparison of stacks.
     pub design: String,
+    /// The seed of a random design or a Latin hypercube; none for a grid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub design_seed: Option<u64>,
     /// The varied settings.
     pub vary: Vec<Varied>,
     /// The first seed, and the one after the last.
@@ -81,7 +84,7 @@ impl Header {
         let vary = |h: &Header| {
             h.vary.iter().map(|v| format!("{}={}", v.path, v.values)).collect::<Vec<_>>().join(" ")
         };
-        let pairs: [(&str, String, String); 9] = [
+        let pairs: [(&str, String, String); 10] = [
             ("format", self.firedrill_results.to_string(), other.firedrill_results.to_string()),
             ("version of firedrill", self.version.clone(), other.version.clone()),
             ("drill", self.drill.clone(), other.drill.clone()),
@@ -89,6 +92,7 @@ impl Header {
             ("settings", self.set.join(" "), other.set.join(" ")),
             ("content of the drill", self.drill_digest.clone(), other.drill_digest.clone()),
             ("design", self.design.clone(), other.design.clone()),
+            ("seed of the design", format!("{:?}", self.design_seed), format!("{:?}", other.design_seed)),
             ("varied settings", vary(self), vary(other)),
             ("seeds", format!("{:?}", self.seeds), format!("{:?}", other.seeds)),
         ];
@@ -312,6 +316,7 @@ pub(super) mod tests {
             stacks: vec![Played { name: "s".to_owned(), hosts: 3 }],
             set: Vec::new(),
             design: "grid".to_owned(),
+            design_seed: None,
             vary: ["patroni.ttl", "a.b"]
                 .map(|p| Varied { path: p.to_owned(), values: "1,2".to_owned() })
                 .to_vec(),

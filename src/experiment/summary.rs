@@ -16,10 +16,11 @@ struct Kept {
     verdict: Judgement,
 }
 /// The figures that are kept.
-pub const FIGURES: [Metric; 8] = [
+pub const FIGURES: [Metric; 9] = [
     Metric::WriteOutageMax,
     Metric::OpenOutages,
     Metric::LostWrites,
+    Metric::LostWindow,
     Metric::SplitBrain,
     Metric::DualVip,
     Metric::WriteAvailability,

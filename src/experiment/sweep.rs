@@ -119,6 +119,7 @@ impl Plan {
             stacks: played,
             set: question.set.iter().map(|(path, value)| format!("{path}={value}")).collect(),
             design: if question.compare { "compare".to_owned() } else { question.design.word() },
+            design_seed: question.design.seed().filter(|_| !question.compare),
             vary: vary.map(|k| Varied { path: k.path.clone(), values: k.text.clone() }).collect(),
             seeds: (question.seeds.start, question.seeds.end),
             runs,

@@ -6,6 +6,7 @@ mod operator;
 pub mod roles;
 mod target;
 
+pub(crate) use crm::{cib, controller, is_dc};
 pub use target::{Roles, resolve};
 
 use crate::engine::Time;
@@ -37,6 +38,7 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
             | Fault::PatroniResume
             | Fault::AgentWorks { .. }
             | Fault::Reinit { .. }
+            | Fault::Rebuild { .. }
     );
     let target = target_of(fault);
     let at: Option<HostId> = target.and_then(|t| hosts(world, t).first().copied());
@@ -44,8 +46,9 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         && !matches!(t, crate::scenario::types::Target::Host(_))
     {
         // The names stand where the role stands: a cut has two sides.
-        let words = target::words(t);
-        text = text.replacen(&words, &format!("{words} = {}", named(world, t)), 1);
+        let (words, names) = (target::words(t), named(world, t));
+        let names = if names.is_empty() { say!("target-nobody") } else { names };
+        text = text.replacen(&words, &format!("{words} = {names}"), 1);
     }
     let what = if healed { What::Healed(number, text) } else { What::Fault(number, text) };
     world.tell(s, at, None, what);
@@ -63,12 +66,7 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         }
         Fault::Reboot { target } => {
             for h in hosts(world, target) {
-                for i in 0..world.host(h).procs.len() {
-                    let pid = world.host(h).procs[i];
-                    world.signal(pid, Signal::Term, s);
-                }
-                let (time, life) = (world.host(h).shutdown_time, world.host(h).life);
-                s.after(time, Ev::Shutdown(h, life));
+                world.reboot(h, s);
             }
         }
         Fault::Freeze { target, mode, clock, lasts } => {
@@ -135,12 +133,14 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         | Fault::PatroniPause
         | Fault::PatroniResume
         | Fault::Reinit { .. }
+        | Fault::Rebuild { .. }
         | Fault::MoveLeader { .. }
         | Fault::DeleteLeaderKey
         | Fault::Promote { .. }
         | Fault::PcpAttachNode { .. }
         | Fault::PcpDetachNode { .. }
         | Fault::PcpPromoteNode { .. }
+        | Fault::PcpRecoveryNode { .. }
         | Fault::DnsRecord { .. } => operator::apply(world, fault, vips, s),
         Fault::Fence { .. } => operator::apply(world, fault, vips, s),
         Fault::FenceMode { target, mode } => {
@@ -239,6 +239,7 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::DiskFull { target }
         | F::DiskOk { target }
         | F::Reinit { target }
+        | F::Rebuild { target }
         | F::MoveLeader { target }
         | F::Promote { target }
         | F::Failover { candidate: target }
@@ -251,7 +252,8 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::FenceMode { target, .. }
         | F::PcpAttachNode { target, .. }
         | F::PcpDetachNode { target, .. }
-        | F::PcpPromoteNode { target, .. } => Some(target),
+        | F::PcpPromoteNode { target, .. }
+        | F::PcpRecoveryNode { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey | F::Crm { .. } => None,
     }
@@ -321,6 +323,7 @@ pub fn describe(fault: &Fault) -> String {
         F::PatroniPause => say!("fault-patroni-pause"),
         F::PatroniResume => say!("fault-patroni-resume"),
         F::Reinit { .. } => say!("fault-reinit", t = t),
+        F::Rebuild { .. } => say!("fault-rebuild", t = t),
         F::MoveLeader { .. } => say!("fault-move-leader", t = t),
         F::DeleteLeaderKey => say!("fault-delete-key"),
         F::Promote { .. } => say!("fault-promote", t = t),
@@ -344,6 +347,7 @@ pub fn describe(fault: &Fault) -> String {
         F::PcpPromoteNode { node, switchover, .. } => {
             say!(if *switchover { "fault-pcp-promote-s" } else { "fault-pcp-promote" }, node = node, t = t)
         }
+        F::PcpRecoveryNode { node, .. } => say!("fault-pcp-recovery", node = node, t = t),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::{resolve, roles};
 use crate::net::addr::Ip;
-use crate::node::process::{Pid, Signal};
+use crate::node::log::What;
+use crate::node::process::{HostId, Pid, Signal};
+use crate::proto::crm::agents::pgsql::Fact;
 use crate::proto::http::{Http, Method};
 use crate::proto::patroni::rest::{Body, Reinitialize, Switchover};
 use crate::proto::pgpool::msg::Pcp;
@@ -46,6 +48,11 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
                 }
             }
         }
+        Fault::Rebuild { target } => {
+            for h in resolve(world, target, vips) {
+                rebuild(world, h, s);
+            }
+        }
         Fault::MoveLeader { target } => move_leader(world, target, vips, s),
         Fault::DeleteLeaderKey => delete_key(world, s),
         Fault::Promote { target } => {
@@ -76,6 +83,7 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
         Fault::PcpPromoteNode { target, node, switchover } => {
             pcp(world, target, Pcp::Promote(*node, *switchover), vips, s);
         }
+        Fault::PcpRecoveryNode { target, node } => pcp(world, target, Pcp::Recovery(*node), vips, s),
         Fault::Fence { target, by } => fence(world, target, by, vips, s),
         _ => {}
     }
@@ -165,4 +173,32 @@ fn delete_key(world: &mut World, s: &mut Sched) {
         _ => return,
     };
     world.call(pid, msg, s);
+}
+
+/// The end of a `pg_basebackup` from the primary, and of `PGSQL.lock`. A server that runs is left alone: nobody copies under it.
+fn rebuild(world: &mut World, host: HostId, s: &mut Sched) {
+    let Some(primary) = roles::primary(world).filter(|p| *p != host) else { return };
+    let Some(identity) =
+        roles::postmaster(world, primary).map(|(_, p)| p.copied(&world.host(primary).files.pg))
+    else {
+        return;
+    };
+    let files = &mut world.hosts[host.0 as usize].files;
+    if files.pg.postmaster.is_some() {
+        return;
+    }
+    files.pg.base_backup(&identity);
+    let mut told: Vec<(Arc<str>, bool)> = files
+        .crm
+        .pgsql
+        .iter_mut()
+        .map(|(rsc, dir)| (rsc.as_str().into(), std::mem::take(&mut dir.lock)))
+        .collect();
+    if told.is_empty() {
+        told.push(("postgres".into(), false));
+    }
+    for (rsc, lock) in told {
+        let note = crate::proto::crm::note::Note::Pgsql { rsc, fact: Fact::Rebuilt { lock } };
+        world.tell(s, Some(host), None, What::Note(crate::proto::Note::Crm(Box::new(note))));
+    }
 }

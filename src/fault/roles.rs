@@ -103,9 +103,21 @@ pub fn store(world: &World, host: HostId) -> Option<Pid> {
     daemon(world, host, |d| matches!(d, Daemon::Etcd(..) | Daemon::ConsulServer(..)).then_some(()))
         .map(|(pid, ())| pid)
 }
-/// What on a host has a vote in who is primary, and no data: a member of the DCS.
+/// What on a host has a vote in who is primary, and no data: a member of the DCS, a server of quorum devices, a node of the Corosync cluster
+/// without a database where others have one.
 pub fn arbiter(world: &World, host: HostId) -> Option<Pid> {
-    store(world, host)
+    let is =
+        |h: HostId, f: fn(&Daemon) -> bool| daemon(world, h, |d| f(d).then_some(())).map(|(pid, ())| pid);
+    let node = |h| is(h, |d| matches!(d, Daemon::Corosync(_)));
+    let witness = || {
+        let others = hosts(world).any(|h| has_postgres(world, h) && node(h).is_some());
+        node(host).filter(|_| others && !has_postgres(world, host))
+    };
+    store(world, host).or_else(|| is(host, |d| matches!(d, Daemon::Qnetd(_)))).or_else(witness)
+}
+/// What stands on a host between clients and servers: HAProxy, pgpool.
+pub fn is_proxy(world: &World, host: HostId) -> bool {
+    daemon(world, host, |d| matches!(d, Daemon::HAProxy(_) | Daemon::Pgpool(_)).then_some(())).is_some()
 }
 /// Whether two hosts stand in the same site.
 pub fn same_site(world: &World, a: HostId, b: HostId) -> bool {

@@ -65,9 +65,7 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
         }
         Target::SyncStandby => roles::sync_standby(world).into_iter().collect(),
         Target::Stores => roles::hosts(world).filter(|h| roles::is_store(world, *h)).collect(),
-        Target::Proxies => roles::hosts(world)
-            .filter(|h| roles::daemon(world, *h, |d| matches!(d, Daemon::HAProxy(_)).then_some(())).is_some())
-            .collect(),
+        Target::Proxies => roles::hosts(world).filter(|h| roles::is_proxy(world, *h)).collect(),
         Target::Standby(n) if roles::hosts(world).any(|h| roles::has_postgres(world, h)) => {
             let replica = |h: &HostId| roles::is_replica(world, *h);
             roles::hosts(world).filter(replica).nth((*n as usize).saturating_sub(1)).into_iter().collect()

@@ -56,6 +56,7 @@ impl<P: Process> World<P> {
         h.life += 1;
         h.freezes += 1;
         h.freeze = None;
+        h.stopping = false;
         h.addresses.clear();
         if let Some(timer) = h.watchdog.running.take() {
             s.free_timer(timer);
@@ -229,6 +230,31 @@ impl<P: Process> World<P> {
         if let Some(parent) = parent {
             self.signal(parent, Signal::ChildDied(pid), s);
         }
+        let h = &mut self.hosts[host.0 as usize];
+        if h.stops_first == Some(pid) && std::mem::take(&mut h.stopping) {
+            for last in h.stops_last.clone() {
+                self.signal(last, Signal::Term, s);
+            }
+            self.kernel_ends(host, s);
+        }
+    }
+    /// An orderly reboot: daemons get SIGTERM, those that are stopped first before those that they need; when they have had their time the kernel
+    /// ends, and the host boots.
+    pub fn reboot(&mut self, host: HostId, s: &mut Sch<P>) {
+        let h = self.host(host);
+        let waits = h.stops_first.is_some_and(|p| self.proc(p).life != Life::Dead);
+        let now: Vec<Pid> = h.procs.iter().copied().filter(|p| !waits || !h.stops_last.contains(p)).collect();
+        self.hosts[host.0 as usize].stopping = waits;
+        for pid in now {
+            self.signal(pid, Signal::Term, s);
+        }
+        if !waits {
+            self.kernel_ends(host, s);
+        }
+    }
+    fn kernel_ends(&self, host: HostId, s: &mut Sch<P>) {
+        let h = self.host(host);
+        s.after(h.shutdown_time, Ev::Shutdown(host, h.life));
     }
     /// SIGKILL. A process that hangs in the kernel does not die before the hang is over.
     pub fn kill(&mut self, pid: Pid, s: &mut Sch<P>) {

@@ -215,6 +215,12 @@ pub struct Host<M, F = ()> {
     pub boot_time: SpanRange,
     /// From SIGTERM to the end of the kernel, in a reboot.
     pub shutdown_time: Span,
+    /// What is stopped first in a reboot, and waited for: it stops by itself what it manages (pacemakerd).
+    pub stops_first: Option<Pid>,
+    /// What is stopped only when that has ended: what it needs (Corosync), and what it manages.
+    pub stops_last: Vec<Pid>,
+    /// A reboot waits for `stops_first`.
+    pub(crate) stopping: bool,
     /// Arrival of an input to its handling.
     pub wakeup: SpanRange,
     pub(crate) s_disk: StreamId,
@@ -462,6 +468,9 @@ impl<P: Process> World<P> {
             procs: Vec::new(),
             boot_time,
             shutdown_time: Span::secs(2),
+            stops_first: None,
+            stops_last: Vec::new(),
+            stopping: false,
             wakeup,
             s_disk,
             s_wakeup,

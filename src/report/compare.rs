@@ -70,6 +70,7 @@ fn lines() -> Vec<Line> {
         head(say!("cmp-rpo")),
         some(Metric::LostWrites),
         line(format!("  {}", say!("cmp-most")), |g| g.max(Metric::LostWrites).to_string()),
+        line(format!("  {}", say!("cmp-window")), |g| seconds(g.max(Metric::LostWindow))),
         head(say!("cmp-split")),
         some(Metric::SplitBrain),
         longest(Metric::SplitBrain),
@@ -154,7 +155,8 @@ fn bad(row: &Row) -> String {
         all.push(say!("cmp-worst-open"));
     }
     if get(Metric::LostWrites) > 0 {
-        all.push(say!("cmp-worst-lost", n = get(Metric::LostWrites)));
+        let window = seconds(get(Metric::LostWindow));
+        all.push(say!("cmp-worst-lost", n = get(Metric::LostWrites), window = window));
     }
     if get(Metric::SplitBrain) > 0 {
         all.push(say!("cmp-worst-split", time = seconds(get(Metric::SplitBrain))));
@@ -294,6 +296,7 @@ pub fn json(header: &Header, summary: &Summary, drill: &str) -> Value {
             "write_outage_ms": outage(Metric::WriteOutageMax),
             "open_outages": some(Metric::OpenOutages),
             "lost_writes": {"in": some(Metric::LostWrites), "max": g.max(Metric::LostWrites)},
+            "lost_window_ms": outage(Metric::LostWindow),
             "split_brain": {"in": some(Metric::SplitBrain), "max_ms": ms(g.max(Metric::SplitBrain))},
             "dual_vip": {"in": some(Metric::DualVip), "max_ms": ms(g.max(Metric::DualVip))},
             "write_availability": mean(Metric::WriteAvailability, 1e6),

@@ -118,6 +118,7 @@ pub fn name(column: &str) -> String {
         "write_outage_max_ms" => say!("rep-rto-writes"),
         "read_outage_max_ms" => say!("rep-rto-reads"),
         "lost_writes" => say!("rep-lost"),
+        "lost_window_ms" => say!("rep-lost-window"),
         "split_brain_ms" => say!("rep-split"),
         "dual_vip_ms" => say!("rep-dual"),
         "write_availability" => say!("rep-write-availability"),

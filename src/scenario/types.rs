@@ -328,7 +328,7 @@ pub enum Target {
     SyncStandby,
     /// The hosts that run a member of the DCS: etcd, or a Consul server.
     Stores,
-    /// The hosts that run HAProxy.
+    /// The hosts that run HAProxy or pgpool.
     Proxies,
     /// The leader of the DCS (etcd, Consul) or the cluster manager: pgpool's watchdog, Pacemaker's DC. (Needs a stack that has one.)
     Leader,
@@ -336,7 +336,8 @@ pub enum Target {
     MostAdvanced,
     /// All hosts of the site of the `Primary`; its host alone where no site is named.
     PrimarySite,
-    /// The hosts that run what has a vote and no data: members of the DCS. Nobody, in a stack without. Their daemon is the process `arbiter`.
+    /// The hosts that run what has a vote and no data: members of the DCS, a quorum device's server, a node of a cluster that has no database
+    /// where others have one. Nobody, in a stack without. Their daemon is the process `arbiter`.
     Arbiters,
 }
 
@@ -351,7 +352,8 @@ pub enum Fault {
     PowerOn { target: Target },
     /// The kernel panics: as power loss, but the host stays down until `PowerOn`.
     Crash { target: Target },
-    /// An orderly reboot: SIGTERM to all daemons, `shutdown_time` later the kernel ends and the host boots.
+    /// An orderly reboot: SIGTERM to all daemons, `shutdown_time` later the kernel ends and the host boots. Pacemaker is stopped before Corosync and
+    /// before what it manages, however long that takes (the dependencies of its systemd unit).
     Reboot { target: Target },
     /// The whole host stands still. `mode` says what happens to packets meanwhile, `clock` whether its clocks run on.
     Freeze {
@@ -466,6 +468,9 @@ pub enum Fault {
     PatroniResume,
     /// `patronictl reinit`: the member's data directory is made anew from the leader.
     Reinit { target: Target },
+    /// An operator has copied the primary's data to this host (`pg_basebackup` ends now) and has removed `PGSQL.lock`. Whatever manages the
+    /// server there starts it; with Pacemaker, after `Crm(Cleanup(resource: ...))`.
+    Rebuild { target: Target },
     /// `etcdctl move-leader`, `consul operator raft transfer-leader`: that host's member of the DCS leads from now on.
     MoveLeader { target: Target },
     /// The leader key is deleted in the DCS by hand.
@@ -509,6 +514,8 @@ pub enum Fault {
         #[serde(default)]
         switchover: bool,
     },
+    /// `pcp_recovery_node`: online recovery of a backend that is detached and whose server does not run.
+    PcpRecoveryNode { target: Target, node: u8 },
     /// An operator fences a node by hand, with the fence device on a host (`fence_ipmilan -o reboot`), or from a node that runs `sbd`
     /// (`sbd message NODE reset`).
     Fence { target: Target, by: Target },

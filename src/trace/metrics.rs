@@ -1,8 +1,10 @@
 //! The figures of a run, as `run --format json` prints them and as a sweep keeps them. Whole numbers: microseconds, millionths, counts.
 
+use super::marks::Mark;
 use super::outage::Outage;
 use super::run::Run;
 use crate::engine::Time;
+use crate::node::process::Pid;
 
 /// What a figure counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +40,8 @@ pub enum Metric {
     AckedWrites,
     /// Those of them that the newest history does not have (RPO).
     LostWrites,
+    /// RPO as a time: from the last acknowledged write before all that are lost to the last lost one.
+    LostWindow,
     /// Writes that the newest history has although clients were told of no success.
     PhantomWrites,
     /// Operations that the newest history has more than once.
@@ -61,12 +65,13 @@ pub enum Metric {
 }
 impl Metric {
     /// All, in the order of the columns.
-    pub const ALL: [Metric; 14] = [
+    pub const ALL: [Metric; 15] = [
         Metric::WriteOutageMax,
         Metric::ReadOutageMax,
         Metric::OpenOutages,
         Metric::AckedWrites,
         Metric::LostWrites,
+        Metric::LostWindow,
         Metric::PhantomWrites,
         Metric::DuplicatedWrites,
         Metric::StaleReadMax,
@@ -85,6 +90,7 @@ impl Metric {
             Metric::OpenOutages => "open_outages",
             Metric::AckedWrites => "acked_writes",
             Metric::LostWrites => "lost_writes",
+            Metric::LostWindow => "lost_window_ms",
             Metric::PhantomWrites => "phantom_writes",
             Metric::DuplicatedWrites => "duplicated_writes",
             Metric::StaleReadMax => "stale_read_max_ms",
@@ -101,6 +107,7 @@ impl Metric {
         match self {
             Metric::WriteOutageMax
             | Metric::ReadOutageMax
+            | Metric::LostWindow
             | Metric::StaleReadMax
             | Metric::SplitBrain
             | Metric::DualVip => Unit::Ms,
@@ -144,12 +151,19 @@ impl Metrics {
         let (ok, all) = r.requests.counts(true);
         let first = r.first_fault();
         let kind = if r.database { "promoted" } else { "vip_up" };
-        let failovers = r.marks.iter().filter(|m| m.kind == kind && first.is_some_and(|f| m.at >= f)).count();
+        // A cluster manager tells of its promotion as well: the server's own counts.
+        let own = |pid: Option<Pid>| {
+            !r.database
+                || pid.and_then(|p| r.processes.get(usize::from(p.0))).is_some_and(|name| name == "postgres")
+        };
+        let counts = |m: &&Mark| m.kind == kind && first.is_some_and(|f| m.at >= f) && own(m.pid);
+        let failovers = r.marks.iter().filter(counts).count();
         m.set(Metric::WriteOutageMax, longest(&writes));
         m.set(Metric::ReadOutageMax, longest(&reads));
         m.set(Metric::OpenOutages, writes.iter().chain(&reads).filter(|o| !o.over).count() as u64);
         m.set(Metric::AckedWrites, if r.database { r.balance.acked } else { ok });
         m.set(Metric::LostWrites, r.balance.lost);
+        m.set(Metric::LostWindow, micros(Time(r.balance.lost_window.0)));
         m.set(Metric::PhantomWrites, r.balance.phantom);
         m.set(Metric::DuplicatedWrites, r.balance.duplicated);
         m.set(Metric::StaleReadMax, micros(Time(r.balance.stale_read.0)));

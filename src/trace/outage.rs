@@ -149,7 +149,7 @@ mod tests {
     fn availability_is_time_not_requests() {
         let at = |s: u64| Time::ZERO + Span::secs(s);
         let note = |sent: u64, outcome: Outcome| Note { sent: at(sent), kind: Kind::Write, outcome };
-        let client = |n: u32| (Some(HostId(0)), Some(Pid(n)));
+        let client = |n: u16| (Some(HostId(0)), Some(Pid(n)));
         let mut r = Requests::default();
         assert_eq!(r.availability(true, at(100)), 1_000_000);
         // A client that hung for 25 of 100 s, and one that did not ask then.

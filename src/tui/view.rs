@@ -3,7 +3,7 @@
 use super::database;
 use super::inject;
 use super::model::{Ask, LINK_MENU, Panel, Player, text_of};
-use super::{cluster, panel_jobs, panel_pool, panel_queues};
+use super::{cluster, panel_cluster, panel_jobs, panel_pool, panel_queues};
 use crate::check::invariants::role;
 use crate::engine::Time;
 use crate::node::process::HostId;
@@ -80,6 +80,7 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
         Panel::Jobs => (say!("panel-jobs"), panel_jobs::lines(p, wide, look), wide),
         Panel::Queues => (say!("panel-queues"), panel_queues::lines(p, wide, look), wide),
         Panel::Pool => (say!("panel-pool"), panel_pool::lines(p, wide, look), wide),
+        Panel::Cluster => (say!("panel-crm"), panel_cluster::lines(p, wide, look), wide),
     };
     f.render_widget(Paragraph::new(lines).block(block(&title, look)), place);
     if place == time {
@@ -114,11 +115,13 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
         let words: Vec<String> = if other.is_some() {
             (1..=LINK_MENU).map(|i| say!(&format!("link-{i}"))).collect()
         } else {
-            inject::menu(p).into_iter().map(|m| m.0).collect()
+            inject::open(p).1.into_iter().map(|m| m.0).collect()
         };
         let lines: Vec<Line<'_>> =
             inject::KEYS.chars().zip(words).map(|(key, w)| Line::raw(format!(" {key}  {w}"))).collect();
-        let what = other.map_or(name.to_owned(), |o| say!("ui-link", from = name, to = o.name));
+        let path = if other.is_some() { Vec::new() } else { inject::open(p).0 };
+        let here: Vec<&str> = std::iter::once(name).chain(path.iter().map(String::as_str)).collect();
+        let what = other.map_or_else(|| here.join(" > "), |o| say!("ui-link", from = name, to = o.name));
         popup(f, &say!("ui-inject", what = what), lines, look);
     } else if let Some((title, text)) = &p.text {
         let lines: Vec<Line<'_>> = text.iter().map(|l| Line::raw(format!(" {l}"))).collect();

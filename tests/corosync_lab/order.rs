@@ -154,7 +154,7 @@ fn settings(n: u16, c: &Config) -> Settings {
             window: c.window_size,
             max_messages: c.max_messages,
             miss_count: c.miss_count_const,
-            late_tail: false,
+            late_tail: None,
         },
         quorum: quorum::Settings {
             votes: 1,

@@ -127,8 +127,8 @@ pub struct Corosync {
     pub knet_ping_timeout: Option<Span>,
     /// `interface.knet_pong_count`: so many answers, and one more, bring a link up. Default 2.
     pub knet_pong_count: u32,
-    /// In one of six membership changes with three nodes and more, GATHER takes 0.12 s to 0.93 s longer, as was measured on a busy machine (its
-    /// cause is not known). Default false.
+    /// In one of six membership changes with three nodes and more, GATHER takes 0.12 s to 0.93 s longer, on all its nodes alike, as was measured
+    /// on a busy machine (its cause is not known). Default false.
     pub late_tail: bool,
     /// `quorum.expected_votes`. Default: the sum of the node list and the device.
     pub expected_votes: Option<u32>,

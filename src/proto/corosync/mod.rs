@@ -122,6 +122,10 @@ impl Corosync {
     pub fn settled(&self) -> bool {
         self.srp.state == srp::State::Operational && !self.srp.syncing
     }
+    /// The number that its late tails come from, if it has any.
+    pub fn late_tail(&self) -> Option<u64> {
+        self.srp.late_tail()
+    }
     /// What it tells its clients: whether its partition is quorate.
     pub fn quorate(&self) -> bool {
         self.service.told

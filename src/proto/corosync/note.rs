@@ -89,6 +89,11 @@ pub enum Note {
         /// How it began.
         why: Why,
     },
+    /// The new ring is synchronised: it is of use.
+    Synchronised {
+        /// Its name.
+        ring: RingId,
+    },
     /// A node is not in the membership any more.
     NodeLost {
         /// The node.
@@ -180,6 +185,11 @@ pub enum Rule {
     Newcomer,
 }
 
+/// The name of a ring, as the daemon's log writes it.
+fn name(ring: RingId) -> String {
+    format!("{:x}.{:x}", ring.rep.0, ring.seq)
+}
+
 impl Note {
     /// The stable kind of mark, if it is one.
     pub fn mark(&self) -> Option<&'static str> {
@@ -191,6 +201,9 @@ impl Note {
             Note::Quorum { has: false, .. } => Some("quorum_lost"),
             Note::LinkUp { .. } => Some("link_up"),
             Note::LinkDown { .. } => Some("link_down"),
+            Note::Paused { .. } => Some("process_pause"),
+            Note::WaitsForAll { .. } => Some("waits_for_all"),
+            Note::DeviceWait { .. } => Some("waits_for_device"),
             Note::DeviceVote { votes: true } => Some("qdevice_vote"),
             Note::DeviceVote { votes: false } => Some("qdevice_no_vote"),
             _ => None,
@@ -223,6 +236,9 @@ impl Note {
                 say!("coro-consensus-why", silent = silent, waited = waited),
             ),
             Note::Membership { .. } => self.membership(),
+            Note::Synchronised { ring } => {
+                (say!("coro-synchronised", ring = name(*ring)), say!("coro-synchronised-why"))
+            }
             Note::NodeLost { node, left } => {
                 let why = if *left { say!("coro-node-left-why") } else { say!("coro-node-lost-why") };
                 (say!("coro-node-lost", node = node), why)
@@ -273,8 +289,7 @@ impl Note {
         let Note::Membership { ring, members, joined, left, failed, count, why } = self else {
             return Default::default();
         };
-        let ring = format!("{:x}.{:x}", ring.rep.0, ring.seq);
-        let mut text = say!("coro-membership", ring = ring, count = count, members = members);
+        let mut text = say!("coro-membership", ring = name(*ring), count = count, members = members);
         if !joined.is_empty() {
             text = format!("{text}; {}", say!("coro-joined", nodes = joined));
         }

@@ -236,6 +236,7 @@ impl Corosync {
         }
         self.quorum.activate();
         self.srp.synced(self.service.ring, &self.net, ctx);
+        self.note(Note::Synchronised { ring: self.service.ring }, ctx);
         self.announce(true, ctx);
     }
     /// Tells what has changed in the votes.

@@ -3,7 +3,11 @@
 //! An agent is asked again and again, [`Agent::step`] by step, until it says that it has ended; in between it sleeps, or waits for something it
 //! has asked the host. What it knows between two calls is in files ([`RunFile`]) and in the kernel, as with a shell script.
 //!
-//! Exit codes: 0 success, 1 generic error, 5 not installed, 7 not running, 8 running and promoted.
+//! Exit codes: 0 success, 1 generic error, 5 not installed, 6 not configured, 7 not running, 8 running and promoted.
+//!
+//! An agent that is a long script keeps its place in a value of its own ([`pgsql::Script`]).
+
+pub mod pgsql;
 
 use super::config::AgentTimes;
 use super::msg::{Daemon, Local, Op};
@@ -12,6 +16,8 @@ use super::{Place, draw, tell};
 use crate::engine::{Span, SpanRange};
 use crate::net::addr::{Cidr, Ip};
 use crate::node::process::{Action, NetId, Pid, Probe, Signal};
+use crate::proto::pacemaker::cib::Cib;
+use crate::proto::postgres::msg::{Answer, Statement};
 use crate::proto::{Cx, Note as Told};
 use std::sync::Arc;
 
@@ -21,6 +27,8 @@ pub const OK: i32 = 0;
 pub const ERROR: i32 = 1;
 /// `OCF_ERR_INSTALLED`.
 pub const NOT_INSTALLED: i32 = 5;
+/// `OCF_ERR_CONFIGURED`.
+pub const NOT_CONFIGURED: i32 = 6;
 /// `OCF_NOT_RUNNING`.
 pub const NOT_RUNNING: i32 = 7;
 /// `OCF_RUNNING_PROMOTED`.
@@ -57,8 +65,21 @@ pub enum Then {
     Look(Probe),
     /// It lets the fencer ask the device, and goes on with the answer.
     AskDevice,
+    /// It reads the CIB (`crm_mon`, `crm_attribute -G`), and goes on with it.
+    ReadCib,
+    /// It asks the database server of the host (`psql`), and goes on with the answer.
+    Psql(Statement),
     /// It never ends by itself.
     Hang,
+}
+
+/// What an agent has been told.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// The answer to [`Then::ReadCib`].
+    Cib(Arc<Cib>),
+    /// The answer to [`Then::Psql`]; nothing: psql has failed (exit code 2: no connection, or it broke).
+    Sql(Option<Answer>),
 }
 
 /// A call of an agent.
@@ -70,6 +91,8 @@ pub struct Call<'a> {
     pub pass: u32,
     /// The answer to [`Then::Look`] or [`Then::AskDevice`].
     pub seen: Option<bool>,
+    /// The answer to [`Then::ReadCib`] or [`Then::Psql`].
+    pub said: Option<Said>,
     /// How long its actions take.
     pub times: &'a AgentTimes,
     /// The host.

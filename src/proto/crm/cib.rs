@@ -118,7 +118,7 @@ fn constraint(c: &Constraint) -> Element {
 /// The CIB of a cluster with these nodes, before anything ran.
 pub fn make(cluster: &Cluster, nodes: &[(NodeId, &str, &Pacemaker)]) -> Result<Cib, XmlError> {
     if let Some(text) = &cluster.cib {
-        return Cib::read(text);
+        return of_text(text, nodes);
     }
     let config = Element::new("crm_config", &[]).with(pairs(
         "cluster_property_set",
@@ -170,6 +170,73 @@ pub fn make(cluster: &Cluster, nodes: &[(NodeId, &str, &Pacemaker)]) -> Result<C
     Cib::of(root.with([configuration, Element::new("status", &[])]))
 }
 
+/// A CIB as an operator has saved it, before anything ran: without its status, with all nodes that Corosync has, and with the sections that
+/// an operator's commands write to.
+fn of_text(text: &str, nodes: &[(NodeId, &str, &Pacemaker)]) -> Result<Cib, XmlError> {
+    let mut cib = Cib::read(text)?;
+    cib.nodes.clear();
+    let root = Arc::make_mut(&mut cib.root);
+    root.set("have-quorum", "0");
+    root.attributes.retain(|(k, _)| k != "dc-uuid" && k != "no-quorum-panic" && k != "execution-date");
+    if root.child("status").is_none() {
+        root.children.push(Element::new("status", &[]));
+    }
+    let Some(c) = root.children.iter_mut().find(|c| c.name == "configuration") else { return Ok(cib) };
+    for name in ["crm_config", "nodes", "resources", "constraints"] {
+        if c.child(name).is_none() {
+            c.children.push(Element::new(name, &[]));
+        }
+    }
+    for list in c.children.iter_mut().filter(|c| c.name == "nodes") {
+        for (id, name, _) in nodes {
+            if !list.children.iter().any(|n| n.get("uname") == Some(name)) {
+                list.children.push(Element::new("node", &[("id", &id.0.to_string()), ("uname", name)]));
+            }
+        }
+    }
+    Ok(cib)
+}
+
+/// The primitives of a CIB, as the stack would write them, and the lines where they stand. What a template says of a primitive is filled in.
+pub fn primitives(root: &Element) -> Vec<(Primitive, u32)> {
+    fn pairs_of(e: &Element, set: &str) -> BTreeMap<String, String> {
+        let all = e.all(set).flat_map(|s| s.all("nvpair"));
+        all.filter_map(|p| Some((p.get("name")?.to_owned(), p.get("value")?.to_owned()))).collect()
+    }
+    fn walk(e: &Element, list: &Element, out: &mut Vec<(Primitive, u32)>) {
+        if e.name == "primitive" {
+            let like = e.get("template").and_then(|t| list.all("template").find(|x| x.id() == t));
+            let text = |k: &str| e.get(k).or_else(|| like?.get(k));
+            let agent =
+                ["class", "provider", "type"].iter().filter_map(|k| text(k)).collect::<Vec<_>>().join(":");
+            let mut params = like.map(|t| pairs_of(t, "instance_attributes")).unwrap_or_default();
+            params.extend(pairs_of(e, "instance_attributes"));
+            out.push((Primitive { id: e.id().to_owned(), agent, params, ..Primitive::default() }, e.line));
+        }
+        e.children.iter().for_each(|c| walk(c, list, out));
+    }
+    let mut out = Vec::new();
+    if let Some(list) = root.find("resources") {
+        list.children.iter().filter(|c| c.name != "template").for_each(|c| walk(c, list, &mut out));
+    }
+    out
+}
+
+/// The ids of all resources of a CIB, collections included.
+pub fn ids(root: &Element) -> Vec<String> {
+    fn walk(e: &Element, out: &mut Vec<String>) {
+        if matches!(e.name.as_str(), "primitive" | "group" | "clone" | "master" | "bundle") {
+            out.push(e.id().to_owned());
+        }
+        e.children.iter().for_each(|c| walk(c, out));
+    }
+    let mut out = Vec::new();
+    if let Some(list) = root.find("resources") {
+        walk(list, &mut out);
+    }
+    out
+}
+
 /// The first version of a CIB.
 pub fn first(cib: Cib) -> Versioned {
     Versioned { epoch: 1, updates: 0, cib: Arc::new(cib) }
@@ -194,6 +261,12 @@ pub fn apply(v: &mut Versioned, updates: &[Update]) {
             Update::Mark { .. } => {}
             Update::Config(operator) => {
                 configure(&mut Arc::make_mut(&mut v.cib).root, operator);
+                v.epoch += 1;
+                v.updates = 0;
+            }
+            Update::NodeAttribute { node, name, value } => {
+                let root = Arc::make_mut(&mut Arc::make_mut(&mut v.cib).root);
+                node_attribute(root, node, name, Some(value));
                 v.epoch += 1;
                 v.updates = 0;
             }
@@ -284,7 +357,7 @@ fn change(cib: &mut Cib, u: &Update) {
             root.set("have-quorum", if *quorate { "1" } else { "0" });
             root.set("dc-uuid", dc);
         }
-        Update::Config(_) | Update::Replace(_) | Update::Mark { .. } => {}
+        Update::Config(_) | Update::Replace(_) | Update::Mark { .. } | Update::NodeAttribute { .. } => {}
     }
 }
 
@@ -308,6 +381,15 @@ fn set_pair(e: &mut Element, set: &str, id: &str, name: &str, value: Option<&str
     }
 }
 
+/// A permanent attribute of a node.
+fn node_attribute(root: &mut Element, node: &str, name: &str, value: Option<&str>) {
+    let list = section(root, "nodes");
+    if let Some(e) = list.and_then(|l| l.children.iter_mut().find(|n| n.get("uname") == Some(node))) {
+        let id = format!("nodes-{}", e.id());
+        set_pair(e, "instance_attributes", &id, name, value);
+    }
+}
+
 fn configure(root: &mut Arc<Element>, operator: &Operator) {
     let root = Arc::make_mut(root);
     let constrain = |root: &mut Element, e: Element| {
@@ -319,13 +401,21 @@ fn configure(root: &mut Arc<Element>, operator: &Operator) {
     match operator {
         Operator::Standby { node } | Operator::Unstandby { node } => {
             let value = matches!(operator, Operator::Standby { .. }).then_some("on");
+            node_attribute(root, node, "standby", value);
+        }
+        Operator::NodeMaintenance { node, on } => {
             let list = section(root, "nodes");
             if let Some(e) = list.and_then(|l| l.children.iter_mut().find(|n| n.get("uname") == Some(node))) {
                 let id = format!("nodes-{}", e.id());
-                set_pair(e, "instance_attributes", &id, "standby", value);
+                set_pair(e, "instance_attributes", &id, "maintenance", on.then_some("true"));
             }
         }
         Operator::Move { resource, to } => {
+            // A ban of the new place would be stronger than the wish.
+            let ban = format!("cli-ban-{resource}-on-{to}");
+            if let Some(list) = section(root, "constraints") {
+                list.children.retain(|c| c.id() != ban);
+            }
             let id = format!("cli-prefer-{resource}");
             let e = Element::new(
                 "rsc_location",
@@ -367,6 +457,22 @@ fn property(root: &mut Element, name: &str, value: &str) {
     }
 }
 
+/// The primitives that a resource stands for: itself, or what is in a group, a clone, a bundle.
+pub fn primitives_of(root: &Element, id: &str) -> Vec<String> {
+    fn walk(e: &Element, id: &str, inside: bool, out: &mut Vec<String>) {
+        let inside = inside || e.id() == id;
+        if e.name == "primitive" && inside {
+            out.push(e.id().to_owned());
+        }
+        e.children.iter().for_each(|c| walk(c, id, inside, out));
+    }
+    let mut out = Vec::new();
+    if let Some(list) = root.find("resources") {
+        walk(list, id, false, &mut out);
+    }
+    out
+}
+
 /// A cluster property.
 pub fn property_of<'a>(root: &'a Element, name: &str) -> Option<&'a str> {
     let sets = root.find("crm_config")?;
@@ -374,4 +480,23 @@ pub fn property_of<'a>(root: &'a Element, name: &str) -> Option<&'a str> {
         .flat_map(|s| s.all("nvpair"))
         .find(|p| p.get("name") == Some(name))?
         .get("value")
+}
+/// A transient attribute of a node.
+pub fn transient<'a>(cib: &'a Cib, node: &str, name: &str) -> Option<&'a str> {
+    let state = cib.nodes.iter().find(|s| s.name == node)?;
+    let set = state.attributes.as_ref()?.children.first()?;
+    set.children.iter().find(|p| p.get("name") == Some(name))?.get("value")
+}
+/// A permanent attribute of a node.
+pub fn permanent<'a>(cib: &'a Cib, node: &str, name: &str) -> Option<&'a str> {
+    let node = cib.root.find("nodes")?.all("node").find(|n| n.get("uname") == Some(node))?;
+    let mut pairs = node.all("instance_attributes").flat_map(|s| s.all("nvpair"));
+    pairs.find(|p| p.get("name") == Some(name))?.get("value")
+}
+/// Whether a node is online, as `crm_mon` sees it.
+pub fn online(cib: &Cib, node: &str) -> bool {
+    let is = |v: &Option<String>, w: &str| v.as_deref() == Some(w);
+    cib.nodes
+        .iter()
+        .any(|s| s.name == node && is(&s.in_ccm, "true") && is(&s.crmd, "online") && is(&s.join, "member"))
 }

@@ -36,7 +36,7 @@ pub struct Cluster {
     pub constraints: Vec<Constraint>,
     /// `fencing-topology`: levels by node. Default: none.
     pub fencing_topology: Vec<FencingLevel>,
-    /// A CIB in XML instead of all the above: the text itself. Default: none.
+    /// A CIB in XML instead of all the above: the text itself, or the path of a file, relative to the stack's. Its status is left out. Default: none.
     pub cib: Option<String>,
     /// Process times.
     pub times: Times,
@@ -152,8 +152,8 @@ pub enum Resource {
 pub struct Primitive {
     /// `id`: its name.
     pub id: String,
-    /// Class, provider and type: `ocf:heartbeat:IPaddr2`, `ocf:pacemaker:Dummy`, `ocf:pacemaker:Stateful`, `systemd:NAME` (a process of the
-    /// host), `stonith:fence_ipmilan`.
+    /// Class, provider and type: `ocf:heartbeat:IPaddr2`, `ocf:heartbeat:pgsql` (the host's `Postgres`), `ocf:pacemaker:Dummy`,
+    /// `ocf:pacemaker:Stateful`, `systemd:NAME` (a process of the host), `stonith:fence_ipmilan`.
     pub agent: String,
     /// Instance attributes. Default: none.
     #[serde(default)]
@@ -186,6 +186,9 @@ pub struct AgentTimes {
     pub promote: Option<SpanRange>,
     /// `demote`. Default 20 ms to 60 ms.
     pub demote: Option<SpanRange>,
+    /// One program that a script calls (`crm_attribute`, `crm_mon`, `psql`), for `ocf:heartbeat:pgsql`: its operations take as many of
+    /// these as it calls programs, besides the above. Default 10 ms to 30 ms (estimate).
+    pub command: Option<SpanRange>,
 }
 
 /// `<op>`: an operation and its settings.
@@ -312,13 +315,15 @@ pub enum Operator {
     Standby { node: String },
     /// `crm_standby -D`.
     Unstandby { node: String },
-    /// `crm_resource --move`: INFINITY for the node, until `Clear`.
+    /// `pcs node maintenance`, or `unmaintenance`: what runs on the node is left alone.
+    NodeMaintenance { node: String, on: bool },
+    /// `crm_resource --move`: INFINITY for the node, until `Clear`; a ban of that node goes.
     Move { resource: String, to: String },
     /// `crm_resource --ban`: -INFINITY for the node, until `Clear`.
     Ban { resource: String, node: String },
     /// `crm_resource --clear`.
     Clear { resource: String },
-    /// `crm_resource --cleanup`: failures and histories are forgotten, the state is probed.
+    /// `crm_resource --cleanup`: fail counts go; where an operation has failed the history goes too, and the state is probed again.
     Cleanup { resource: String },
     /// `maintenance-mode=true`, or `false`.
     Maintenance { on: bool },

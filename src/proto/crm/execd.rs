@@ -2,17 +2,22 @@
 //!
 //! The interval of a monitor counts from the end of the one before. The result of a repeated monitor is reported when it differs from the last.
 //! An agent that outlives its `timeout` is killed.
+//!
+//! When the controller is gone its monitors are dropped; when the fencer is gone what was under way with fence devices, their monitors too, has failed.
 
-use super::agents::{self, Call, Then};
+use super::agents::pgsql::Script;
+use super::agents::{self, Call, Said, Then};
 use super::config::AgentTimes;
 use super::msg::{Daemon, Done, Local, Op};
 use super::note::Note;
 use super::schedulerd::AgentTable;
 use super::{Place, tell};
 use crate::engine::{Span, SpanRange, Time};
-use crate::net::addr::Ip;
-use crate::node::process::{Action, Input, NetId, Timer};
-use crate::proto::{Cx, Msg, Note as Told};
+use crate::net::Plane;
+use crate::net::addr::{Endpoint, Ip};
+use crate::node::process::{Action, ConnId, Input, NetId, Tcp, TcpOptions, Timer};
+use crate::proto::postgres::msg::{Sql, Statement};
+use crate::proto::{Cx, Msg, Note as Told, postgres};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -25,9 +30,10 @@ const EVERY: u16 = 3;
 /// `arp_count` and `arp_interval` of IPaddr2.
 const ARP_COUNT: u32 = 5;
 const ARP_INTERVAL: Span = Span::ms(200);
-/// `PCMK_EXEC_DONE`, `PCMK_EXEC_TIMEOUT`.
+/// `PCMK_EXEC_DONE`, `PCMK_EXEC_TIMEOUT`, `PCMK_EXEC_NOT_CONNECTED`.
 const DONE: i32 = 0;
 const TIMED_OUT: i32 = 2;
+const NOT_CONNECTED: i32 = 8;
 
 /// An agent at work.
 #[derive(Clone, Debug)]
@@ -35,6 +41,8 @@ struct Running {
     op: Arc<Op>,
     since: Time,
     pass: u32,
+    script: Option<Box<Script>>,
+    psql: Option<(ConnId, Statement)>,
 }
 
 /// A monitor that is repeated.
@@ -78,13 +86,14 @@ impl Execd {
             Input::Timer(t) => {
                 let (r, kind) = (usize::from(t.0 / TIMERS), t.0 % TIMERS);
                 match kind {
-                    STEP => self.step(r, None, cx),
+                    STEP => self.step(r, None, None, cx),
                     TIMEOUT => self.finish(r, agents::ERROR, TIMED_OUT, cx),
                     ARP => self.arp(r, cx),
                     k => self.repeat(r, usize::from(k - EVERY), cx),
                 }
             }
-            Input::Exec { tag, ok } => self.step(usize::from(tag), Some(ok == Some(true)), cx),
+            Input::Exec { tag, ok } => self.step(usize::from(tag), Some(ok == Some(true)), None, cx),
+            Input::Tcp(conn, news) => self.psql(conn, news, cx),
             Input::Packet { msg: Msg::Crm(m), .. } => match *m {
                 Local::Execute(op) => self.execute(op, cx),
                 Local::Cancel { rsc, task, interval } => {
@@ -95,13 +104,45 @@ impl Execd {
                 }
                 Local::Monitored { device, ok } => {
                     if let Some(r) = self.rscs.iter().position(|r| r.name == device) {
-                        self.step(r, Some(ok), cx);
+                        self.step(r, Some(ok), None, cx);
                     }
+                }
+                // Its client is gone: nobody wants its monitors any more (`lrmd_opt_drop_recurring`).
+                Local::Gone(Daemon::Controld) => {
+                    let names: Vec<String> = self.rscs.iter().map(|r| r.name.clone()).collect();
+                    for name in names {
+                        self.cancel(&name, |o| !o.interval.is_zero(), cx);
+                    }
+                }
+                Local::Gone(Daemon::Fenced) => self.fencer_gone(cx),
+                Local::Cib { re, cib } if self.waits_for_cib(re) => {
+                    self.step(re as usize, None, Some(Said::Cib(cib.cib)), cx);
                 }
                 Local::Quit => cx.act(Action::Exit(0)),
                 _ => {}
             },
             _ => {}
+        }
+    }
+    /// Whatever was going on with fence devices has failed, and their monitors too: a new fencer may know nothing of them.
+    fn fencer_gone(&mut self, cx: &mut Cx<'_>) {
+        for r in 0..self.rscs.len() {
+            let is = |o: &Op| o.agent.0.as_deref() == Some("stonith");
+            if self.rscs[r].running.as_ref().is_some_and(|run| is(&run.op)) {
+                self.finish(r, agents::ERROR, NOT_CONNECTED, cx);
+            }
+            let waits: Vec<Arc<Op>> = self.rscs[r]
+                .monitors
+                .iter()
+                .flatten()
+                .filter(|m| is(&m.op) && m.last != Some(agents::ERROR))
+                .map(|m| m.op.clone())
+                .collect();
+            for op in waits {
+                cx.set_timer(Execd::timer(r, TIMEOUT), op.timeout);
+                self.rscs[r].running = Some(Running { op, since: cx.now, pass: 0, psql: None, script: None });
+                self.finish(r, agents::ERROR, NOT_CONNECTED, cx);
+            }
         }
     }
     fn find(&mut self, name: &str) -> usize {
@@ -145,11 +186,10 @@ impl Execd {
             }
         }
         // One at work is left to its end; its result is nobody's.
-        if let Some(run) = rsc.running.as_ref().filter(|x| !x.op.interval.is_zero() && which(&x.op)) {
+        if let Some(run) = rsc.running.as_mut().filter(|x| !x.op.interval.is_zero() && which(&x.op)) {
             let mut op = (*run.op).clone();
             op.key.1 = i64::MIN;
-            let (since, pass) = (run.since, run.pass);
-            rsc.running = Some(Running { op: Arc::new(op), since, pass });
+            run.op = Arc::new(op);
         }
     }
     fn repeat(&mut self, r: usize, at: usize, cx: &mut Cx<'_>) {
@@ -167,10 +207,11 @@ impl Execd {
         }
         let Some(op) = rsc.queue.pop_front() else { return };
         cx.set_timer(Execd::timer(r, TIMEOUT), op.timeout);
-        rsc.running = Some(Running { op, since: cx.now, pass: 0 });
-        self.step(r, None, cx);
+        let script = Script::of(&op, &self.place).map(Box::new);
+        rsc.running = Some(Running { op, since: cx.now, pass: 0, script, psql: None });
+        self.step(r, None, None, cx);
     }
-    fn step(&mut self, r: usize, seen: Option<bool>, cx: &mut Cx<'_>) {
+    fn step(&mut self, r: usize, seen: Option<bool>, said: Option<Said>, cx: &mut Cx<'_>) {
         let usual = AgentTimes::default();
         let Some(run) = self.rscs.get_mut(r).and_then(|x| x.running.as_mut()) else { return };
         let op = run.op.clone();
@@ -178,29 +219,86 @@ impl Execd {
             op: &op,
             pass: run.pass,
             seen,
+            said,
             times: self.times.get(&op.rsc).unwrap_or(&usual),
             place: &self.place,
         };
         run.pass += 1;
-        match agents::of(&op).step(&call, cx) {
+        let then = match &mut run.script {
+            Some(script) => script.step(&call, cx),
+            None => agents::of(&op).step(&call, cx),
+        };
+        match then {
             Then::Exit(rc) => self.finish(r, rc, DONE, cx),
             Then::After(span) => cx.set_timer(Execd::timer(r, STEP), span),
             Then::Look(probe) => cx.exec(probe, SpanRange::exactly(Span::ZERO), op.timeout, r as u16),
             Then::AskDevice => {
                 tell(&self.place, Daemon::Fenced, Local::Monitor { device: op.rsc.clone() }, cx)
             }
+            Then::ReadCib => {
+                let re = u32::try_from(r).unwrap_or(u32::MAX);
+                tell(&self.place, Daemon::Based, Local::Query { from: Daemon::Execd, re }, cx);
+            }
+            Then::Psql(statement) => {
+                let to = Endpoint::new(self.place.ip, postgres::PORT);
+                let conn = cx.connect(to, Plane::client, TcpOptions::default());
+                if let Some(run) = self.rscs.get_mut(r).and_then(|x| x.running.as_mut()) {
+                    run.psql = Some((conn, statement));
+                }
+            }
             Then::Hang => {}
         }
+    }
+    /// Whether the agent of a resource has asked for the CIB: one that was killed meanwhile has not.
+    fn waits_for_cib(&self, re: u32) -> bool {
+        let run = self.rscs.get(re as usize).and_then(|x| x.running.as_ref());
+        run.and_then(|x| x.script.as_ref()).is_some_and(|s| s.waits_for_cib())
+    }
+    /// Something happens on the connection of a `psql`. It has no timeout of its own.
+    fn psql(&mut self, conn: ConnId, news: Tcp<Msg>, cx: &mut Cx<'_>) {
+        let is =
+            |x: &Rsc| x.running.as_ref().and_then(|run| run.psql.as_ref()).is_some_and(|psql| psql.0 == conn);
+        let Some(r) = self.rscs.iter().position(is) else { return };
+        let answer = match news {
+            Tcp::Connected => {
+                return cx.act(Action::TcpSend(conn, Msg::Sql(Sql::Startup { superuser: true })));
+            }
+            Tcp::Data(Msg::Sql(Sql::Ready(..))) => {
+                let run = self.rscs[r].running.as_ref();
+                if let Some((_, statement)) = run.and_then(|run| run.psql.clone()) {
+                    cx.act(Action::TcpSend(conn, Msg::Sql(Sql::Query(1, statement))));
+                }
+                return;
+            }
+            Tcp::Data(Msg::Sql(Sql::Done(_, answer))) => Some(answer),
+            Tcp::Data(Msg::Sql(Sql::Error(..) | Sql::Fatal(_))) => None,
+            Tcp::Closed | Tcp::Reset | Tcp::TimedOut | Tcp::Unreachable => None,
+            Tcp::Data(_) | Tcp::Accepted { .. } => return,
+        };
+        cx.act(Action::Close(conn));
+        if let Some(run) = self.rscs[r].running.as_mut() {
+            run.psql = None;
+        }
+        self.step(r, None, Some(Said::Sql(answer)), cx);
     }
     fn finish(&mut self, r: usize, rc: i32, status: i32, cx: &mut Cx<'_>) {
         let Some(run) = self.rscs.get_mut(r).and_then(|x| x.running.take()) else { return };
         cx.cancel_timer(Execd::timer(r, TIMEOUT));
         cx.cancel_timer(Execd::timer(r, STEP));
+        if let Some((conn, _)) = run.psql {
+            cx.act(Action::Close(conn));
+        }
         let op = run.op;
         let took = Span::ms(cx.now.since(run.since).as_ms());
         if op.task == "start" && rc == agents::OK && op.agent.2.as_deref() == Some("IPaddr2") {
-            let call =
-                Call { op: &op, pass: 0, seen: None, times: &AgentTimes::default(), place: &self.place };
+            let call = Call {
+                op: &op,
+                pass: 0,
+                seen: None,
+                said: None,
+                times: &AgentTimes::default(),
+                place: &self.place,
+            };
             if let Some((net, cidr)) = agents::Address::of(&call) {
                 self.rscs[r].arps = Some((net, cidr.ip, ARP_COUNT - 1));
                 cx.set_timer(Execd::timer(r, ARP), ARP_INTERVAL);

@@ -3,6 +3,7 @@
 use super::{NodeId, config::Operator};
 use crate::engine::Span;
 use crate::proto::pacemaker::cib::{Cib, History, HistoryOp};
+use crate::proto::pacemaker::notify::Lists;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -82,6 +83,8 @@ pub enum Update {
     Lrm { node: Arc<str>, histories: Arc<[History]> },
     /// A transient attribute.
     Attribute { node: Arc<str>, name: String, value: Option<String> },
+    /// A permanent attribute (`crm_attribute -l forever`).
+    NodeAttribute { node: Arc<str>, name: String, value: String },
     /// The transient attributes of a node are gone with it.
     EraseAttributes { node: Arc<str> },
     /// Nothing is known of a node any more: histories and transient attributes.
@@ -119,6 +122,8 @@ pub struct Op {
     pub action: String,
     /// Where a migration comes from and goes to.
     pub migration: Option<(String, String)>,
+    /// What it is told of its clone, with `notify=true`.
+    pub notify: Option<Lists>,
 }
 
 /// The answer of an executor.
@@ -155,6 +160,8 @@ pub struct Step {
     pub after: Vec<usize>,
     /// It waits for something that is never done.
     pub stuck: bool,
+    /// It begins even when the transition has been given up (priority INFINITY: what follows an action that has been done).
+    pub urgent: bool,
     /// For an executor.
     pub op: Option<Arc<Op>>,
     /// What is cancelled: task and interval.

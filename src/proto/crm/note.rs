@@ -1,5 +1,6 @@
 //! What Pacemaker's daemons tell.
 
+use super::agents::pgsql::Fact;
 use super::msg::{Daemon, FenceError, Line};
 use crate::engine::Span;
 use crate::net::addr::Ip;
@@ -61,6 +62,7 @@ pub enum Note {
     OperationFailed { rsc: Arc<str>, task: Arc<str>, interval: Span, rc: i32, timed_out: bool },
     VipUp { ip: Ip, rsc: Arc<str> },
     VipDown { ip: Ip, rsc: Arc<str> },
+    Pgsql { rsc: Arc<str>, fact: Fact },
     ShutsDown,
 }
 
@@ -108,6 +110,7 @@ impl Note {
             Note::OperationFailed { .. } => "resource_failed",
             Note::VipUp { .. } => "vip_up",
             Note::VipDown { .. } => "vip_down",
+            Note::Pgsql { fact, .. } => return fact.mark(),
             Note::ShutsDown => "shuts_down",
         })
     }
@@ -214,6 +217,7 @@ impl Note {
             }
             Note::VipUp { ip, rsc } => (say!("crm-vip-up", ip = ip), say!("crm-vip-why", rsc = rsc)),
             Note::VipDown { ip, rsc } => (say!("crm-vip-down", ip = ip), say!("crm-vip-why", rsc = rsc)),
+            Note::Pgsql { rsc, fact } => fact.text(rsc),
             Note::ShutsDown => (say!("crm-shuts-down"), say!("crm-shuts-down-why")),
         }
     }

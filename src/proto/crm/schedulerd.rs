@@ -84,6 +84,7 @@ pub fn graph(plan: &Plan, dc: &Arc<str>) -> Graph {
             fencing: action.fencing.clone(),
             after: a.after.clone(),
             stuck: a.stuck,
+            urgent: action.priority >= score::INF,
             op: (!a.pseudo).then(|| operation(s, a.act, dc, at)).flatten().map(Arc::new),
             cancels: action.cancels.clone().map(|t| (t, Span::ms(action.interval))),
         }
@@ -159,6 +160,7 @@ fn operation(s: &Sched, a: ActIx, dc: &Arc<str>, at: usize) -> Option<Op> {
         key: (dc.clone(), 0, at),
         action: action.key.clone(),
         migration: action.migration.map(|(x, y)| (s.nodes[x].name.clone(), s.nodes[y].name.clone())),
+        notify: s.notify_lists(a),
     })
 }
 

@@ -13,6 +13,25 @@ pub struct Notice {
     post_done: Option<ActIx>,
 }
 
+/// What `OCF_RESKEY_CRM_meta_notify_*` tell the agents of a clone with `notify=true`: the names of nodes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Lists {
+    /// `pre` or `post`, and the task: of a notification only.
+    pub about: Option<(String, String)>,
+    /// `promoted_uname`, once `master_uname`: where an instance is promoted as the transition begins.
+    pub promoted: Vec<String>,
+    /// `unpromoted_uname`, once `slave_uname`: where one runs that is not.
+    pub unpromoted: Vec<String>,
+    /// `start_uname`: where the transition starts one.
+    pub start: Vec<String>,
+    /// `stop_uname`.
+    pub stop: Vec<String>,
+    /// `promote_uname`.
+    pub promote: Vec<String>,
+    /// `demote_uname`.
+    pub demote: Vec<String>,
+}
+
 /// Who does what, as far as notifications depend on it.
 #[derive(Default)]
 struct Doing {
@@ -110,6 +129,49 @@ impl Sched {
             doing.stop |= a.task == "stop";
             doing.promote |= a.task == "promote";
             doing.demote |= a.task == "demote";
+        }
+    }
+
+    /// What an action of an instance of a clone is told of the transition; nothing without `notify=true`.
+    pub fn notify_lists(&self, a: ActIx) -> Option<Lists> {
+        let r = self.acts[a].rsc?;
+        if !self.rscs[r].notify {
+            return None;
+        }
+        let mut lists = Lists { about: self.acts[a].notice.clone(), ..Lists::default() };
+        self.name_doers(self.outermost(r), &mut lists);
+        let Lists { promoted, unpromoted, start, stop, promote, demote, .. } = &mut lists;
+        for names in [promoted, unpromoted, start, stop, promote, demote] {
+            names.sort_by(|a, b| super::unpack::natural(a, b));
+            names.dedup();
+        }
+        Some(lists)
+    }
+    fn name_doers(&self, r: RscIx, lists: &mut Lists) {
+        let rsc = &self.rscs[r];
+        if !rsc.children.is_empty() {
+            return rsc.children.iter().for_each(|c| self.name_doers(*c, lists));
+        }
+        let name = |n: NodeIx| self.nodes[n].name.clone();
+        let here = rsc.running_on.iter().map(|n| name(*n));
+        match rsc.role {
+            Role::Promoted => lists.promoted.extend(here),
+            Role::Unpromoted => lists.unpromoted.extend(here),
+            _ => {}
+        }
+        for a in &rsc.actions {
+            let a = &self.acts[*a];
+            let Some(n) = a.node.filter(|_| !a.is(act::OPTIONAL)) else { continue };
+            if !a.is(act::RUNNABLE) && !(a.task == "stop" && self.nodes[n].unclean) {
+                continue;
+            }
+            match a.task.as_str() {
+                "start" => lists.start.push(name(n)),
+                "stop" => lists.stop.push(name(n)),
+                "promote" => lists.promote.push(name(n)),
+                "demote" => lists.demote.push(name(n)),
+                _ => {}
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 //! Source: `src/main/pgpool_main.c` (`PgpoolMain`, `reaper`, `exit_handler`). SIGTERM is a smart stop (sessions may end by themselves),
 //! SIGINT a fast and SIGQUIT an immediate one. Before anybody is forked it looks for the primary, up to `search_primary_node_timeout`.
 
+use super::config::Mode;
 use super::find::{Find, Found};
+use super::msg::Cause;
 use super::note::Note;
 use super::shared::Shared;
 use super::{Role, Setup};
@@ -105,7 +107,7 @@ impl Parent {
         ctx.files.pgpool.begin(backends, children, ctx.me);
         self.started = ctx.now;
         self.phase = Phase::Starting;
-        if self.setup.mode.has_primary() {
+        if self.setup.mode.searches() {
             let found = self.find.begin(ctx);
             self.looked(found, ctx);
         } else {
@@ -121,6 +123,11 @@ impl Parent {
                 let node = super::names(&self.setup, &[node]);
                 ctx.note(Note::PrimaryFound { node, took: ctx.now.since(self.started) }.into());
                 self.ready(ctx);
+                // False primaries are looked for once at the start; after that it is the worker's.
+                let wrong = self.find.false_primaries();
+                if self.setup.mode == Mode::StreamingReplication && !wrong.is_empty() {
+                    super::degenerate(&self.setup.clone(), &wrong, Cause::FalsePrimary, ctx);
+                }
             }
             Found::Nobody => {
                 let limit = self.setup.config.search_primary_node_timeout;

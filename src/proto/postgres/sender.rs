@@ -50,18 +50,22 @@ impl Postmaster {
     }
     /// What the server is.
     pub fn identity(&self, ctx: &Cx<'_>) -> Identity {
-        let data = &ctx.files.pg;
+        self.copied(&ctx.files.pg)
+    }
+    /// What a copy of its directory that ends now has.
+    pub fn copied(&self, data: &super::DataDir) -> Identity {
         Identity {
             system_id: data.system_id,
             timeline: data.control.history.timeline(),
             history: data.control.history.clone(),
-            flush: self.flushed(ctx),
+            flush: if self.phase == Phase::Primary { self.wal.flush } else { data.flushed },
             oldest: data.oldest,
             checkpoint: data.control.checkpoint,
             in_recovery: self.phase != Phase::Primary,
             database_size: data.physics.database_size,
             max_connections: self.setup.config.max_connections,
             checkpoints: data.checkpoints.clone(),
+            tables: Arc::new(data.tables.clone()),
         }
     }
     /// What a standby says, or a tool.

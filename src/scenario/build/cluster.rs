@@ -72,7 +72,7 @@ fn settings(c: &Config, nodes: &[(&str, NodeId, &Config)]) -> Settings {
             window: c.window_size,
             max_messages: c.max_messages,
             miss_count: c.miss_count_const,
-            late_tail: c.late_tail,
+            late_tail: None,
         },
         quorum: quorum::Settings {
             votes: c.quorum_votes as u16,
@@ -90,12 +90,21 @@ fn settings(c: &Config, nodes: &[(&str, NodeId, &Config)]) -> Settings {
     }
 }
 
+/// The number that the late tails of this run come from: one draw for all nodes.
+fn tails(world: &mut World) -> u64 {
+    let of = |d: &Daemon| if let Daemon::Corosync(c) = d { c.late_tail() } else { None };
+    world.procs.iter().find_map(|p| of(&p.logic)).unwrap_or_else(|| {
+        let stream = world.streams.named("corosync/late_tail");
+        world.streams.below(stream, u64::MAX)
+    })
+}
 pub(super) fn corosync(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, c: &Config) {
     let nodes = nodes(plan.stack);
     let me = nodes.iter().find(|n| n.0 == site.host).map_or(NodeId(1), |n| n.1);
     let peers: std::sync::Arc<[Peer]> = peers(plan).into();
     let everyone: Nodes = peers.iter().map(|p| p.id).collect();
-    let set = settings(c, &nodes);
+    let mut set = settings(c, &nodes);
+    set.srp.late_tail = c.late_tail.then(|| tails(world));
     let knet = knet::Settings {
         transport: c.transport,
         interval: set.srp.timers.ping_interval,

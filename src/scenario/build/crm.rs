@@ -12,6 +12,9 @@ use crate::sim::World;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The agent that has the host's PostgreSQL.
+pub(in crate::scenario) const PGSQL: &str = "ocf:heartbeat:pgsql";
+
 fn pacemaker<'a>(stack: &'a Stack, host: &str) -> Option<&'a Pacemaker> {
     let runs = &stack.hosts.get(host)?.runs;
     runs.iter().find_map(|r| if let Runs::Pacemaker(p) = r { Some(p) } else { None })
@@ -45,7 +48,8 @@ pub(super) fn pacemakerd(
     let all = nodes(plan.stack);
     let Some((me, ..)) = all.iter().find(|n| n.1 == site.host) else { return };
     let Ok(cib) = crm::cib::make(cluster, &all) else { return };
-    for p in cluster.primitives() {
+    let primitives: Vec<_> = crm::cib::primitives(&cib.root).into_iter().map(|p| p.0).collect();
+    for p in &primitives {
         if let Some(ip) =
             p.params.get("ip").filter(|_| p.agent.contains("IPaddr")).and_then(|ip| ip.parse::<Ip>().ok())
             && !vips.contains(&ip)
@@ -62,8 +66,12 @@ pub(super) fn pacemakerd(
         .filter(|p| world.proc(**p).parent.is_none())
         .map(|p| (world.proc(*p).name.clone(), *p))
         .collect();
-    for p in cluster.primitives() {
-        let name = p.agent.split_once(':').filter(|(class, _)| *class == "systemd").map(|(_, name)| name);
+    for p in &primitives {
+        let name = if p.agent == PGSQL {
+            Some("postgres")
+        } else {
+            p.agent.split_once(':').filter(|(class, _)| *class == "systemd").map(|(_, name)| name)
+        };
         if let Some(pid) = name.and_then(|n| services.get(n)) {
             world.procs[pid.0 as usize].autostart = false;
         }
@@ -112,4 +120,13 @@ pub(super) fn pacemakerd(
         };
         world.add_proc(site.id, part.name(), Some(parent), Daemon::Crm(Box::new(logic)));
     }
+    // `pacemaker.service` comes after `corosync.service` and is stopped before it.
+    let waits = |p: &Pid| {
+        let x = world.proc(*p);
+        let ring = matches!(x.logic, Daemon::Corosync(_) | Daemon::Qdevice(_));
+        ring || x.parent == Some(parent) || !x.autostart && x.parent.is_none()
+    };
+    let last: Vec<Pid> = world.host(site.id).procs.iter().copied().filter(waits).collect();
+    let host = &mut world.hosts[site.id.0 as usize];
+    (host.stops_first, host.stops_last) = (Some(parent), last);
 }

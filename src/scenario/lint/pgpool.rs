@@ -68,6 +68,7 @@ pub(super) fn pgpool(l: &mut Lint<'_>, stack: &Stack, (path, _host): (&str, &str
     let used = |n: &str| p.backends.is_empty() || p.backends.iter().any(|b| b.host == n);
     sizes(l, path, p, servers.iter().filter(|s| used(s.0)));
     no_effect(l, path, p);
+    super::pgpool_recovery::commands(l, path, p, servers.iter().copied().filter(|s| used(s.0)));
     let unlogged =
         |s: &&(&str, &Postgres)| s.1.tables.values().any(|t| t.persistence == Persistence::Unlogged);
     if !p.check_unlogged_table
@@ -160,19 +161,6 @@ fn modes(l: &mut Lint<'_>, path: &str, p: &Pgpool) {
             "failover_when_quorum_exists is not allowed in native replication mode",
             help,
         );
-    }
-    let unmodelled = [
-        ("follow_primary_command", p.follow_primary_command.is_some()),
-        ("failback_command", p.failback_command.is_some()),
-        ("recovery_1st_stage_command", p.recovery_1st_stage_command.is_some()),
-        ("recovery_2nd_stage_command", p.recovery_2nd_stage_command.is_some()),
-        ("detach_false_primary", p.detach_false_primary),
-    ];
-    for (field, set) in unmodelled {
-        if set {
-            let help = Some("leave it out: what happens is what happens without it".to_owned());
-            l.error(&at(field), format!("{field} is not modelled"), help);
-        }
     }
     if p.wd_lifecheck_method == Lifecheck::Query {
         let help = Some("`heartbeat`, which is the default; `query` is deprecated".to_owned());

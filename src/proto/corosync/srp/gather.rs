@@ -2,7 +2,7 @@
 //! everybody's list of nodes still, so that only the consensus timer gives it up: a crash costs the token timeout *and* the consensus timeout.
 
 use super::{
-    NodeId, Nodes, Srp, State, T_CONSENSUS, T_HOLD, T_JOIN, T_MERGE, T_RETRANSMIT, T_TOKEN, T_WARNING,
+    NodeId, Nodes, RingId, Srp, State, T_CONSENSUS, T_HOLD, T_JOIN, T_MERGE, T_RETRANSMIT, T_TOKEN, T_WARNING,
 };
 use crate::engine::Span;
 use crate::proto::Cx;
@@ -13,6 +13,21 @@ use crate::proto::corosync::note::{Note, Why};
 /// The late tail that was measured: in one of so many changes, so much.
 const TAIL_ONE_IN: u64 = 6;
 const TAIL: (Span, Span) = (Span::ms(120), Span::ms(930));
+
+/// The late tail of the change that ends a ring: a function of the run and of the ring, because it is one for all its nodes.
+fn tail_of(salt: u64, ring: RingId) -> Span {
+    let draw = scramble(salt ^ (u64::from(ring.seq) << 16 | u64::from(ring.rep.0)));
+    if draw % TAIL_ONE_IN > 0 {
+        return Span::ZERO;
+    }
+    TAIL.0 + Span(scramble(draw) % (TAIL.1.0 - TAIL.0.0 + 1))
+}
+/// A number that has nothing to do with its neighbours' (the last step of SplitMix64).
+fn scramble(n: u64) -> u64 {
+    let n = (n ^ n >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let n = (n ^ n >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    n ^ n >> 31
+}
 
 impl Srp {
     /// Enters GATHER, or begins it again.
@@ -26,19 +41,24 @@ impl Srp {
         self.state = State::Gather;
         self.send_join(net, ctx);
         ctx.set_timer(T_JOIN, self.set.join);
-        let consensus = self.set.timers.consensus + self.tail(ctx);
-        ctx.set_timer(T_CONSENSUS, consensus);
-        for timer in [T_RETRANSMIT, T_TOKEN, T_MERGE, T_WARNING, T_HOLD] {
+        for timer in [T_RETRANSMIT, T_MERGE, T_WARNING, T_HOLD] {
             ctx.cancel_timer(timer);
         }
         self.merge_set = false;
+        self.ask_again(ctx);
+    }
+    /// What GATHER has heard so far counts no more, and its time begins anew.
+    fn ask_again(&mut self, ctx: &mut Cx<'_>) {
+        ctx.set_timer(T_CONSENSUS, self.set.timers.consensus + self.tail());
+        ctx.cancel_timer(T_TOKEN);
         self.agreed = Nodes::one(self.me);
     }
-    fn tail(&self, ctx: &mut Cx<'_>) -> Span {
-        if !self.set.late_tail || self.proc.len() < 3 || ctx.below(TAIL_ONE_IN) > 0 {
-            return Span::ZERO;
+    /// The late tail of this change of the membership: all who come from one ring have the same.
+    fn tail(&self) -> Span {
+        match self.set.late_tail {
+            Some(salt) if self.proc.len() >= 3 => tail_of(salt, self.old_ring),
+            _ => Span::ZERO,
         }
-        TAIL.0 + Span(ctx.below(TAIL.1.0 - TAIL.0.0 + 1))
     }
     pub(super) fn send_join(&self, net: &Net, ctx: &mut Cx<'_>) {
         let join = Totem::Join {
@@ -152,10 +172,12 @@ impl Srp {
         } else if self.members.has(from) {
             self.failed = self.failed.and(failed);
         }
-        // Of a stranger's failed list nothing is taken over. Such a join changes nothing, and to answer it at once with one's own, which
-        // changes nothing there, would go back and forth without end, times the number of nodes. What bounds that in a real network is the
-        // socket's buffer; here the join timer's repetition is the answer, and the consensus timer ends the disagreement.
+        // Of a stranger's failed list nothing is taken over, so that such a join may change nothing. GATHER begins anew all the same: the
+        // consensus timer runs from here, for as long as the stranger repeats what it says. The program also answers at once with a join
+        // that says what its last one said, and so on, back and forth as fast as the sockets can. These answers can change nothing but the
+        // timers that are restarted already, and are left out: here the join timer's repetition is the answer.
         if self.state == State::Gather && before == (self.proc, self.failed) {
+            self.ask_again(ctx);
             return;
         }
         self.gather(why(net), net, ctx);

@@ -10,7 +10,9 @@
 //! costs one rotation in `hold`.
 //!
 //! **Not modelled:** the packing of messages into packets and their fragmentation (each message is a packet), the backlog part of flow
-//! control, the heartbeat timer (`heartbeat_failures_allowed`, off by default), `send_join`, several rings (RRP). Numbers do not wrap around.
+//! control, the heartbeat timer (`heartbeat_failures_allowed`, off by default), `send_join`, several rings (RRP); the joins with which two nodes
+//! that are in no ring together answer each other at once although they change nothing (their effect on timers is there, see `gather`).
+//! Numbers do not wrap around.
 
 mod gather;
 mod recovery;
@@ -73,8 +75,8 @@ pub struct Settings {
     pub max_messages: u32,
     /// `miss_count_const`.
     pub miss_count: u32,
-    /// `late_tail`.
-    pub late_tail: bool,
+    /// `late_tail`, with a number of the run that its draws come from.
+    pub late_tail: Option<u64>,
 }
 
 /// What the ring tells those above, in order.
@@ -207,6 +209,10 @@ impl Srp {
             up: Vec::new(),
         }
     }
+    /// The number of the run that its late tails come from.
+    pub(super) fn late_tail(&self) -> Option<u64> {
+        self.set.late_tail
+    }
     /// As before the start, but for the number of the ring, which is on disk (`/var/lib/corosync/ringid_N`).
     pub fn reset(&mut self) {
         let seq = self.ring.seq;
@@ -215,9 +221,13 @@ impl Srp {
         self.old_ring = self.ring;
         self.ring_seq = seq;
     }
-    /// Begins alone, looking for others.
+    /// Begins alone, looking for others. The number from disk grows by one (since 3.0.3): the representative of a ring that is back before
+    /// the others have missed it comes from a ring of its own, and not from the one that its last life was in.
     pub(super) fn start(&mut self, net: &Net, ctx: &mut Cx<'_>) {
         self.heard = ctx.now;
+        self.ring.seq += 1;
+        self.old_ring = self.ring;
+        self.ring_seq = self.ring_seq.max(self.ring.seq);
         self.gather(Why::Start, net, ctx);
     }
     /// What has happened since the last call, for those above.

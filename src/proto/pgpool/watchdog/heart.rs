@@ -160,7 +160,7 @@ impl LifecheckProcess {
         let c = &self.setup.config;
         let deadtime = (c.wd_heartbeat_deadtime.0 / 1_000_000_000) as i64;
         ctx.set_timer(T_LOOK, c.wd_interval);
-        if ctx.files.pgpool.in_recovery {
+        if ctx.files.pgpool.door != super::super::shared::Door::Open {
             return;
         }
         for found in self.check.look(&self.heard(ctx), deadtime, ctx.wall_clock) {
