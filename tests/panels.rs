@@ -77,6 +77,50 @@ fn the_table_of_a_director_and_its_servers() {
     golden("queues-director-80x24", &screen(&p, 80, 24, PLAIN));
 }
 
+#[test]
+fn the_processes_of_a_pgpool_and_the_clients_that_wait() {
+    let mut p = Player::new(load("pgpool/queue-of-clients", &[], None).unwrap(), 1);
+    goto(&mut p, "10.5s");
+    // Seven hosts have no room side by side: no name is cut, each line has its own.
+    let drawn = screen(&p, 80, 24, PLAIN);
+    assert!(drawn.contains("  10.001 pool  clients wait"), "{drawn}");
+    assert!(drawn.contains("pool   - 30 WAIT"), "{drawn}");
+    golden("pool-time-80x24", &drawn);
+    while p.panel != Panel::Pool {
+        p.update(Action::Panel);
+    }
+    for (name, width, height, look) in
+        [("pool-80x24", 80, 24, PLAIN), ("pool-160x50", 160, 50, Look { colour: false, ascii: false })]
+    {
+        let drawn = screen(&p, width, height, look);
+        assert!(drawn.contains("30 of 65 places taken, nobody is refused"), "{drawn}");
+        assert!(drawn.contains("30 WAIT, 498 ms"), "{drawn}");
+        assert!(drawn.contains("0 children in accept"), "the last line is there: {drawn}");
+        golden(name, &drawn);
+    }
+    // Before the crowd there is no bar.
+    goto(&mut p, "9s");
+    let drawn = screen(&p, 80, 24, PLAIN);
+    assert!(drawn.contains("0 of 65 places taken") && !drawn.contains("WAIT"), "{drawn}");
+}
+
+#[test]
+fn the_tree_of_a_pgpool_with_a_watchdog() {
+    let mut p = Player::new(load("pgpool/primary-killed", &[], None).unwrap(), 1);
+    goto(&mut p, "40s");
+    while p.panel != Panel::Pool {
+        p.update(Action::Panel);
+    }
+    golden("pool-watchdog-80x24", &screen(&p, 80, 24, PLAIN));
+    let drawn = screen(&p, 160, 50, Look { colour: false, ascii: false });
+    for word in
+        ["watchdog", "lifecheck", "beats_to-0", "hears-1", "pcp", "worker", "health_check-2", "child 0"]
+    {
+        assert!(drawn.contains(word), "{word} in {drawn}");
+    }
+    golden("pool-watchdog-160x50", &drawn);
+}
+
 /// In a process of its own, because a language is chosen once.
 #[test]
 fn the_story_of_a_batch_cluster_in_chinese() {

@@ -6,6 +6,7 @@ use super::model::Player;
 use crate::engine::{Span, SpanRange};
 use crate::node::world::Life;
 use crate::proto::crm::config::Operator;
+use crate::proto::postgres::config::StopMode;
 use crate::say;
 use crate::scenario::types::{Fault, FreezeClock, FreezeMode, Target};
 
@@ -162,16 +163,24 @@ fn menu(p: &Player) -> Vec<(String, Fault)> {
         (said(4), cut),
         (said(5), Fault::Heal { target: None }),
     ];
+    let managed = h.procs.iter().any(|p| matches!(&*world.proc(*p).name, "patroni" | "pacemaker"));
     let vrrp = h.procs.iter().any(|p| world.proc(*p).name == "keepalived");
     for proc in h.procs.iter().map(|p| world.proc(*p)).filter(|q| q.parent.is_none()) {
         let (process, dead) = (proc.name.clone(), proc.life == Life::Dead);
         let all = process == "keepalived";
-        if dead && process != "postgres" {
+        // A server that something manages is started by that.
+        if dead && (process != "postgres" || !managed) {
             let words = say!("menu-start", process = process);
             list.push((words, Fault::Start { target: target(), process }));
         } else if !dead && !matches!(&*process, "client" | "resolver") {
             let words = say!(if all { "menu-kill-all" } else { "menu-kill" }, process = process);
             list.push((words, Fault::Kill { target: target(), process: process.clone(), all }));
+            if process == "postgres" {
+                list.push((
+                    say!("menu-pg-stop"),
+                    Fault::PgCtlStop { target: target(), mode: StopMode::Fast },
+                ));
+            }
             if process == "patroni" {
                 let stopped = proc.life == Life::Stopped;
                 let words = say!(if stopped { "menu-resume" } else { "menu-stop" }, process = process);
@@ -197,7 +206,7 @@ fn menu(p: &Player) -> Vec<(String, Fault)> {
 }
 
 /// `pcp_*` for the database of a host.
-fn pcp(p: &Player, name: &str) -> Option<[(String, Fault); 3]> {
+fn pcp(p: &Player, name: &str) -> Option<[(String, Fault); 4]> {
     let world = &p.now.model.world;
     let parents = world.procs.iter().filter_map(|q| match &q.logic {
         crate::proto::Daemon::Pgpool(pool) if q.life == Life::Running => pool.parent().map(|s| (q.host, s)),
@@ -210,5 +219,6 @@ fn pcp(p: &Player, name: &str) -> Option<[(String, Fault); 3]> {
         (say!("menu-pcp-detach"), Fault::PcpDetachNode { target: target(), node, graceful: false }),
         (say!("menu-pcp-attach"), Fault::PcpAttachNode { target: target(), node }),
         (say!("menu-pcp-promote"), Fault::PcpPromoteNode { target: target(), node, switchover: true }),
+        (say!("menu-pcp-recovery"), Fault::PcpRecoveryNode { target: target(), node }),
     ])
 }
