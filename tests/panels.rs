@@ -77,6 +77,50 @@ fn the_table_of_a_director_and_its_servers() {
     golden("queues-director-80x24", &screen(&p, 80, 24, PLAIN));
 }
 
+#[test]
+fn the_processes_of_a_pgpool_and_the_clients_that_wait() {
+    let mut p = Player::new(load("pgpool/queue-of-clients", &[], None).unwrap(), 1);
+    goto(&mut p, "10.5s");
+    // Seven hosts have no room side by side: no name is cut, each line has its own.
+    let drawn = screen(&p, 80, 24, PLAIN);
+    assert!(drawn.contains("  10.001 pool  clients wait"), "{drawn}");
+    assert!(drawn.contains("pool   - 30 WAIT"), "{drawn}");
+    golden("pool-time-80x24", &drawn);
+    while p.panel != Panel::Pool {
+        p.update(Action::Panel);
+    }
+    for (name, width, height, look) in
+        [("pool-80x24", 80, 24, PLAIN), ("pool-160x50", 160, 50, Look { colour: false, ascii: false })]
+    {
+        let drawn = screen(&p, width, height, look);
+        assert!(drawn.contains("30 of 65 places taken, nobody is refused"), "{drawn}");
+        assert!(drawn.contains("30 WAIT, 498 ms"), "{drawn}");
+        assert!(drawn.contains("0 children in accept"), "the last line is there: {drawn}");
+        golden(name, &drawn);
+    }
+    // Before the crowd there is no bar.
+    goto(&mut p, "9s");
+    let drawn = screen(&p, 80, 24, PLAIN);
+    assert!(drawn.contains("0 of 65 places taken") && !drawn.contains("WAIT"), "{drawn}");
+}
+
+#[test]
+fn the_tree_of_a_pgpool_with_a_watchdog() {
+    let mut p = Player::new(load("pgpool/primary-killed", &[], None).unwrap(), 1);
+    goto(&mut p, "40s");
+    while p.panel != Panel::Pool {
+        p.update(Action::Panel);
+    }
+    golden("pool-watchdog-80x24", &screen(&p, 80, 24, PLAIN));
+    let drawn = screen(&p, 160, 50, Look { colour: false, ascii: false });
+    for word in
+        ["watchdog", "lifecheck", "beats_to-0", "hears-1", "pcp", "worker", "health_check-2", "child 0"]
+    {
+        assert!(drawn.contains(word), "{word} in {drawn}");
+    }
+    golden("pool-watchdog-160x50", &drawn);
+}
+
 /// In a process of its own, because a language is chosen once.
 #[test]
 fn the_story_of_a_batch_cluster_in_chinese() {
@@ -86,4 +130,96 @@ fn the_story_of_a_batch_cluster_in_chinese() {
     for words in ["J3 在 n[7-10] 上启动", "回填：它在 J2 预定于", "作业完成 5 / 5"] {
         assert!(story.contains(words), "{words}\n{story}");
     }
+}
+
+fn cluster_panel(p: &mut Player) {
+    for _ in 0..5 {
+        if p.panel == Panel::Cluster {
+            return;
+        }
+        p.update(Action::Panel);
+    }
+    panic!("no such panel");
+}
+
+#[test]
+fn a_pacemaker_cluster_and_its_transition() {
+    let mut p = Player::new(load("pacemaker/node-power-off", &[], None).unwrap(), 1);
+    cluster_panel(&mut p);
+    goto(&mut p, "50s");
+    golden("pacemaker-idle-80x24", &screen(&p, 80, 24, PLAIN));
+    let asked = p.run.marks.iter().find(|m| m.kind == "fence_requested").unwrap().at.as_ms();
+    goto(&mut p, &format!("{}ms", asked + 500));
+    let drawn = screen(&p, 80, 24, PLAIN);
+    // The start waits for the fence, and the CIB still says h1.
+    for words in ["DC: h2", "> reboot h1", "waits for reboot h1", "S_TRANSITION_ENGINE", "h1 -"] {
+        assert!(drawn.contains(words), "{words}\n{drawn}");
+    }
+    golden("pacemaker-fencing-80x24", &drawn);
+    golden("pacemaker-fencing-120x40", &screen(&p, 120, 40, Look { colour: false, ascii: false }));
+    assert_eq!(drawn, screen(&p, 80, 24, Look { colour: true, ascii: true }), "colours change no character");
+    for (w, h) in [(80, 24), (60, 14), (100, 30), (200, 60)] {
+        assert!(screen(&p, w, h, PLAIN).is_ascii(), "{w}x{h}");
+    }
+    // The device has had its order.
+    p.update(Action::End(true));
+    let end = screen(&p, 120, 40, PLAIN);
+    assert!(end.contains("bmc1 Works: ") && end.contains("(2 without an order so far)"), "{end}");
+    // Elsewhere there is no such panel.
+    let mut p = Player::new(load("keepalived/master-power-off", &[], None).unwrap(), 1);
+    for _ in 0..6 {
+        p.update(Action::Panel);
+        assert!(p.panel != Panel::Cluster);
+    }
+}
+
+#[test]
+fn an_election_failures_and_sbd_in_the_panel() {
+    let mut p = Player::new(load("pacemaker/dc-power-off", &[], None).unwrap(), 1);
+    cluster_panel(&mut p);
+    let won = p.run.marks.iter().rev().find(|m| m.kind == "leader_elected").unwrap().at.as_ms();
+    goto(&mut p, &format!("{}ms", won - 100));
+    let drawn = screen(&p, 80, 24, PLAIN);
+    assert!(drawn.contains("no DC") && drawn.contains("S_ELECTION 2/2"), "{drawn}");
+    let mut p = Player::new(load("pacemaker/migration-threshold", &[], None).unwrap(), 1);
+    cluster_panel(&mut p);
+    goto(&mut p, "84s");
+    let drawn = screen(&p, 80, 24, PLAIN);
+    assert!(drawn.lines().any(|l| l.contains("vip") && l.contains("h1 1")), "one failure: {drawn}");
+    let mut p = Player::new(
+        load("sbd/disk-freeze", &[], None).or_else(|_| load("pacemaker/sbd-disk-freeze", &[], None)).unwrap(),
+        1,
+    );
+    p.update(Action::End(true));
+    if p.now.model.world.procs.iter().any(|q| matches!(q.logic, firedrill::proto::Daemon::Crm(_))) {
+        cluster_panel(&mut p);
+        let drawn = screen(&p, 120, 40, PLAIN);
+        assert!(drawn.contains("sbd h1 ") && drawn.contains("feeds its watchdog"), "{drawn}");
+    }
+}
+
+/// Draws the panel in Chinese when it is told to, in a process of its own: a language is chosen once.
+#[test]
+fn the_panel_of_pacemaker_in_chinese() {
+    const TOLD: &str = "FIREDRILL_TEST_ZH";
+    if std::env::var_os(TOLD).is_none() {
+        let me = std::env::current_exe().unwrap();
+        let args = ["--exact", "the_panel_of_pacemaker_in_chinese", "--nocapture"];
+        let out = std::process::Command::new(me).args(args).env(TOLD, "1").output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        return;
+    }
+    firedrill::lang::choose(firedrill::lang::Lang::Zh);
+    let mut p = Player::new(load("pacemaker/node-power-off", &[], None).unwrap(), 1);
+    cluster_panel(&mut p);
+    goto(&mut p, "50s");
+    // A wide character takes two cells; what is drawn has a blank in the second.
+    let drawn: String = screen(&p, 80, 24, PLAIN).split_whitespace().collect();
+    for words in ["实际运行于", "CIB所记", "隔离设备", "已结束", "失败次数"] {
+        let apart: String = words.to_owned();
+        assert!(drawn.contains(&apart), "{words}\n{drawn}");
+    }
+    p.update(Action::Inject);
+    let menu: Vec<String> = firedrill::tui::inject::open(&p).1.into_iter().map(|m| m.0).collect();
+    assert!(menu.iter().any(|m| m.contains("管理员命令")) || p.selected == 0, "{menu:?}");
 }

@@ -229,3 +229,44 @@ fn pgp_21_a_backend_that_one_pgpool_cannot_reach_is_quarantined_there_and_comes_
     // The second vote comes a cycle (10 + 3 s) after the first, which comes within 13 s.
     assert!(t.min() >= 15.9 && t.max() <= 26.2, "{t}");
 }
+
+/// The lifecheck asks queries, every ten seconds.
+const QUERY: &str = r#""pgpool.wd_lifecheck_method": "query", "pgpool.wd_lifecheck_user": "\"nobody\"","#;
+
+#[test]
+fn a_lifecheck_by_queries_needs_three_rounds_without_an_answer() {
+    let set = format!("{QUIET} {DEFAULT} {QUERY}");
+    // Refused at once: the third failure comes 20 s after the first, which comes within 10 s.
+    let l = drill(&set, "260s", r#"At("160s..171s", Kill("n2", "pgpool", all: true))"#);
+    let t = seen(&l, 60, |r| {
+        in_range(r.after("detected", "n1")?, 20.0, 30.2, "n1");
+        r.after("detected", "n3")
+    });
+    t.fill(20.0, 30.2, 1.2);
+    // With an interval of 1 s: [2, 3].
+    let fast = format!("{QUIET} {QUERY}");
+    let l = drill(&fast, "110s", r#"At("80s..90s", Kill("n2", "pgpool", all: true))"#);
+    seen(&l, 60, |r| r.after("detected", "n3")).fill(2.0, 3.1, 0.25);
+    // A host that is gone answers nothing: each round takes what a session may take to open (10 / 2 + 1 = 6 s), or what ARP needs.
+    // (The sessions of the others would also find n2's server gone, and say so.)
+    let quiet = format!(r#"{set} "pgpool.failover_on_backend_error": "false","#);
+    let l = drill(&quiet, "300s", r#"At("160s..171s", PowerOff("n2"))"#);
+    let t = seen(&l, 40, |r| r.after("detected", "n3"));
+    assert!(t.min() >= 20.0 + 9.0 && t.max() <= 30.0 + 18.3, "{t}");
+    // Its own pgpool is asked too: one that accepts and does not serve is dead for everybody and for itself.
+    let one = format!(r#"{set} "n2.pgpool.num_init_children": "1","#);
+    let l = drill(&one, "300s", r#"At("160s..171s", Pause("n2", "pgpool/child-0"))"#);
+    let t = seen(&l, 40, |r| {
+        assert!(r.after("detected", "n1").is_some() && r.after("detected", "n3").is_some());
+        assert_eq!(r.count("fatal", ""), 1, "it ends");
+        r.after("fatal", "n2")
+    });
+    // Three times 6 s and two pauses of 10 s, from the first round that begins after the fault.
+    t.fill(38.0, 48.3, 1.5);
+    // Nobody to log in as: it never begins, and notices nothing.
+    let nobody = format!(r#"{QUIET} {DEFAULT} "pgpool.wd_lifecheck_method": "query","#);
+    let l = drill(&nobody, "260s", r#"At("160s..171s", Kill("n2", "pgpool", all: true))"#);
+    let r = play(&l, 1);
+    let begun = r.run.marks.iter().any(|m| m.kind == "lifecheck_started");
+    assert!(!begun && r.count("detected", "") == 0);
+}

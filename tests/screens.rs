@@ -168,3 +168,81 @@ fn the_gallery_at_80x24() {
         "{drawn}"
     );
 }
+
+/// Selects a host by name.
+fn select(p: &mut Player, name: &str) {
+    let at = p.now.model.world.hosts.iter().position(|h| h.name == name).unwrap();
+    p.update(Action::SelectHost(at));
+}
+/// Chooses an entry of the open menu by the beginning of its words.
+fn pick(p: &mut Player, words: &str) {
+    let (_, list) = firedrill::tui::inject::open(p);
+    let at = list.iter().position(|(w, _)| w.starts_with(words));
+    let at = at.unwrap_or_else(|| panic!("{words}: {:?}", list.iter().map(|l| &l.0).collect::<Vec<_>>()));
+    p.update(Action::Choose(at));
+}
+
+#[test]
+fn the_operators_commands_of_pacemaker() {
+    let mut p = player("pacemaker/node-power-off");
+    let story = p.run.digest;
+    word(&mut p, Ask::Goto, "50s");
+    select(&mut p, "h2");
+    p.update(Action::Inject);
+    golden("inject-pacemaker-80x24", &screen(&p, 80, 24, true));
+    pick(&mut p, "Pacemaker: operator's commands");
+    golden("inject-pacemaker-commands-80x24", &screen(&p, 80, 24, true));
+    pick(&mut p, "move");
+    pick(&mut p, "web");
+    golden("inject-pacemaker-move-80x24", &screen(&p, 80, 24, true));
+    // Esc goes back one menu, not out of it.
+    p.update(Action::Back);
+    assert!(p.menu, "the resources again");
+    pick(&mut p, "web");
+    pick(&mut p, "h3");
+    assert!(!p.menu && p.message.contains("crm_resource --move --resource web --node h3"), "{}", p.message);
+    let moved = |p: &Player| {
+        let at = |m: &&firedrill::trace::marks::Mark| (50_000..51_000).contains(&m.at.as_ms());
+        p.run.marks.iter().filter(at).any(|m| m.kind == "vip_up" && p.run.host(m.host) == "h3")
+    };
+    assert!(moved(&p), "{:?}", p.run.marks);
+    p.update(Action::Undo);
+    assert_eq!(p.run.digest, story, "taken back");
+    p.update(Action::Redo);
+    assert!(moved(&p));
+    // What is saved is the same run.
+    let digest = p.run.digest;
+    let pretty = ron::ser::PrettyConfig::new().struct_names(true);
+    let text = ron::ser::to_string_pretty(&p.loaded.drill, pretty).unwrap();
+    let again = firedrill::scenario::load::load_text("saved", "saved.ron", text.clone(), &[], None);
+    let again = Player::new(again.unwrap_or_else(|r| panic!("{}\n{text}", r[0].render(false))), 1);
+    assert_eq!(again.run.digest, digest);
+    // Every other command is a run that can be played; those with lists have something in them.
+    for (words, then) in [
+        ("standby", None),
+        ("unstandby", None),
+        ("maintenance of", None),
+        ("end of the maintenance of", None),
+        ("maintenance-mode", None),
+        ("end of maintenance-mode", None),
+        ("ban", Some(["vip", "h1"].as_slice())),
+        ("clear", Some(["web"].as_slice())),
+        ("cleanup", Some(["service"].as_slice())),
+        ("fence", None),
+        ("stop Pacemaker", None),
+        ("start Pacemaker", None),
+        ("a resource dies", Some(["vip"].as_slice())),
+        ("an agent fails", Some(["vip", "start"].as_slice())),
+    ] {
+        p.update(Action::Inject);
+        pick(&mut p, "Pacemaker: operator's commands");
+        pick(&mut p, words);
+        then.unwrap_or_default().iter().for_each(|w| pick(&mut p, w));
+        assert!(!p.menu && p.message.contains("njected"), "{words}: {}", p.message);
+        p.update(Action::Undo);
+    }
+    p.update(Action::Inject);
+    pick(&mut p, "Pacemaker: kill a daemon");
+    pick(&mut p, "kill -9 pacemaker-controld");
+    assert!(p.message.contains("pacemaker-controld"), "{}", p.message);
+}

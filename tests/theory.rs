@@ -156,6 +156,7 @@ fn queues_of_the_engine_are_those_of_the_formulas() {
     agree(&compare::mmc(4, 3.2, EFFORT));
     agree(&compare::mmck(4, 12, 3.2, EFFORT));
     agree(&compare::mmck(2, 6, 2.4, EFFORT));
+    agree(&compare::pgpool(32, EFFORT));
     agree(&[compare::split(0.7, EFFORT), compare::constant(0.8, EFFORT)]);
     agree(&[compare::black_hole(100.0, 4, 5, false, EFFORT), compare::black_hole(100.0, 4, 5, true, EFFORT)]);
     // A formula for another queue is not met: the comparison can fail.

@@ -1,14 +1,14 @@
 //! Invariants over a pgpool: what it did with writes, reads and clients, against what the servers hold.
 
 use super::ledger::Record;
-use crate::engine::Time;
+use crate::engine::{Span, Time};
 use crate::fault::roles;
 use crate::node::process::{HostId, Pid};
 use crate::proto::pgpool::Setup;
 use crate::proto::pgpool::config::Mode;
 use crate::proto::pgpool::note::Note as Pool;
 use crate::proto::postgres::msg::{Place, WriteId};
-use crate::proto::{Note, app};
+use crate::proto::{Note, app, pgpool};
 use crate::say;
 use crate::scenario::types::Invariant;
 use crate::sim::{LogEntry, World};
@@ -24,6 +24,9 @@ pub(super) const ALL: [Invariant; 5] = [
 /// How many of the last commits are looked through for copies of a write.
 const RECENT: usize = 64;
 
+/// How long an answer may be on its way from a pgpool to its client.
+const ON_ITS_WAY: Span = Span::ms(2);
+
 /// What is remembered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
@@ -35,6 +38,8 @@ pub(crate) struct Book {
     late: Option<(HostId, Option<u64>, Time)>,
     /// A client was refused while so many places of the queue were taken, of so many.
     refused: Option<(usize, u32, Time)>,
+    /// When which node was attached.
+    attached: Vec<(HostId, Time)>,
     /// The last write of each client.
     own: Vec<(Pid, Place)>,
     /// A client did not see its own write, by so many bytes.
@@ -80,6 +85,14 @@ impl Book {
             }
             Note::Pgpool(p) => match &**p {
                 Pool::Routed { select: true, node: Some(n), .. } => self.read(*n, host, world, e.at),
+                Pool::Attached { node: named, .. } => {
+                    let Some(setup) = roles::pgpool(world, host) else { return false };
+                    let is = |n: &u8| pgpool::names(setup, &[*n]) == *named;
+                    let number = (0..setup.backends.len() as u8).find(is);
+                    let server = number.and_then(|n| node(world, setup, n));
+                    self.attached.extend(server.map(|h| (h, e.at)));
+                    false
+                }
                 Pool::Refused { .. } => {
                     let Some(setup) = roles::pgpool(world, host) else { return false };
                     let port = setup.config.port;
@@ -101,8 +114,10 @@ impl Book {
             None => self.own.push((write.client, place)),
         }
         let Some((pool, setup)) = pool(world).filter(|(_, s)| s.mode.replicates()) else { return };
-        let attached: Vec<HostId> =
-            world.host(pool).files.pgpool.attached().filter_map(|n| node(world, setup, n)).collect();
+        // An answer that was on its way when a node was attached promised nothing about that node.
+        let new = |h: &HostId| self.attached.iter().any(|a| a.0 == *h && at.since(a.1) < ON_ITS_WAY);
+        let nodes = world.host(pool).files.pgpool.attached().filter_map(|n| node(world, setup, n));
+        let attached: Vec<HostId> = nodes.filter(|h| !new(h)).collect();
         let has = |h: &&HostId| records.iter().rev().take(RECENT).any(|r| r.write == write && r.host == **h);
         let copies = attached.iter().filter(has).count();
         // A program may also speak to a server directly: then nothing was promised.

@@ -34,6 +34,9 @@ pub(super) struct LintArgs {
     /// Scenario files, or names of shipped ones
     #[arg(required = true)]
     files: Vec<String>,
+    /// What is in a stack's CIB and not modelled is an error
+    #[arg(long)]
+    strict: bool,
 }
 
 /// Checks files.
@@ -41,7 +44,11 @@ pub(super) fn lint(a: &LintArgs) -> ExitCode {
     let mut bad = false;
     for f in &a.files {
         match lint_one(f) {
-            Ok(warnings) => {
+            Ok((warnings, unmodelled)) if a.strict && unmodelled => {
+                bad = true;
+                complain(&super::stricter(warnings));
+            }
+            Ok((warnings, _)) => {
                 complain(&warnings);
                 print(&format!("{f}: {}\n", if warnings.is_empty() { "ok" } else { "ok, with warnings" }));
             }
@@ -54,7 +61,7 @@ pub(super) fn lint(a: &LintArgs) -> ExitCode {
     ExitCode::from(if bad { BAD_INPUT } else { OK })
 }
 
-fn lint_one(f: &str) -> Result<Vec<Report>, Vec<Report>> {
+fn lint_one(f: &str) -> Result<(Vec<Report>, bool), Vec<Report>> {
     let (_, file, text) = load::text_of(f, "drill")
         .or_else(|r| load::text_of(f, "stack").map_err(|_| r))
         .map_err(|r| vec![r])?;
@@ -64,14 +71,12 @@ fn lint_one(f: &str) -> Result<Vec<Report>, Vec<Report>> {
         .find(|l| !l.is_empty() && !l.starts_with("//"))
         .is_some_and(|l| l.starts_with("Stack"));
     if !stack {
-        return load::load(f, &[], None).map(|l| l.warnings);
+        return load::load(f, &[], None).map(|l| (l.warnings, l.unmodelled));
     }
-    let report = load::check_stack(file, text);
-    match (report.has_errors(), report.list.is_empty()) {
-        (true, _) => Err(vec![report]),
-        (_, true) => Ok(Vec::new()),
-        _ => Ok(vec![report]),
-    }
+    let (report, cib, unmodelled) = load::check_stack_and_cib(file, text);
+    let mut reports: Vec<Report> = cib.into_iter().chain([report]).collect();
+    reports.retain(|r| !r.list.is_empty());
+    if reports.iter().any(Report::has_errors) { Err(reports) } else { Ok((reports, unmodelled)) }
 }
 
 /// Arguments of `new`.

@@ -97,6 +97,9 @@ pub struct Which {
     /// Change a setting: `keepalived.advert_int=200ms`, `lb1.keepalived.priority=90`, `drill.until=60s`
     #[arg(long = "set", value_name = "PATH=VALUE")]
     pub set: Vec<String>,
+    /// What is in the stack's CIB and not modelled is an error
+    #[arg(long)]
+    pub strict: bool,
 }
 
 impl Which {
@@ -111,6 +114,10 @@ impl Which {
             sets.push((path.trim().to_owned(), value.trim().to_owned()));
         }
         match load(&self.drill, &sets, self.stack.as_deref()) {
+            Ok(loaded) if self.strict && loaded.unmodelled => {
+                complain(&stricter(loaded.warnings));
+                Err(ExitCode::from(BAD_INPUT))
+            }
             Ok(loaded) => {
                 complain(&loaded.warnings);
                 Ok(loaded)
@@ -121,6 +128,14 @@ impl Which {
             }
         }
     }
+}
+
+/// The warnings that `--strict` makes errors: what a CIB has and is not modelled.
+fn stricter(mut reports: Vec<Report>) -> Vec<Report> {
+    for d in reports.iter_mut().flat_map(|r| &mut r.list) {
+        d.warning &= !d.message.contains("is not modelled");
+    }
+    reports
 }
 
 /// Prints reports to stderr.

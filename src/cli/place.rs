@@ -16,7 +16,7 @@ use std::sync::Arc;
 #[derive(Args)]
 pub(super) struct PlaceArgs {
     /// A CIB (`-`: standard input)
-    #[arg(required_unless_present = "oracle")]
+    #[arg(required_unless_present_any = ["oracle", "run"])]
     cib: Option<String>,
     /// What is printed
     #[arg(long, value_enum, default_value = "text")]
@@ -24,9 +24,16 @@ pub(super) struct PlaceArgs {
     /// What is in the CIB and not modelled is an error
     #[arg(long)]
     strict: bool,
-    /// The time of the decision, a date or seconds since 1970 (default: the CIB's `execution-date`, else the newest moment in its status)
+    /// The time of the decision, a date or seconds since 1970 (default: the CIB's `execution-date`, else the newest moment in its status); with
+    /// `--run` a moment of the run, such as `65s` (default: its end)
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    /// Instead of a file: the CIB that the DC of a simulated cluster has at a moment of this drill
+    #[arg(long, value_name = "DRILL", conflicts_with_all = ["cib", "oracle"])]
+    run: Option<String>,
+    /// The seed of that run (default: the drill's)
+    #[arg(long, requires = "run")]
+    seed: Option<u64>,
     /// Only the story of this resource
     #[arg(long, value_name = "RESOURCE")]
     rsc: Option<String>,
@@ -61,6 +68,12 @@ fn answer(a: &PlaceArgs) -> ExitCode {
     if let Some(file) = &a.oracle {
         return oracle(file);
     }
+    if let Some(drill) = &a.run {
+        return match of_run(drill, a) {
+            Ok((cib, at)) => show(a, drill, &cib, at),
+            Err(code) => code,
+        };
+    }
     let name = a.cib.as_deref().unwrap_or("-");
     let text = match read(name) {
         Ok(t) => t,
@@ -81,7 +94,34 @@ fn answer(a: &PlaceArgs) -> ExitCode {
         Some(Some(t)) => t,
         None => newest(&cib),
     };
-    let plan = match schedule(&cib, at) {
+    show(a, name, &cib, at)
+}
+
+/// The CIB of a simulated cluster at a moment of a run, and the time of its hosts then.
+fn of_run(drill: &str, a: &PlaceArgs) -> Result<(Arc<Cib>, i64), ExitCode> {
+    use crate::engine::{Span, Time};
+    let l = crate::scenario::load::load(drill, &[], None).map_err(|reports| {
+        super::complain(&reports);
+        ExitCode::from(BAD_INPUT)
+    })?;
+    super::complain(&l.warnings);
+    let moment = match &a.at {
+        None => l.drill.until,
+        Some(t) => t.parse::<Span>().map_err(|e| refuse(&format!("`--at {t}`: {e}; a moment is `65s`")))?,
+    };
+    let seed = a.seed.unwrap_or(l.drill.seed);
+    let mut sim = crate::scenario::build::build(&l.stack, &l.drill, seed, crate::node::log::Level::Story);
+    sim.run_until(Time::ZERO + moment.min(l.drill.until));
+    let Some(v) = crate::fault::cib(&sim.model.world) else {
+        return Err(refuse(&format!("no Pacemaker runs in `{drill}` at {}", sim.sched.now())));
+    };
+    let seconds = i64::try_from(sim.sched.now().as_ms() / 1000).unwrap_or(0);
+    Ok((v.cib.clone(), crate::proto::crm::EPOCH + seconds))
+}
+
+/// Decides, and prints.
+fn show(a: &PlaceArgs, name: &str, cib: &Arc<Cib>, at: i64) -> ExitCode {
+    let plan = match schedule(cib, at) {
         Ok(p) => p,
         Err(e) => return refuse(&format!("{name}: {e}")),
     };

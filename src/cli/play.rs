@@ -59,7 +59,7 @@ pub(super) fn gallery(ascii: bool) -> ExitCode {
                 return ExitCode::from(BAD_INPUT);
             }
         };
-        let which = Which { drill, seed: None, stack: None, set: Vec::new() };
+        let which = Which { drill, seed: None, stack: None, set: Vec::new(), strict: false };
         let code = run(&PlayArgs { which }, ascii);
         if code != ExitCode::from(OK) {
             return code;

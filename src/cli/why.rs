@@ -53,8 +53,12 @@ pub(super) fn run(a: &WhyArgs) -> ExitCode {
             broken("SplitBrain")
                 .or_else(|| kind("promoted"))
                 .or_else(|| kind("master"))
+                .or_else(|| kind("resource_started"))
                 .or_else(|| broken("Lost"))
                 .or_else(|| kind("demoted"))
+                .or_else(|| kind("violation"))
+                .or_else(|| kind("fenced"))
+                .or_else(|| kind("resource_started"))
                 .or(r.marks.last())
         }
     };

@@ -16,6 +16,8 @@ pub(super) fn command(o: &Operator) -> String {
     match o {
         Operator::Standby { node } => format!("pcs node standby {node}"),
         Operator::Unstandby { node } => format!("pcs node unstandby {node}"),
+        Operator::NodeMaintenance { node, on: true } => format!("pcs node maintenance {node}"),
+        Operator::NodeMaintenance { node, on: false } => format!("pcs node unmaintenance {node}"),
         Operator::Move { resource, to } => format!("crm_resource --move --resource {resource} --node {to}"),
         Operator::Ban { resource, node } => format!("crm_resource --ban --resource {resource} --node {node}"),
         Operator::Clear { resource } => format!("crm_resource --clear --resource {resource}"),
@@ -30,7 +32,6 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
     match fault {
         Fault::Crm { command } => {
             let part = match command {
-                Operator::Cleanup { .. } => "pacemaker-controld",
                 Operator::Fence { .. } => "pacemaker-fenced",
                 _ => "pacemaker-based",
             };
@@ -127,4 +128,20 @@ pub(crate) fn controller(
         _ => None,
     })?;
     super::runs(world, pid).then_some(c)
+}
+/// The CIB that the cluster goes by: the DC's, or that of any node where it runs.
+pub(crate) fn cib(world: &World) -> Option<&crate::proto::crm::msg::Versioned> {
+    let mut hosts: Vec<_> = roles::hosts(world).collect();
+    hosts.sort_by_key(|h| !is_dc(world, *h));
+    let based = |h: &crate::node::process::HostId| {
+        roles::daemon(world, *h, |d| match d {
+            Daemon::Crm(c) => match &**c {
+                crate::proto::crm::Process::Based(b) => Some(b),
+                _ => None,
+            },
+            _ => None,
+        })
+    };
+    let (_, b) = hosts.iter().filter_map(based).find(|(pid, _)| super::runs(world, *pid))?;
+    Some(b.cib())
 }

@@ -6,6 +6,7 @@ mod operator;
 pub mod roles;
 mod target;
 
+pub(crate) use crm::{cib, controller, is_dc};
 pub use target::{Roles, resolve};
 
 use crate::engine::Time;
@@ -136,9 +137,11 @@ pub fn apply(world: &mut World, fault: &Fault, number: u16, vips: &[crate::net::
         | Fault::MoveLeader { .. }
         | Fault::DeleteLeaderKey
         | Fault::Promote { .. }
+        | Fault::PgCtlStop { .. }
         | Fault::PcpAttachNode { .. }
         | Fault::PcpDetachNode { .. }
         | Fault::PcpPromoteNode { .. }
+        | Fault::PcpRecoveryNode { .. }
         | Fault::DnsRecord { .. } => operator::apply(world, fault, vips, s),
         Fault::Fence { .. } => operator::apply(world, fault, vips, s),
         Fault::FenceMode { target, mode } => {
@@ -240,6 +243,7 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::Rebuild { target }
         | F::MoveLeader { target }
         | F::Promote { target }
+        | F::PgCtlStop { target, .. }
         | F::Failover { candidate: target }
         | F::DnsRecord { to: target, .. }
         | F::Weight { target, .. }
@@ -250,7 +254,8 @@ pub fn target_of(fault: &Fault) -> Option<&crate::scenario::types::Target> {
         | F::FenceMode { target, .. }
         | F::PcpAttachNode { target, .. }
         | F::PcpDetachNode { target, .. }
-        | F::PcpPromoteNode { target, .. } => Some(target),
+        | F::PcpPromoteNode { target, .. }
+        | F::PcpRecoveryNode { target, .. } => Some(target),
         F::Heal { target } | F::Switchover { candidate: target } => target.as_ref(),
         F::PatroniPause | F::PatroniResume | F::DeleteLeaderKey | F::Crm { .. } => None,
     }
@@ -324,6 +329,7 @@ pub fn describe(fault: &Fault) -> String {
         F::MoveLeader { .. } => say!("fault-move-leader", t = t),
         F::DeleteLeaderKey => say!("fault-delete-key"),
         F::Promote { .. } => say!("fault-promote", t = t),
+        F::PgCtlStop { mode, .. } => say!("fault-pg-stop", mode = mode.name(), t = t),
         F::DnsRecord { name, .. } => say!("fault-dns-record", name = name, t = t),
         F::Weight { server, weight, .. } => say!("fault-weight", server = server, weight = weight, t = t),
         F::Crm { command } => say!("fault-crm", command = crm::command(command)),
@@ -344,6 +350,7 @@ pub fn describe(fault: &Fault) -> String {
         F::PcpPromoteNode { node, switchover, .. } => {
             say!(if *switchover { "fault-pcp-promote-s" } else { "fault-pcp-promote" }, node = node, t = t)
         }
+        F::PcpRecoveryNode { node, .. } => say!("fault-pcp-recovery", node = node, t = t),
     }
 }
 

@@ -63,6 +63,13 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
                 }
             }
         }
+        Fault::PgCtlStop { target, mode } => {
+            for h in resolve(world, target, vips) {
+                if let Some((pid, _)) = roles::postmaster(world, h) {
+                    world.signal(pid, mode.signal(), s);
+                }
+            }
+        }
         Fault::DnsRecord { name, to } => {
             let addresses: Vec<Ip> = resolve(world, to, vips)
                 .into_iter()
@@ -83,6 +90,7 @@ pub(super) fn apply(world: &mut World, fault: &Fault, vips: &[Ip], s: &mut Sched
         Fault::PcpPromoteNode { target, node, switchover } => {
             pcp(world, target, Pcp::Promote(*node, *switchover), vips, s);
         }
+        Fault::PcpRecoveryNode { target, node } => pcp(world, target, Pcp::Recovery(*node), vips, s),
         Fault::Fence { target, by } => fence(world, target, by, vips, s),
         _ => {}
     }

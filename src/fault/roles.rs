@@ -71,6 +71,13 @@ pub fn is_replica(world: &World, host: HostId) -> bool {
         && postmaster(world, host)
             .is_some_and(|(pid, p)| world.proc(pid).life == Life::Running && p.in_recovery())
 }
+/// The replicas: servers in recovery; where pgpool does every statement on every server, all but the first that takes writes.
+pub fn replicas(world: &World) -> Vec<HostId> {
+    if independent(world) {
+        return primaries(world).filter(|h| Some(*h) != primary(world)).collect();
+    }
+    hosts(world).filter(|h| is_replica(world, *h)).collect()
+}
 /// Whether a standby streams from a primary that accepts writes.
 pub fn streams(world: &World, host: HostId) -> bool {
     is_replica(world, host)

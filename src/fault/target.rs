@@ -60,15 +60,14 @@ pub fn resolve(world: &World, target: &Target, vips: &[Ip]) -> Vec<HostId> {
             .collect(),
         Target::Databases => roles::hosts(world).filter(|h| roles::has_postgres(world, *h)).collect(),
         Target::Replicas => {
-            let servers = roles::hosts(world).filter(|h| roles::is_replica(world, *h));
+            let servers = roles::replicas(world).into_iter();
             servers.chain(roles::instances(world, false)).collect()
         }
         Target::SyncStandby => roles::sync_standby(world).into_iter().collect(),
         Target::Stores => roles::hosts(world).filter(|h| roles::is_store(world, *h)).collect(),
         Target::Proxies => roles::hosts(world).filter(|h| roles::is_proxy(world, *h)).collect(),
         Target::Standby(n) if roles::hosts(world).any(|h| roles::has_postgres(world, h)) => {
-            let replica = |h: &HostId| roles::is_replica(world, *h);
-            roles::hosts(world).filter(replica).nth((*n as usize).saturating_sub(1)).into_iter().collect()
+            roles::replicas(world).get((*n as usize).saturating_sub(1)).copied().into_iter().collect()
         }
         Target::Standby(n) => {
             let holder = holder();

@@ -13,4 +13,6 @@ pub mod svg;
 pub mod terminal;
 pub mod timeline;
 pub mod why;
+mod why_cluster;
+mod why_decision;
 mod why_database;

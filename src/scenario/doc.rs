@@ -81,7 +81,7 @@ fn prefix(container: &str) -> Option<String> {
         | "OnError" | "Pace" | "Driver" | "Attrs" | "LoadBalance" | "Connections" | "OnTimeout"
         | "AfterError" | "Evict" | "NameCache" | "SubMode" | "Flag" | "Pick" | "Management" | "OnWrite"
         | "Command" | "Follow" | "IdleLimit" | "Lifecheck" | "Version" | "DeviceKind" | "DeviceMode"
-        | "Race" | "Conflict" | "Resource" | "Cloned" | "Constraint" | "Operator" => {
+        | "StopMode" | "Race" | "Conflict" | "Resource" | "Cloned" | "Constraint" | "Operator" => {
             format!("{container}.")
         }
         _ => return None,

@@ -6,7 +6,7 @@
 use super::diag::{Diagnostic, Report, nearest};
 use super::syntax::{self, Node};
 use super::types::{Drill, Stack};
-use super::{embedded, lint, set};
+use super::{cib, embedded, lint, set};
 use serde::de::DeserializeOwned;
 use std::io::Read as _;
 use std::path::Path;
@@ -26,6 +26,8 @@ pub struct Loaded {
     pub drill_text: String,
     /// What is suspicious.
     pub warnings: Vec<Report>,
+    /// The stack's CIB has something that is not modelled; `warnings` names it.
+    pub unmodelled: bool,
 }
 
 fn options() -> ron::Options {
@@ -258,36 +260,50 @@ pub fn load_text(
             return Err([r, drill].into_iter().filter(|r| !r.list.is_empty()).collect());
         }
     };
-    let Some(stack) = read_stack.value.clone() else {
+    let Some(mut stack) = read_stack.value.clone() else {
         let theirs = Report { file: stack_file, list: read_stack.list, text: stack_text };
         let drill = mine(read_drill, Vec::new());
         return Err([theirs, drill].into_iter().filter(|r| !r.list.is_empty()).collect());
     };
-    let of_stack = lint::stack(&stack, &read_stack.tree);
+    let found = cib::resolve(&mut stack, &read_stack.tree, &stack_text, &stack_file);
+    let mut of_stack = lint::stack(&stack, &read_stack.tree);
+    of_stack.extend(found.in_stack);
     let mut of_drill = lint::drill(&drill, &stack, &read_drill.tree);
     for (path, _) in left_out {
         let span = syntax::find(&read_drill.tree, "set").map_or(0..0, |n| n.span.clone());
         let message = format!("`{path}` is left out: the stack `{stack_name}` has nothing of that name");
         of_drill.push(super::diag::Diagnostic { message, span, help: None, warning: true });
     }
-    let reports = vec![
+    let mut reports = vec![
         Report { file: stack_file, list: read_stack.and(of_stack), text: stack_text },
         mine(read_drill, of_drill),
     ];
+    reports.extend(found.of_file);
     if reports.iter().any(Report::has_errors) {
         return Err(reports.into_iter().filter(|r| !r.list.is_empty()).collect());
     }
     let warnings = reports.into_iter().filter(|r| !r.list.is_empty()).collect();
-    Ok(Loaded { drill, stack, drill_name, stack_name, drill_text: text, warnings })
+    let unmodelled = found.unmodelled;
+    Ok(Loaded { drill, stack, drill_name, stack_name, drill_text: text, warnings, unmodelled })
 }
 
 /// Checks a stack by itself.
 pub fn check_stack(file: String, text: String) -> Report {
+    check_stack_and_cib(file, text).0
+}
+/// Checks a stack by itself, and the file of its CIB, if it has one; and whether that has something that is not modelled.
+pub fn check_stack_and_cib(file: String, text: String) -> (Report, Option<Report>, bool) {
     match read_all::<Stack>(&file, &text) {
-        Err(r) => r,
-        Ok(r) => {
-            let lint = r.value.as_ref().map_or_else(Vec::new, |stack| lint::stack(stack, &r.tree));
-            Report { file, list: r.and(lint), text }
+        Err(r) => (r, None, false),
+        Ok(mut r) => {
+            let mut lint = Vec::new();
+            let mut found = cib::Found::default();
+            if let Some(stack) = &mut r.value {
+                found = cib::resolve(stack, &r.tree, &text, &file);
+                lint = lint::stack(stack, &r.tree);
+            }
+            lint.append(&mut found.in_stack);
+            (Report { file, list: r.and(lint), text }, found.of_file, found.unmodelled)
         }
     }
 }

@@ -3,6 +3,7 @@
 //! [`types`] is the format, [`load`] reads it, [`lint`] checks it, [`set`] changes it, [`doc`] explains it, [`build`] makes a run of it.
 
 pub mod build;
+mod cib;
 pub mod diag;
 pub mod doc;
 pub mod embedded;

@@ -22,6 +22,7 @@ use crate::proto::lvs::{Lvs, WebServer};
 use crate::proto::patroni::Patroni;
 use crate::proto::pgpool::Pgpool;
 use crate::proto::postgres::Postgres;
+use crate::proto::postgres::config::StopMode;
 use crate::proto::sbd::{Sbd, SbdDisk};
 use crate::proto::vrrp::config::Keepalived;
 use serde::{Deserialize, Serialize};
@@ -477,6 +478,13 @@ pub enum Fault {
     DeleteLeaderKey,
     /// `pg_ctl promote` by hand, behind the back of whatever manages the server.
     Promote { target: Target },
+    /// `pg_ctl stop -m MODE`: an orderly shutdown of PostgreSQL. `smart` waits until its sessions have ended, `fast` (default) ends them with
+    /// 57P01 and writes a checkpoint, `immediate` ends all at once and leaves a recovery for the next start.
+    PgCtlStop {
+        target: Target,
+        #[serde(default)]
+        mode: StopMode,
+    },
     /// Somebody changes the DNS record of a name: from now on it means this host.
     DnsRecord { name: String, to: Target },
     /// An operator's command to the Pacemaker cluster: `Crm(Standby(node: "h1"))`.
@@ -514,6 +522,8 @@ pub enum Fault {
         #[serde(default)]
         switchover: bool,
     },
+    /// `pcp_recovery_node`: online recovery of a backend that is detached and whose server does not run.
+    PcpRecoveryNode { target: Target, node: u8 },
     /// An operator fences a node by hand, with the fence device on a host (`fence_ipmilan -o reboot`), or from a node that runs `sbd`
     /// (`sbd message NODE reset`).
     Fence { target: Target, by: Target },

@@ -4,46 +4,47 @@ use crate::engine::{Span, Time};
 use crate::node::process::{HostId, Pid};
 use crate::proto::client::process::{Kind, Note, Outcome};
 
-/// A window in which no request of a client succeeded.
+/// A window in which no request of a client succeeded. It is over when an answer has come: a request that waits, in an accept queue or for
+/// a lock, is no service yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Outage {
-    /// When the last request before it that succeeded was sent.
+    /// When the last request before it that succeeded was answered.
     pub last_ok: Time,
     /// When the first request that failed was sent.
     pub from: Time,
-    /// When the next request that succeeded was sent; the end of the run if none did.
+    /// When the next request that succeeded was answered; the end of the run if none was.
     pub to: Time,
     /// Service came back.
     pub over: bool,
 }
 impl Outage {
-    /// How long, from the first failed request to the first that succeeded.
+    /// How long, from the first failed request to the first answer.
     pub fn length(&self) -> Span {
         self.to.since(self.from)
     }
-    /// The distance between the last answered request and the next answered one.
+    /// The distance between two answers, as a client measures it that writes down when it was answered.
     pub fn gap(&self) -> Span {
         self.to.since(self.last_ok)
     }
 }
 
-/// Requests of a run: whose, when sent, how they ended.
+/// Requests of a run: whose, when sent, how they ended and when.
 #[derive(Clone, Debug, Default)]
 pub struct Requests {
-    all: Vec<(Client, Note)>,
+    all: Vec<(Client, Note, Time)>,
 }
 /// A client: its host and its process.
 pub type Client = (Option<HostId>, Option<Pid>);
 
 impl Requests {
-    /// Takes note of a request that ended.
-    pub fn add(&mut self, client: Client, note: Note) {
-        self.all.push((client, note));
+    /// Takes note of a request that ended just now.
+    pub fn add(&mut self, client: Client, note: Note, at: Time) {
+        self.all.push((client, note, at));
     }
     /// The clients, in the order of their processes.
     pub fn clients(&self) -> Vec<Client> {
         let mut list: Vec<Client> = Vec::new();
-        for (c, _) in &self.all {
+        for (c, ..) in &self.all {
             if !list.contains(c) {
                 list.push(*c);
             }
@@ -51,11 +52,11 @@ impl Requests {
         list.sort_by_key(|c| c.1);
         list
     }
-    fn sorted(&self, of: Option<Client>, write: bool) -> Vec<Note> {
+    fn sorted(&self, of: Option<Client>, write: bool) -> Vec<(Note, Time)> {
         let other = if write { Kind::Read } else { Kind::Write };
-        let mine = |(c, n): &&(Client, Note)| n.kind != other && of.is_none_or(|of| of == *c);
-        let mut list: Vec<Note> = self.all.iter().filter(mine).map(|(_, n)| *n).collect();
-        list.sort_by_key(|n| n.sent);
+        let mine = |(c, n, _): &&(Client, Note, Time)| n.kind != other && of.is_none_or(|of| of == *c);
+        let mut list: Vec<(Note, Time)> = self.all.iter().filter(mine).map(|(_, n, at)| (*n, *at)).collect();
+        list.sort_by_key(|(n, _)| n.sent);
         list
     }
     /// The windows without service, of writes or of reads, each client's own; `end` is the end of the run.
@@ -70,12 +71,12 @@ impl Requests {
         let mut windows = Vec::new();
         let mut last_ok = None;
         let mut open: Option<Outage> = None;
-        for n in self.sorted(Some(client), write) {
+        for (n, at) in self.sorted(Some(client), write) {
             if let Outcome::Ok(_) = n.outcome {
                 if let Some(o) = open.take() {
-                    windows.push(Outage { to: n.sent, over: true, ..o });
+                    windows.push(Outage { to: at, over: true, ..o });
                 }
-                last_ok = Some(n.sent);
+                last_ok = Some(at);
             } else if open.is_none() {
                 let last_ok = last_ok.unwrap_or(n.sent);
                 open = Some(Outage { last_ok, from: n.sent, to: end, over: false });
@@ -101,12 +102,12 @@ impl Requests {
     /// Requests that succeeded, and all.
     pub fn counts(&self, write: bool) -> (u64, u64) {
         let list = self.sorted(None, write);
-        let ok = list.iter().filter(|n| matches!(n.outcome, Outcome::Ok(_))).count() as u64;
+        let ok = list.iter().filter(|(n, _)| matches!(n.outcome, Outcome::Ok(_))).count() as u64;
         (ok, list.len() as u64)
     }
     /// Requests sent in this time that failed, and all.
     pub fn failed(&self, client: Client, from: Time, to: Time) -> (u64, u64) {
-        let mine = self.all.iter().filter(|(c, _)| *c == client).map(|(_, n)| n);
+        let mine = self.all.iter().filter(|(c, ..)| *c == client).map(|(_, n, _)| n);
         let sent = mine.filter(|n| n.sent >= from && n.sent < to);
         let failed = sent.clone().filter(|n| !matches!(n.outcome, Outcome::Ok(_))).count() as u64;
         (failed, sent.count() as u64)
@@ -115,7 +116,7 @@ impl Requests {
     pub fn errors(&self) -> Vec<(&'static str, u64)> {
         let names = ["timeout", "reset", "unreachable", "closed"];
         let mut counts: Vec<(&'static str, u64)> = names.map(|n| (n, 0)).to_vec();
-        for (_, n) in &self.all {
+        for (_, n, _) in &self.all {
             let name = match n.outcome {
                 Outcome::Ok(_) => continue,
                 Outcome::Timeout => "timeout",
@@ -144,6 +145,28 @@ impl Requests {
 #[cfg(test)]
 mod tests {
     use super::*;
+    fn requests(list: &[(u64, u64, bool)]) -> Requests {
+        let mut all = Requests::default();
+        for (sent, at, ok) in list {
+            let outcome = if *ok { Outcome::Ok(HostId(0)) } else { Outcome::Reset };
+            all.add((None, None), Note { kind: Kind::Write, sent: Time::ms(*sent), outcome }, Time::ms(*at));
+        }
+        all
+    }
+    #[test]
+    fn an_outage_ends_with_an_answer_and_not_with_the_request_that_waits_for_it() {
+        // A session is cut; the next request is sent at once and waits 600 ms in a queue.
+        let r = requests(&[(0, 2, true), (20, 22, true), (42, 50, false), (51, 651, true), (671, 673, true)]);
+        let w = r.outages(true, Time::ms(1_000));
+        assert_eq!(w.len(), 1);
+        assert_eq!((w[0].from, w[0].to, w[0].over), (Time::ms(42), Time::ms(651), true));
+        assert_eq!((w[0].length(), w[0].gap()), (Span::ms(609), Span::ms(629)));
+        // Nobody answers any more.
+        let w = requests(&[(0, 2, true), (20, 30, false)]).outages(true, Time::ms(1_000));
+        assert_eq!((w[0].to, w[0].over, w[0].gap()), (Time::ms(1_000), false, Span::ms(998)));
+        // Slow answers alone are no outage: nothing failed.
+        assert!(requests(&[(0, 900, true), (910, 1_900, true)]).outages(true, Time::ms(2_000)).is_empty());
+    }
 
     #[test]
     fn availability_is_time_not_requests() {
@@ -154,15 +177,15 @@ mod tests {
         assert_eq!(r.availability(true, at(100)), 1_000_000);
         // A client that hung for 25 of 100 s, and one that did not ask then.
         for s in (0..40).chain(65..100) {
-            r.add(client(1), note(s, Outcome::Ok(HostId(0))));
+            r.add(client(1), note(s, Outcome::Ok(HostId(0))), at(s));
         }
-        r.add(client(1), note(40, Outcome::Timeout));
+        r.add(client(1), note(40, Outcome::Timeout), at(41));
         assert_eq!(r.availability(true, at(100)), 750_000);
-        r.add(client(2), note(1, Outcome::Ok(HostId(0))));
+        r.add(client(2), note(1, Outcome::Ok(HostId(0))), at(1));
         assert_eq!(r.availability(true, at(100)), 875_000);
         assert_eq!(r.availability(false, at(100)), 1_000_000, "nobody reads");
         // What is not over at the end counts until then.
-        r.add(client(2), note(90, Outcome::Reset));
+        r.add(client(2), note(90, Outcome::Reset), at(91));
         assert_eq!(r.availability(true, at(100)), 825_000);
     }
 }

@@ -13,7 +13,7 @@ const MANY: usize = 4;
 pub struct Spell {
     /// The first failed request.
     pub from: Time,
-    /// The request after the last failed one; the end of the run if none succeeded.
+    /// The first answer after the last failed request; the end of the run if none succeeded.
     pub to: Time,
     /// Service came back.
     pub over: bool,

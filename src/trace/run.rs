@@ -155,7 +155,7 @@ impl Collector {
         for e in &world.log.entries {
             match &e.what {
                 What::Note(Note::Client(n)) => {
-                    self.run.requests.add((e.host, e.pid), *n);
+                    self.run.requests.add((e.host, e.pid), *n, e.at);
                     if !matches!(n.outcome, Outcome::Ok(_)) {
                         self.witness(Witness::ClientError);
                     }

@@ -30,3 +30,27 @@ pub(super) fn host_text(world: &World, host: HostId) -> Option<String> {
     let (_, q) = roles::daemon(world, host, |d| if let Daemon::Qnetd(q) = d { Some(&**q) } else { None })?;
     Some(format!("-> [{}]", q.voters()))
 }
+
+/// What a Pacemaker cluster has to be commanded: ids of all resources, of primitives without fence devices, and nodes.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Resources, collections included.
+    pub all: Vec<String>,
+    /// What agents run.
+    pub primitives: Vec<String>,
+    /// Nodes.
+    pub nodes: Vec<String>,
+}
+
+/// What the CIB has.
+pub(super) fn resources(world: &World) -> Known {
+    let Some(v) = crate::fault::cib(world) else { return Known::default() };
+    let root = &v.cib.root;
+    let nodes = root.find("nodes").into_iter().flat_map(|l| l.all("node")).filter_map(|n| n.get("uname"));
+    let primitives = crate::proto::crm::cib::primitives(root).into_iter();
+    Known {
+        all: crate::proto::crm::cib::ids(root),
+        primitives: primitives.filter(|p| !p.0.agent.starts_with("stonith:")).map(|p| p.0.id).collect(),
+        nodes: nodes.map(str::to_owned).collect(),
+    }
+}

@@ -32,6 +32,9 @@ pub(super) fn host_text(p: &Player, host: HostId) -> Option<String> {
         if roles::streams(world, host) {
             text.push_str(&format!(" {}", say!("ui-streams")));
         }
+        if let Some(queue) = queue(world, host) {
+            text.push_str(&format!(" {queue}"));
+        }
         return Some(text);
     }
     let proxy = roles::daemon(world, host, |d| if let Daemon::HAProxy(h) = d { h.proxy() } else { None });
@@ -43,6 +46,11 @@ pub(super) fn host_text(p: &Player, host: HostId) -> Option<String> {
         let up: Vec<String> = up.collect();
         return Some(format!("-> {}", if up.is_empty() { say!("ui-nobody") } else { up.join(" ") }));
     }
+    if let Some(setup) = roles::pgpool(world, host) {
+        let busy = world.host(host).files.pgpool.children.iter().filter(|c| c.session.is_some()).count();
+        let text = format!("{busy}/{}", setup.config.num_init_children);
+        return Some(queue(world, host).unwrap_or(text));
+    }
     let app = roles::daemon(world, host, |d| if let Daemon::App(a) = d { Some(a) } else { None });
     app.map(|(_, a)| {
         let to = a.sessions().next().map_or("?".to_owned(), |(_, h)| world.host(h).name.clone());
@@ -50,6 +58,13 @@ pub(super) fn host_text(p: &Player, host: HostId) -> Option<String> {
         let long = wait.filter(|w| *w >= crate::engine::Span::secs(1));
         format!("-> {to}{}", long.map_or(String::new(), |w| say!("ui-waits", time = w)))
     })
+}
+
+/// The clients that a pgpool has not accepted yet, if there are any.
+fn queue(world: &World, host: HostId) -> Option<String> {
+    let port = roles::pgpool(world, host)?.config.port;
+    let n = world.host(host).tcp.shared.get(&port)?.queue.len();
+    (n > 0).then(|| say!("ui-queue", n = n))
 }
 
 /// What the daemons of a host believe, one line each.

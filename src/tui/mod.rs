@@ -6,6 +6,7 @@ mod database;
 pub mod gallery;
 pub mod inject;
 pub mod model;
+mod panel_cluster;
 mod panel_jobs;
 mod panel_pool;
 mod panel_queues;

@@ -103,6 +103,8 @@ pub enum Panel {
     Queues,
     /// The processes of pgpools.
     Pool,
+    /// Pacemaker's daemons, what they decide, and what runs where.
+    Cluster,
 }
 
 /// What the last line asks for.
@@ -146,6 +148,8 @@ pub struct Player {
     pub speed: u64,
     /// The fault menu is open.
     pub menu: bool,
+    /// What has been chosen in it so far: places in the menus inside each other.
+    pub chosen: Vec<usize>,
     /// The help is open.
     pub help: bool,
     /// Heartbeats are folded.
@@ -189,6 +193,7 @@ impl Player {
             playing: false,
             speed: 1000,
             menu: false,
+            chosen: Vec::new(),
             help: false,
             fold: true,
             panel: Panel::Time,
@@ -431,7 +436,10 @@ impl Player {
             },
             Action::Found(forward) => self.found(forward),
             Action::Permille(p) => self.seek(Time(self.end.0 / 1000 * p.min(1000))),
-            Action::Inject => self.menu = !self.menu,
+            Action::Inject => {
+                self.menu = !self.menu;
+                self.chosen.clear();
+            }
             Action::Choose(n) => self.inject(n),
             Action::Undo => {
                 if self.injected == 0 {
@@ -458,10 +466,13 @@ impl Player {
                     Panel::Time => Panel::Jobs,
                     Panel::Jobs => Panel::Queues,
                     Panel::Queues if self.pgpool() => Panel::Pool,
-                    Panel::Queues | Panel::Pool => Panel::Time,
+                    Panel::Queues | Panel::Pool if self.pacemaker() => Panel::Cluster,
+                    Panel::Queues | Panel::Pool | Panel::Cluster => Panel::Time,
                 };
             }
             Action::Fold => self.fold = !self.fold,
+            // One menu back.
+            Action::Back if self.menu && self.chosen.pop().is_some() => {}
             Action::Back => {
                 (self.menu, self.help) = (false, false);
                 (self.ask, self.text) = (None, None);
@@ -473,16 +484,31 @@ impl Player {
         let world = &self.now.model.world;
         crate::fault::roles::hosts(world).any(|h| crate::fault::roles::pgpool(world, h).is_some())
     }
+    /// Whether the stack has Pacemaker.
+    fn pacemaker(&self) -> bool {
+        let procs = &self.now.model.world.procs;
+        procs.iter().any(|q| matches!(q.logic, crate::proto::Daemon::Crm(_)))
+    }
     fn inject(&mut self, n: usize) {
+        use super::inject::Choice;
+        let mut chosen = None;
+        if self.other.is_none() {
+            match super::inject::open(self).1.into_iter().nth(n) {
+                Some((_, Choice::More(_))) => return self.chosen.push(n),
+                Some((_, Choice::Do(fault))) => chosen = Some(fault),
+                None => {}
+            }
+        }
         self.menu = false;
+        self.chosen.clear();
         let target = Target::Host(self.now.model.world.hosts[self.selected].name.clone());
         let fault = match (n, self.other) {
             (_, Some(o)) => match self.on_link(n, target, o) {
                 Some(fault) => fault,
                 None => return,
             },
-            (n, None) => match super::inject::menu(self).into_iter().nth(n) {
-                Some((_, fault)) => fault,
+            (_, None) => match chosen {
+                Some(fault) => fault,
                 None => return,
             },
         };

@@ -2,7 +2,7 @@
 //! backends as each pgpool sees them.
 
 use super::model::Player;
-use super::view::Look;
+use super::view::{Look, paint};
 use crate::engine::Time;
 use crate::fault::roles;
 use crate::node::process::{HostId, Pid};
@@ -13,8 +13,9 @@ use crate::report::story::pad;
 use crate::say;
 use crate::sim::World;
 use ratatui::layout::Rect;
-use ratatui::style::{Modifier, Style};
+use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
+use unicode_width::UnicodeWidthStr;
 
 fn bold(text: String) -> Line<'static> {
     Line::styled(text, Style::new().add_modifier(Modifier::BOLD))
@@ -40,18 +41,9 @@ pub(super) fn lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
 
 fn one(world: &World, host: HostId, setup: &Setup, now: Time, area: Rect, look: Look) -> Vec<Line<'static>> {
     let shared = &world.host(host).files.pgpool;
-    let listener = world.host(host).tcp.shared.get(&setup.config.port);
-    let (queued, dropped) = listener.map_or((0, 0), |l| (l.queue.len(), l.dropped));
-    let longest = listener.and_then(|l| l.queue.front()).map_or(0, |q| now.since(q.since).as_ms());
     let name = &world.host(host).name;
     let mut out = vec![bold(say!("panel-pool-title", host = name, mode = setup.mode.name()))];
-    out.push(Line::raw(say!(
-        "panel-pool-queue",
-        n = queued,
-        of = setup.config.backlog() + u32::from(setup.config.accept_queue_plus_one),
-        ms = longest,
-        dropped = dropped
-    )));
+    queue(world, host, setup, now, area, look, &mut out);
     for (n, b) in shared.backends.iter().enumerate() {
         let role = match (shared.primary == Some(n as u8), shared.main() == Some(n as u8)) {
             (true, _) => say!("panel-pool-primary"),
@@ -75,27 +67,75 @@ fn one(world: &World, host: HostId, setup: &Setup, now: Time, area: Rect, look: 
         );
         out.push(Line::raw(format!(" {text}")));
     }
-    out.push(Line::raw(say!("panel-pool-processes")));
+    tree(world, setup, area, look, &mut out);
+    children(world, setup, shared, now, area, look, &mut out);
+    out
+}
+/// The kernel's queue of clients: a bar of its places, and how long the first has waited.
+fn queue(
+    world: &World,
+    host: HostId,
+    setup: &Setup,
+    now: Time,
+    area: Rect,
+    look: Look,
+    out: &mut Vec<Line<'static>>,
+) {
+    let listener = world.host(host).tcp.shared.get(&setup.config.port);
+    let (n, dropped) = listener.map_or((0, 0), |l| (l.queue.len(), l.dropped));
+    let of = (setup.config.backlog() + u32::from(setup.config.accept_queue_plus_one)) as usize;
+    out.push(Line::raw(say!("panel-pool-queue", n = n, of = of)));
+    if n > 0 {
+        let room = usize::from(area.width).saturating_sub(30).clamp(10, 60);
+        let full = (n * room).div_ceil(of.max(1)).min(room);
+        let (taken, free) = if look.ascii { ("#", ".") } else { ("\u{2588}", "\u{2591}") };
+        let bar = format!("[{}{}]", taken.repeat(full), free.repeat(room - full));
+        let ms = listener.and_then(|l| l.queue.front()).map_or(0, |q| now.since(q.since).as_ms());
+        out.push(Line::styled(say!("panel-pool-bar", bar = bar, n = n, ms = ms), paint(look, Color::Yellow)));
+    }
+    if dropped > 0 {
+        out.push(Line::raw(say!("panel-pool-dropped", dropped = dropped)));
+    }
+}
+/// The parent and what it has forked, but for the children: as many in a line as there is room for.
+fn tree(world: &World, setup: &Setup, area: Rect, look: Look, out: &mut Vec<Line<'static>>) {
     let dead = |pid: Pid| match world.proc(pid).life {
         Life::Running => "",
         Life::Dead => "!",
         Life::Stopped | Life::Hung => "?",
     };
-    // Those that are not children stand in one line.
-    let others: Vec<String> = setup
+    let words: Vec<(Role, String)> = setup
         .processes
         .iter()
         .filter(|(role, _)| !matches!(role, Role::Child(_)))
-        .map(|(role, pid)| format!("{}{}", short(*role), dead(*pid)))
+        .map(|(role, pid)| (*role, format!("{}{}", short(*role), dead(*pid))))
         .collect();
-    out.push(Line::raw(format!(" {}", others.join("  "))));
-    out.extend(children(world, setup, shared, now, area, look));
-    out
+    let parent = words.iter().find(|w| w.0 == Role::Parent).map_or("", |w| w.1.as_str());
+    out.push(Line::raw(format!("{parent}  ({})", say!("panel-pool-processes"))));
+    let room = usize::from(area.width).saturating_sub(2);
+    let mut line = String::new();
+    for (_, word) in words.iter().filter(|w| w.0 != Role::Parent) {
+        if !line.is_empty() && line.width() + 2 + word.width() > room {
+            out.push(Line::raw(std::mem::take(&mut line)));
+        }
+        line.push_str(&if line.is_empty() {
+            format!(" {} {word}", branch(look))
+        } else {
+            format!("  {word}")
+        });
+    }
+    if !line.is_empty() {
+        out.push(Line::raw(line));
+    }
 }
-/// The name of a process without that of its pgpool.
+const fn branch(look: Look) -> &'static str {
+    if look.ascii { "+-" } else { "\u{251c}\u{2500}" }
+}
+/// The name of a process without that of its pgpool; health checks go by their node.
 fn short(role: Role) -> String {
     let name = role.name("pgpool");
-    name.strip_prefix("pgpool/").unwrap_or(&name).to_owned()
+    let name = name.strip_prefix("pgpool/").unwrap_or(&name);
+    name.replace("heartbeat_sender", "beats_to").replace("heartbeat_receiver", "hears")
 }
 
 /// Children: those with a session one in a line, the others counted.
@@ -106,10 +146,11 @@ fn children(
     now: Time,
     area: Rect,
     look: Look,
-) -> Vec<Line<'static>> {
-    let branch = if look.ascii { "+-" } else { "\u{251c}\u{2500}" };
-    let room = usize::from(area.height).saturating_sub(8).max(3);
-    let mut out = Vec::new();
+    out: &mut Vec<Line<'static>>,
+) {
+    // The frame, the line of those that have no room, and the line of the idle ones.
+    let room = usize::from(area.height).saturating_sub(out.len() + 4).max(3);
+    let mut shown = 0;
     let (mut idle, mut kept, mut gone) = (0, 0, 0);
     for (role, pid) in &setup.processes {
         let Role::Child(n) = role else { continue };
@@ -123,23 +164,28 @@ fn children(
             idle += 1;
             continue;
         };
-        if out.len() < room {
+        if shown < room {
+            shown += 1;
             let text = format!("{}@{}", login.user, login.database);
-            let word = state(c);
+            let word = match world.proc(*pid).life {
+                Life::Stopped | Life::Hung => "?".to_owned(),
+                _ => state(c),
+            };
             let reads = c.balanced.map_or(String::new(), |n| say!("panel-pool-reads", n = n));
             let ms = now.since(*since).as_ms();
             out.push(Line::raw(format!(
-                " {branch} child {n:<4}{} {word:<12} {ms:>7} ms  {reads}",
-                pad(&text, 18)
+                " {} child {n:<3}{} {} {ms:>7} ms  {reads}",
+                branch(look),
+                pad(&text, 13),
+                pad(&word, 6)
             )));
         }
     }
-    let cut = shared.children.iter().filter(|c| c.session.is_some()).count().saturating_sub(out.len());
+    let cut = shared.children.iter().filter(|c| c.session.is_some()).count().saturating_sub(shown);
     if cut > 0 {
         out.push(Line::raw(say!("panel-pool-more", n = cut)));
     }
     out.push(Line::raw(say!("panel-pool-idle", idle = idle, kept = kept, gone = gone)));
-    out
 }
 fn state(c: &ChildState) -> String {
     say!(match (c.busy, c.transaction) {

@@ -3,7 +3,7 @@
 use super::database;
 use super::inject;
 use super::model::{Ask, LINK_MENU, Panel, Player, text_of};
-use super::{cluster, panel_jobs, panel_pool, panel_queues};
+use super::{cluster, panel_cluster, panel_jobs, panel_pool, panel_queues};
 use crate::check::invariants::role;
 use crate::engine::Time;
 use crate::node::process::HostId;
@@ -46,7 +46,7 @@ pub(super) fn block(title: &str, look: Look) -> Block<'static> {
     };
     Block::bordered().border_set(set).title(format!(" {title} "))
 }
-fn paint(look: Look, colour: Color) -> Style {
+pub(super) fn paint(look: Look, colour: Color) -> Style {
     if look.colour { Style::new().fg(colour) } else { Style::new() }
 }
 
@@ -80,6 +80,7 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
         Panel::Jobs => (say!("panel-jobs"), panel_jobs::lines(p, wide, look), wide),
         Panel::Queues => (say!("panel-queues"), panel_queues::lines(p, wide, look), wide),
         Panel::Pool => (say!("panel-pool"), panel_pool::lines(p, wide, look), wide),
+        Panel::Cluster => (say!("panel-crm"), panel_cluster::lines(p, wide, look), wide),
     };
     f.render_widget(Paragraph::new(lines).block(block(&title, look)), place);
     if place == time {
@@ -114,11 +115,13 @@ pub fn draw(f: &mut Frame<'_>, p: &Player, look: Look) {
         let words: Vec<String> = if other.is_some() {
             (1..=LINK_MENU).map(|i| say!(&format!("link-{i}"))).collect()
         } else {
-            inject::menu(p).into_iter().map(|m| m.0).collect()
+            inject::open(p).1.into_iter().map(|m| m.0).collect()
         };
         let lines: Vec<Line<'_>> =
             inject::KEYS.chars().zip(words).map(|(key, w)| Line::raw(format!(" {key}  {w}"))).collect();
-        let what = other.map_or(name.to_owned(), |o| say!("ui-link", from = name, to = o.name));
+        let path = if other.is_some() { Vec::new() } else { inject::open(p).0 };
+        let here: Vec<&str> = std::iter::once(name).chain(path.iter().map(String::as_str)).collect();
+        let what = other.map_or_else(|| here.join(" > "), |o| say!("ui-link", from = name, to = o.name));
         popup(f, &say!("ui-inject", what = what), lines, look);
     } else if let Some((title, text)) = &p.text {
         let lines: Vec<Line<'_>> = text.iter().map(|l| Line::raw(format!(" {l}"))).collect();
@@ -294,11 +297,17 @@ fn works(world: &crate::sim::World, host: HostId) -> &'static str {
 fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
     let rows = area.height.saturating_sub(3) as usize;
     let hosts = &p.run.hosts;
-    let column = ((area.width as usize).saturating_sub(12) / hosts.len().max(1)).clamp(3, 24);
+    let widest = hosts.iter().map(|h| h.width()).max().unwrap_or(0);
+    let room = (area.width as usize).saturating_sub(12) / hosts.len().max(1);
+    // Where names do not fit over columns, each line begins with its host's.
+    let columns = room > widest;
+    let column = if columns { room.clamp(3, 24) } else { widest + 1 };
     let bar = if look.ascii { "|" } else { "│" };
     let mut head = format!("{} ", right(&say!("story-time"), 8));
-    for h in hosts {
-        head.push_str(&pad(h, column));
+    if columns {
+        hosts.iter().for_each(|h| head.push_str(&pad(h, column)));
+    } else {
+        head.push_str(&say!("story-host"));
     }
     let mut lines = vec![Line::styled(head, Style::new().add_modifier(Modifier::BOLD))];
     let past: Vec<&LogEntry> =
@@ -307,19 +316,25 @@ fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
         let Some((c, text, _)) = text_of(p, e) else { continue };
         let at = e.host.map_or(0, |h| h.0 as usize);
         let mut line = format!("{:>8}{c}", e.at.to_string());
-        // A text that its column leaves no room for begins further left, and says whose it is.
-        let width = (area.width as usize).saturating_sub(2 + 9);
-        let (start, text) = if at * column + text.width() <= width {
-            (at * column, text)
+        if columns {
+            // A text that its column leaves no room for begins further left, and says whose it is.
+            let width = (area.width as usize).saturating_sub(2 + 9);
+            let (start, text) = if at * column + text.width() <= width {
+                (at * column, text)
+            } else {
+                let named = format!("{}{text}", place(p, e));
+                (width.saturating_sub(named.width()).clamp(1.min(at * column), at * column), named)
+            };
+            for _ in 0..start / column {
+                line.push_str(&format!("{bar:<column$}"));
+            }
+            line.push_str(&" ".repeat(start % column));
+            line.push_str(&text);
         } else {
-            let named = format!("{}{text}", place(p, e));
-            (width.saturating_sub(named.width()).clamp(1.min(at * column), at * column), named)
-        };
-        for _ in 0..start / column {
-            line.push_str(&format!("{bar:<column$}"));
+            let name = e.host.and_then(|h| hosts.get(h.0 as usize));
+            line.push_str(&name.map_or(String::new(), |h| pad(h, column)));
+            line.push_str(&text);
         }
-        line.push_str(&" ".repeat(start % column));
-        line.push_str(&text);
         let style = match c {
             'x' | '!' => paint(look, Color::Red),
             '*' => paint(look, Color::Green),

@@ -32,6 +32,8 @@ pub(crate) struct Cluster {
     pub(crate) topology: String,
     /// `times:` of the cluster.
     pub(crate) times: String,
+    /// `rsc_defaults`.
+    pub(crate) defaults: String,
 }
 fn nodes(n: usize) -> Cluster {
     Cluster {
@@ -53,6 +55,7 @@ fn nodes(n: usize) -> Cluster {
         more_constraints: String::new(),
         topology: String::new(),
         times: String::new(),
+        defaults: String::new(),
     }
 }
 pub(crate) fn trio() -> Cluster {
@@ -103,8 +106,8 @@ impl Cluster {
         constraints += &self.more_constraints;
         format!(
             "(about: \"test\", networks: {{ \"lan\": (subnet: \"10.0.0.0/24\"), \"mgmt\": (subnet: \"10.9.0.0/24\") }}, hosts: {{ {hosts} }},
-              pacemaker: (version: \"{}\", properties: {{ {} }}, resources: [{resources}], constraints: [{constraints}], fencing_topology: [{}], times: ({})))",
-            self.version, self.properties, self.topology, self.times
+              pacemaker: (version: \"{}\", properties: {{ {} }}, rsc_defaults: {{ {} }}, resources: [{resources}], constraints: [{constraints}], fencing_topology: [{}], times: ({})))",
+            self.version, self.properties, self.defaults, self.topology, self.times
         )
     }
     pub(crate) fn stack(&self) -> Stack {
@@ -199,6 +202,15 @@ pub(crate) fn last_dc(r: &Run) -> String {
         .find(|m| m.kind == "leader_elected")
         .unwrap_or_else(|| panic!("no DC: {:#?}", story(r)));
     r.host(m.host).to_owned()
+}
+pub(crate) fn stop(on: &str) -> Fault {
+    Fault::Stop { target: host(on), process: "pacemakerd".to_owned() }
+}
+pub(crate) fn start(on: &str) -> Fault {
+    Fault::Start { target: host(on), process: "pacemakerd".to_owned() }
+}
+pub(crate) fn kill(on: &str, process: &str) -> Fault {
+    Fault::Kill { target: host(on), process: process.to_owned(), all: false }
 }
 /// All marks, for a test that fails.
 pub(crate) fn story(r: &Run) -> Vec<String> {

@@ -1,8 +1,6 @@
 //! A laboratory for pgpool: a stack out of RON text, faults at the moment that a test wants, and what the processes told.
 #![allow(dead_code, unreachable_pub)] // Each test file uses its own part of it.
 
-pub mod queue;
-
 use firedrill::engine::{SEC, Span, Time};
 use firedrill::node::log::{Level, What};
 use firedrill::node::process::{HostId, Pid};
@@ -154,7 +152,13 @@ impl Lab {
         self.faults += 1;
         let Sim { model, sched } = &mut self.sim;
         firedrill::fault::apply(&mut model.world, &fault, self.faults, &[], sched);
-        model.world.log.entries.clear();
+        // What is told at once is told too.
+        let at = self.sim.sched.now();
+        for e in self.sim.model.world.log.entries.drain(..) {
+            if let (Some(host), What::Note(n)) = (e.host, e.what) {
+                self.log.push((at, host, n));
+            }
+        }
     }
     /// What pgpool told.
     pub fn pool(&self) -> impl Iterator<Item = (Time, &Pool)> {

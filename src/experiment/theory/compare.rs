@@ -5,7 +5,7 @@
 
 use super::queue_world::{self, Choice, Counts, Service, Setup};
 use super::queues::{MMc, MMcK};
-use super::{availability, checkpoint, detection, plant, queues};
+use super::{availability, checkpoint, detection, plant, pool_queue, queues};
 use crate::engine::{Span, SpanRange, Time};
 use crate::node::log::Level;
 use crate::scenario::types::{At, Drill, Fault, Stack, Target};
@@ -142,6 +142,27 @@ pub fn mmck(c: u32, k: u32, load: f64, effort: Effort) -> Vec<Row> {
     vec![
         row(&case, "P(no room)", q.p_block(), &each(&runs, |c, _| share(c.blocked, c.came))),
         row(&case, "Lq", q.lq(), &each(&runs, |c, t| c.queue as f64 / 1e9 / t)),
+    ]
+}
+/// pgpool as it is configured by nobody: 32 children, 64 places in the kernel's queue.
+pub fn pgpool(lambda: u32, effort: Effort) -> Vec<Row> {
+    let q = MMcK { queue: MMc { lambda: f64::from(lambda), mu: 1.0, c: 32 }, k: 96 };
+    let customers = u64::from(effort.customers);
+    let warm = customers / 4;
+    let runs = replicate(effort, |seed| {
+        let crowd = pool_queue::play(u64::from(lambda), warm + customers, warm, seed);
+        // The first batch is the warm-up.
+        let begin = crowd.batches.first().copied().unwrap_or_default();
+        let came = (crowd.arrivals - begin.0).max(1) as f64;
+        let blocked = (crowd.blocked - begin.1) as f64 / came;
+        // Little: the mean queue is what was waited in that time.
+        let waited = (crowd.waited - begin.2) as f64 / 1e9;
+        (blocked, waited * f64::from(lambda) / came)
+    });
+    let case = format!("pgpool, M/M/32/96 load {lambda}");
+    vec![
+        row(&case, "P(no room)", q.p_block(), &runs.iter().map(|r| r.0).collect::<Vec<_>>()),
+        row(&case, "Lq", q.lq(), &runs.iter().map(|r| r.1).collect::<Vec<_>>()),
     ]
 }
 /// Four servers with a queue each, chosen at random, at this utilisation.
@@ -356,6 +377,7 @@ pub fn cases() -> Vec<Case> {
     for (c, k, load) in [(4, 4, 3.2), (4, 12, 3.2), (2, 6, 2.4), (32, 96, 30.0), (32, 96, 32.0)] {
         all.push(("queues", Box::new(move |e| Ok(mmck(c, k, load, e)))));
     }
+    all.push(("queues", Box::new(|e| Ok(pgpool(32, e)))));
     for rho in [0.5, 0.7, 0.8] {
         all.push(("queues", Box::new(move |e| Ok(vec![split(rho, e)]))));
     }

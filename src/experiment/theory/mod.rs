@@ -8,5 +8,6 @@ pub mod checkpoint;
 pub mod compare;
 pub mod detection;
 pub mod plant;
+pub mod pool_queue;
 pub mod queue_world;
 pub mod queues;

@@ -1,4 +1,7 @@
 //! `pacemaker-attrd`: transient node attributes. Every node has all of them; one, the writer, writes them into the CIB.
+//!
+//! They live in its memory. One that starts knows nothing, and has the CIB forget its node's attributes too (`attrd_cib_init`): after a crash fail
+//! counts and promotion scores of the node are gone. Without `pacemaker-based` it ends.
 
 use super::msg::{Daemon, Local, Update, Wire};
 use super::{NodeId, Place, tell};
@@ -45,6 +48,15 @@ impl Attrd {
             }
             Some(News::Event(Event::Confchg(change))) => {
                 let was = self.writes();
+                if change.joined.contains(&self.place.me) {
+                    let node = self.place.name.clone();
+                    tell(
+                        &self.place,
+                        Daemon::Based,
+                        Local::Change(vec![Update::EraseAttributes { node }]),
+                        cx,
+                    );
+                }
                 self.members = change.members.iter().copied().collect();
                 for (node, _) in &change.left {
                     self.values.retain(|k, _| k.0 != *node);
@@ -104,6 +116,7 @@ impl Attrd {
                 {
                     self.write_all(cx);
                 }
+                Local::Gone(Daemon::Based) => cx.act(Action::Exit(102)),
                 Local::Quit => cx.act(Action::Exit(0)),
                 _ => {}
             },

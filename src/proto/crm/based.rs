@@ -1,5 +1,6 @@
 //! `pacemaker-based`: the CIB. Changes go through the process group `cib`, so that every node makes the same ones in the same order.
 
+use super::config::Operator;
 use super::msg::{Daemon, Local, Update, Versioned, Wire};
 use super::{Place, cib, tell};
 use crate::node::process::{Action, Input, Signal};
@@ -19,12 +20,21 @@ pub struct Based {
     cib: Versioned,
     corosync: Client,
     joined: bool,
+    /// Changes that were asked for before it was in the group.
+    waiting: Vec<Update>,
 }
 
 impl Based {
     /// Before its start; `first` is what the operator has written.
     pub fn new(place: Arc<Place>, first: Versioned) -> Self {
-        Based { place, cib: first.clone(), first, corosync: Client::default(), joined: false }
+        Based {
+            place,
+            cib: first.clone(),
+            first,
+            corosync: Client::default(),
+            joined: false,
+            waiting: Vec::new(),
+        }
     }
     /// As it was before its start.
     pub fn reset(&mut self) {
@@ -45,7 +55,14 @@ impl Based {
                 }
                 return;
             }
-            Some(News::Event(Event::Confchg(Confchg { .. }))) => self.joined = true,
+            Some(News::Event(Event::Confchg(Confchg { .. }))) => {
+                self.joined = true;
+                let waiting = std::mem::take(&mut self.waiting);
+                if !waiting.is_empty() && !self.changes_nothing(&waiting) {
+                    self.ask(waiting, cx);
+                }
+                return;
+            }
             Some(News::Event(_)) => return,
             None => {}
         }
@@ -61,7 +78,8 @@ impl Based {
                 Local::Query { from, re } => {
                     tell(&self.place, from, Local::Cib { re, cib: self.cib.clone() }, cx);
                 }
-                Local::Change(updates) => self.ask(updates, cx),
+                Local::Change(updates) if !self.changes_nothing(&updates) => self.ask(updates, cx),
+                Local::Operator(Operator::Cleanup { resource }) => self.clean_up(&resource, cx),
                 Local::Operator(o) => self.ask(vec![Update::Config(o)], cx),
                 Local::Quit => cx.act(Action::Exit(0)),
                 _ => {}
@@ -70,9 +88,32 @@ impl Based {
             _ => {}
         }
     }
-    fn ask(&self, updates: Vec<Update>, cx: &mut Cx<'_>) {
+    fn ask(&mut self, updates: Vec<Update>, cx: &mut Cx<'_>) {
         if self.joined {
             self.corosync.mcast(GROUP, Payload::Crm(Arc::new(Wire::Change(updates))), cx);
+        } else {
+            self.waiting.extend(updates);
+        }
+    }
+    /// `crm_resource --cleanup`: fail counts go everywhere; where an operation has failed the whole history of the resource goes, so that it is
+    /// probed again. The tool reads the CIB to know where that is.
+    fn clean_up(&mut self, resource: &str, cx: &mut Cx<'_>) {
+        let mut updates = Vec::new();
+        for rsc in cib::primitives_of(&self.cib.cib.root, resource) {
+            for s in &self.cib.cib.nodes {
+                let node: Arc<str> = s.name.as_str().into();
+                for what in ["fail-count", "last-failure"] {
+                    let (node, prefix) = (node.clone(), format!("{what}-{rsc}#"));
+                    tell(&self.place, Daemon::Attrd, Local::ClearAttributes { node, prefix }, cx);
+                }
+                let failed = format!("{rsc}_last_failure_0");
+                if s.histories.iter().any(|h| h.id == rsc && h.ops.iter().any(|o| o.id == failed)) {
+                    updates.push(Update::EraseHistory { node, rsc: rsc.clone() });
+                }
+            }
+        }
+        if !updates.is_empty() {
+            self.ask(updates, cx);
         }
     }
     fn make(&mut self, updates: &[Update], cx: &mut Cx<'_>) {
@@ -95,6 +136,12 @@ impl Based {
                 tell(&self.place, to, Local::Changed(changed.clone()), cx);
             }
         }
+    }
+    /// Attributes that are not there are deleted: the CIB is the same before and after.
+    fn changes_nothing(&self, updates: &[Update]) -> bool {
+        let [Update::EraseAttributes { node }] = updates else { return false };
+        let state = self.cib.cib.nodes.iter().find(|s| *s.name == **node);
+        self.joined && state.is_none_or(|s| s.attributes.is_none())
     }
     /// Whether it changes something: the same value of an attribute does not.
     fn is_news(&self, u: &Update) -> bool {

@@ -118,7 +118,7 @@ fn constraint(c: &Constraint) -> Element {
 /// The CIB of a cluster with these nodes, before anything ran.
 pub fn make(cluster: &Cluster, nodes: &[(NodeId, &str, &Pacemaker)]) -> Result<Cib, XmlError> {
     if let Some(text) = &cluster.cib {
-        return Cib::read(text);
+        return of_text(text, nodes);
     }
     let config = Element::new("crm_config", &[]).with(pairs(
         "cluster_property_set",
@@ -168,6 +168,73 @@ pub fn make(cluster: &Cluster, nodes: &[(NodeId, &str, &Pacemaker)]) -> Result<C
         ],
     );
     Cib::of(root.with([configuration, Element::new("status", &[])]))
+}
+
+/// A CIB as an operator has saved it, before anything ran: without its status, with all nodes that Corosync has, and with the sections that
+/// an operator's commands write to.
+fn of_text(text: &str, nodes: &[(NodeId, &str, &Pacemaker)]) -> Result<Cib, XmlError> {
+    let mut cib = Cib::read(text)?;
+    cib.nodes.clear();
+    let root = Arc::make_mut(&mut cib.root);
+    root.set("have-quorum", "0");
+    root.attributes.retain(|(k, _)| k != "dc-uuid" && k != "no-quorum-panic" && k != "execution-date");
+    if root.child("status").is_none() {
+        root.children.push(Element::new("status", &[]));
+    }
+    let Some(c) = root.children.iter_mut().find(|c| c.name == "configuration") else { return Ok(cib) };
+    for name in ["crm_config", "nodes", "resources", "constraints"] {
+        if c.child(name).is_none() {
+            c.children.push(Element::new(name, &[]));
+        }
+    }
+    for list in c.children.iter_mut().filter(|c| c.name == "nodes") {
+        for (id, name, _) in nodes {
+            if !list.children.iter().any(|n| n.get("uname") == Some(name)) {
+                list.children.push(Element::new("node", &[("id", &id.0.to_string()), ("uname", name)]));
+            }
+        }
+    }
+    Ok(cib)
+}
+
+/// The primitives of a CIB, as the stack would write them, and the lines where they stand. What a template says of a primitive is filled in.
+pub fn primitives(root: &Element) -> Vec<(Primitive, u32)> {
+    fn pairs_of(e: &Element, set: &str) -> BTreeMap<String, String> {
+        let all = e.all(set).flat_map(|s| s.all("nvpair"));
+        all.filter_map(|p| Some((p.get("name")?.to_owned(), p.get("value")?.to_owned()))).collect()
+    }
+    fn walk(e: &Element, list: &Element, out: &mut Vec<(Primitive, u32)>) {
+        if e.name == "primitive" {
+            let like = e.get("template").and_then(|t| list.all("template").find(|x| x.id() == t));
+            let text = |k: &str| e.get(k).or_else(|| like?.get(k));
+            let agent =
+                ["class", "provider", "type"].iter().filter_map(|k| text(k)).collect::<Vec<_>>().join(":");
+            let mut params = like.map(|t| pairs_of(t, "instance_attributes")).unwrap_or_default();
+            params.extend(pairs_of(e, "instance_attributes"));
+            out.push((Primitive { id: e.id().to_owned(), agent, params, ..Primitive::default() }, e.line));
+        }
+        e.children.iter().for_each(|c| walk(c, list, out));
+    }
+    let mut out = Vec::new();
+    if let Some(list) = root.find("resources") {
+        list.children.iter().filter(|c| c.name != "template").for_each(|c| walk(c, list, &mut out));
+    }
+    out
+}
+
+/// The ids of all resources of a CIB, collections included.
+pub fn ids(root: &Element) -> Vec<String> {
+    fn walk(e: &Element, out: &mut Vec<String>) {
+        if matches!(e.name.as_str(), "primitive" | "group" | "clone" | "master" | "bundle") {
+            out.push(e.id().to_owned());
+        }
+        e.children.iter().for_each(|c| walk(c, out));
+    }
+    let mut out = Vec::new();
+    if let Some(list) = root.find("resources") {
+        walk(list, &mut out);
+    }
+    out
 }
 
 /// The first version of a CIB.
@@ -336,7 +403,19 @@ fn configure(root: &mut Arc<Element>, operator: &Operator) {
             let value = matches!(operator, Operator::Standby { .. }).then_some("on");
             node_attribute(root, node, "standby", value);
         }
+        Operator::NodeMaintenance { node, on } => {
+            let list = section(root, "nodes");
+            if let Some(e) = list.and_then(|l| l.children.iter_mut().find(|n| n.get("uname") == Some(node))) {
+                let id = format!("nodes-{}", e.id());
+                set_pair(e, "instance_attributes", &id, "maintenance", on.then_some("true"));
+            }
+        }
         Operator::Move { resource, to } => {
+            // A ban of the new place would be stronger than the wish.
+            let ban = format!("cli-ban-{resource}-on-{to}");
+            if let Some(list) = section(root, "constraints") {
+                list.children.retain(|c| c.id() != ban);
+            }
             let id = format!("cli-prefer-{resource}");
             let e = Element::new(
                 "rsc_location",
@@ -376,6 +455,22 @@ fn property(root: &mut Element, name: &str, value: &str) {
     if let Some(list) = section(root, "crm_config") {
         set_pair(list, "cluster_property_set", "cib-bootstrap-options", name, Some(value));
     }
+}
+
+/// The primitives that a resource stands for: itself, or what is in a group, a clone, a bundle.
+pub fn primitives_of(root: &Element, id: &str) -> Vec<String> {
+    fn walk(e: &Element, id: &str, inside: bool, out: &mut Vec<String>) {
+        let inside = inside || e.id() == id;
+        if e.name == "primitive" && inside {
+            out.push(e.id().to_owned());
+        }
+        e.children.iter().for_each(|c| walk(c, id, inside, out));
+    }
+    let mut out = Vec::new();
+    if let Some(list) = root.find("resources") {
+        walk(list, id, false, &mut out);
+    }
+    out
 }
 
 /// A cluster property.

@@ -36,7 +36,7 @@ pub struct Cluster {
     pub constraints: Vec<Constraint>,
     /// `fencing-topology`: levels by node. Default: none.
     pub fencing_topology: Vec<FencingLevel>,
-    /// A CIB in XML instead of all the above: the text itself. Default: none.
+    /// A CIB in XML instead of all the above: the text itself, or the path of a file, relative to the stack's. Its status is left out. Default: none.
     pub cib: Option<String>,
     /// Process times.
     pub times: Times,
@@ -316,13 +316,15 @@ pub enum Operator {
     Standby { node: String },
     /// `crm_standby -D`.
     Unstandby { node: String },
-    /// `crm_resource --move`: INFINITY for the node, until `Clear`.
+    /// `pcs node maintenance`, or `unmaintenance`: what runs on the node is left alone.
+    NodeMaintenance { node: String, on: bool },
+    /// `crm_resource --move`: INFINITY for the node, until `Clear`; a ban of that node goes.
     Move { resource: String, to: String },
     /// `crm_resource --ban`: -INFINITY for the node, until `Clear`.
     Ban { resource: String, node: String },
     /// `crm_resource --clear`.
     Clear { resource: String },
-    /// `crm_resource --cleanup`: failures and histories are forgotten, the state is probed.
+    /// `crm_resource --cleanup`: fail counts go; where an operation has failed the history goes too, and the state is probed again.
     Cleanup { resource: String },
     /// `maintenance-mode=true`, or `false`.
     Maintenance { on: bool },

@@ -2,6 +2,8 @@
 //!
 //! The interval of a monitor counts from the end of the one before. The result of a repeated monitor is reported when it differs from the last.
 //! An agent that outlives its `timeout` is killed.
+//!
+//! When the controller is gone its monitors are dropped; when the fencer is gone what was under way with fence devices, their monitors too, has failed.
 
 use super::agents::pgsql::Script;
 use super::agents::{self, Call, Said, Then};
@@ -28,9 +30,10 @@ const EVERY: u16 = 3;
 /// `arp_count` and `arp_interval` of IPaddr2.
 const ARP_COUNT: u32 = 5;
 const ARP_INTERVAL: Span = Span::ms(200);
-/// `PCMK_EXEC_DONE`, `PCMK_EXEC_TIMEOUT`.
+/// `PCMK_EXEC_DONE`, `PCMK_EXEC_TIMEOUT`, `PCMK_EXEC_NOT_CONNECTED`.
 const DONE: i32 = 0;
 const TIMED_OUT: i32 = 2;
+const NOT_CONNECTED: i32 = 8;
 
 /// An agent at work.
 #[derive(Clone, Debug)]
@@ -104,6 +107,14 @@ impl Execd {
                         self.step(r, Some(ok), None, cx);
                     }
                 }
+                // Its client is gone: nobody wants its monitors any more (`lrmd_opt_drop_recurring`).
+                Local::Gone(Daemon::Controld) => {
+                    let names: Vec<String> = self.rscs.iter().map(|r| r.name.clone()).collect();
+                    for name in names {
+                        self.cancel(&name, |o| !o.interval.is_zero(), cx);
+                    }
+                }
+                Local::Gone(Daemon::Fenced) => self.fencer_gone(cx),
                 Local::Cib { re, cib } if self.waits_for_cib(re) => {
                     self.step(re as usize, None, Some(Said::Cib(cib.cib)), cx);
                 }
@@ -111,6 +122,27 @@ impl Execd {
                 _ => {}
             },
             _ => {}
+        }
+    }
+    /// Whatever was going on with fence devices has failed, and their monitors too: a new fencer may know nothing of them.
+    fn fencer_gone(&mut self, cx: &mut Cx<'_>) {
+        for r in 0..self.rscs.len() {
+            let is = |o: &Op| o.agent.0.as_deref() == Some("stonith");
+            if self.rscs[r].running.as_ref().is_some_and(|run| is(&run.op)) {
+                self.finish(r, agents::ERROR, NOT_CONNECTED, cx);
+            }
+            let waits: Vec<Arc<Op>> = self.rscs[r]
+                .monitors
+                .iter()
+                .flatten()
+                .filter(|m| is(&m.op) && m.last != Some(agents::ERROR))
+                .map(|m| m.op.clone())
+                .collect();
+            for op in waits {
+                cx.set_timer(Execd::timer(r, TIMEOUT), op.timeout);
+                self.rscs[r].running = Some(Running { op, since: cx.now, pass: 0, psql: None, script: None });
+                self.finish(r, agents::ERROR, NOT_CONNECTED, cx);
+            }
         }
     }
     fn find(&mut self, name: &str) -> usize {

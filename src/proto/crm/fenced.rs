@@ -149,6 +149,10 @@ impl Fenced {
     pub fn pending(&self) -> impl Iterator<Item = &str> {
         self.operations.iter().map(|o| &*o.fencing.target)
     }
+    /// Its devices, as the CIB has them.
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
+        self.devices.iter().map(|d| d.id.as_str())
+    }
     /// Handles one input.
     pub fn on(&mut self, input: Input<Msg>, cx: &mut Cx<'_>) {
         match self.corosync.on(&input, cx) {
@@ -182,7 +186,7 @@ impl Fenced {
                 {
                     self.query(cx);
                 }
-                Local::Gone(Daemon::Based) => self.cib = None,
+                Local::Gone(Daemon::Based) => cx.act(Action::Exit(102)),
                 Local::Fence(fencing) => self.begin(fencing, cx),
                 Local::Operator(super::config::Operator::Fence { node }) => {
                     let timeout = self.timeout();

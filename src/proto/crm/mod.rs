@@ -18,9 +18,14 @@
 //! `controld_te_*.c`), `daemons/fenced/fenced_remote.c`, `daemons/execd/execd_commands.c`; the manual *Pacemaker Explained*. Measured figures:
 //! `scenarios/validation/pacemaker`. Times without a source are parameters of the stack ([`config::Times`]).
 //!
+//! A daemon that is killed is started again by `pacemakerd` ([`config::Times::startup`]); what its death means for the others is told on the page of
+//! each. Without its controller a node is unclean to its peers: it is fenced if their DC decides before it is back.
+//!
 //! **Not modelled:** remote and guest nodes, bundles, alerts, ACLs, `crm_shadow`; throttling by load (only `batch-limit`); the size of messages; an
 //! operator's SIGTERM to a single daemon (they take theirs from `pacemakerd`, as after its death they go on); `attrd`'s own election of a writer (the
-//! first of the group by id writes); dampening of attributes.
+//! first of the group by id writes); dampening of attributes; the limit of 100 respawns and the killing of daemons that do not answer; the end of a
+//! daemon while `pacemakerd` is dead is told to nobody; the immediate panic of `no-quorum-policy=suicide` beside SBD; Pacemaker's return after the end of
+//! Corosync (an operator starts both).
 
 pub mod agents;
 pub mod attrd;

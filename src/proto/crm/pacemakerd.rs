@@ -1,7 +1,9 @@
 //! `pacemakerd`: starts the other daemons, starts one again that ends, and tells the others that it was gone.
 //!
 //! Without Corosync there is no Pacemaker: when the connection breaks all daemons end; what they have started runs on. When `pacemakerd` itself
-//! is killed the others go on, and a new one finds them.
+//! is killed the others go on, and a new one finds them (systemd's `Restart=on-failure` would start it; here an operator does).
+//!
+//! Told to stop it lets the controller leave the cluster first, and then ends the others one after the other, in the reverse order of their start.
 
 use super::msg::{Daemon, Local};
 use super::note::Note;
@@ -11,12 +13,17 @@ use crate::node::disk::End;
 use crate::node::process::{Action, Input, Pid, Signal, Timer};
 use crate::proto::corosync::api::{Client, News};
 use crate::proto::{Cx, Files, Msg, Note as Told};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The daemons are started.
 const READY: Timer = Timer(0);
 /// Corosync is asked again.
 const RETRY: Timer = Timer(1);
+/// How long the controller waits before it tries to connect to what is not there (`do_cib_control`, `do_lrm_control`).
+const WAIT: Span = Span::secs(2);
+/// One of its daemons is ready again: this and its place in the list.
+const AGAIN: u16 = 2;
 
 /// The process.
 #[derive(Clone, Debug)]
@@ -26,12 +33,21 @@ pub struct Pacemakerd {
     corosync: Client,
     up: bool,
     leaving: bool,
+    /// Daemons that have ended and have not been started again.
+    down: BTreeSet<Daemon>,
 }
 
 impl Pacemakerd {
     /// Before its start; `children` are the places of its daemons.
     pub fn new(place: Arc<Place>, children: Vec<(Daemon, Pid)>) -> Self {
-        Pacemakerd { place, children, corosync: Client::default(), up: false, leaving: false }
+        Pacemakerd {
+            place,
+            children,
+            corosync: Client::default(),
+            up: false,
+            leaving: false,
+            down: BTreeSet::new(),
+        }
     }
     /// As it was before its start. With the power goes what agents have left under `/run`.
     pub fn reset(&mut self, end: End, files: &mut Files) {
@@ -70,13 +86,34 @@ impl Pacemakerd {
             }
             Input::Signal(Signal::ChildDied(pid)) => {
                 let Some((daemon, _)) = self.children.iter().find(|c| c.1 == pid).copied() else { return };
-                if self.leaving || !self.up || !self.corosync.connected() {
+                self.down.insert(daemon);
+                if self.leaving {
+                    return self.stop_next(cx);
+                }
+                if !self.up || !self.corosync.connected() {
                     return;
                 }
                 cx.note(Told::Crm(Box::new(Note::Respawned(daemon))));
                 for (other, _) in self.children.iter().filter(|c| c.0 != daemon) {
                     tell(&self.place, *other, Local::Gone(daemon), cx);
                 }
+                let took = draw(cx, self.place.times.startup);
+                let at = self.children.iter().position(|c| c.1 == pid).unwrap_or_default();
+                cx.set_timer(Timer(AGAIN + at as u16), took);
+            }
+            Input::Timer(Timer(t)) if t >= AGAIN && !self.leaving => {
+                let Some((daemon, pid)) = self.children.get(usize::from(t - AGAIN)).copied() else { return };
+                // What it needs is not there yet: it tries again.
+                let needs: &[Daemon] = match daemon {
+                    Daemon::Fenced | Daemon::Attrd => &[Daemon::Based],
+                    Daemon::Controld => &[Daemon::Based, Daemon::Execd],
+                    _ => &[],
+                };
+                if needs.iter().any(|d| self.down.contains(d)) {
+                    let wait = if daemon == Daemon::Controld { WAIT } else { Span::secs(1) };
+                    return cx.set_timer(Timer(t), wait);
+                }
+                self.down.remove(&daemon);
                 cx.act(Action::Spawn(pid));
             }
             Input::Signal(Signal::Term) if self.up => {
@@ -85,7 +122,11 @@ impl Pacemakerd {
             }
             Input::Signal(Signal::Term) => cx.act(Action::Exit(0)),
             Input::Packet { msg: Msg::Crm(m), .. } => match *m {
-                Local::Shutdown | Local::Quit => {
+                Local::Shutdown => {
+                    self.leaving = true;
+                    self.stop_next(cx);
+                }
+                Local::Quit => {
                     self.leaving = true;
                     self.quit(cx);
                     cx.act(Action::Exit(0));
@@ -93,6 +134,13 @@ impl Pacemakerd {
                 _ => {}
             },
             _ => {}
+        }
+    }
+    /// Ends the last of the daemons that still runs; without any, it ends itself.
+    fn stop_next(&self, cx: &mut Cx<'_>) {
+        match self.children.iter().rev().find(|c| !self.down.contains(&c.0)) {
+            Some((d, _)) => tell(&self.place, *d, Local::Quit, cx),
+            None => cx.act(Action::Exit(0)),
         }
     }
     fn quit(&self, cx: &mut Cx<'_>) {

@@ -2,19 +2,19 @@
 //!
 //! Source: `src/protocol/child.c` (`do_child`, `connection_count_up`), `src/protocol/pool_connection_pool.c`; manual, "Connections and
 //! Authentication", "Connection Pooling". One client at a time, from accept to the end of the reset queries. Life times are looked at about once a
-//! second, so that they act up to 1.2 s late. What happens between the session's begin and its end is in `super::session`.
+//! second, so that they act up to 1.2 s late (`client_idle_limit_in_recovery`: up to 1 s). What happens between the session's begin and its end is in `super::session`.
 //!
 //! **Not modelled:** the exchange of passwords (its time is part of the server's `connection_time`), TLS: a client that tries TLS first reports
 //! a refusal by `reserved_connections` as a failed TLS exchange.
 
 use super::Setup;
 use super::cache::{Cache, Link, NEVER, Slot};
-use super::config::Mode;
-use super::msg::Cause;
+use super::config::{IdleLimit, Mode};
+use super::msg::{Cause, Msg as Say};
 use super::note::{EndWhy, Note};
 use super::route::{Look, Session};
 use super::session::Work;
-use super::shared::{ChildState, Login, Shared};
+use super::shared::{ChildState, Door, Login, Shared};
 use crate::engine::{SEC, Span, Time};
 use crate::net::Plane;
 use crate::net::addr::Endpoint;
@@ -48,7 +48,7 @@ pub(super) enum State {
     Off,
     /// It waits in `accept`.
     Accepting,
-    /// It has a client that it may not serve before online recovery is over.
+    /// Online recovery has closed the door: it accepts nobody before that is over; who comes waits in the kernel's queue.
     Barred,
     /// It waits for the startup packet.
     Startup,
@@ -78,8 +78,6 @@ pub(super) struct Client {
     /// It has gone while a statement was under way.
     pub(super) gone: bool,
     pub(super) since: Time,
-    /// It has sent its startup packet.
-    knocked: bool,
 }
 
 /// A child.
@@ -179,6 +177,7 @@ impl Child {
             }
             Input::Timer(T_CACHE) => self.old_connections(ctx),
             Input::Timer(T_AGAIN) => self.again(ctx),
+            Input::Call(Msg::Pgpool(m)) if matches!(*m, Say::Recovery(_)) => self.door(ctx),
             Input::Signal(Signal::Quit | Signal::Int) => ctx.act(Action::Exit(0)),
             Input::Signal(Signal::Term) => {
                 // A smart stop; but without a parent there is nothing to wait for.
@@ -194,6 +193,10 @@ impl Child {
     // ---- a client comes ---------------------------------------------------------------------------------------------
 
     fn accept(&mut self, ctx: &mut Cx<'_>) {
+        if ctx.files.pgpool.door == Door::Closed {
+            self.state = State::Barred;
+            return;
+        }
         self.state = State::Accepting;
         let config = &self.setup.config;
         ctx.act(Action::Accept(config.port));
@@ -206,13 +209,7 @@ impl Child {
     fn accepted(&mut self, conn: ConnId, ctx: &mut Cx<'_>) {
         ctx.cancel_timer(T_LIFE);
         let config = &self.setup.config;
-        self.client = Some(Client {
-            conn,
-            login: Arc::new(Login::default()),
-            gone: false,
-            since: ctx.now,
-            knocked: false,
-        });
+        self.client = Some(Client { conn, login: Arc::new(Login::default()), gone: false, since: ctx.now });
         ctx.files.pgpool.connected += 1;
         let (r, most) = (u32::from(config.reserved_connections), u32::from(config.num_init_children));
         let connected = ctx.files.pgpool.connected;
@@ -223,12 +220,38 @@ impl Child {
             return self.release(false, ctx);
         }
         self.state = State::Startup;
-        if ctx.files.pgpool.in_recovery {
-            self.state = State::Barred;
-            ctx.set_timer(T_AGAIN, Span::secs(1));
-        } else if !config.authentication_timeout.is_zero() {
+        if !config.authentication_timeout.is_zero() {
             ctx.set_timer(T_CLIENT, config.authentication_timeout);
         }
+    }
+    /// Online recovery closes the door or opens it; or an administrator waits for the clients to go.
+    fn door(&mut self, ctx: &mut Cx<'_>) {
+        let closed = ctx.files.pgpool.door == Door::Closed;
+        match self.state {
+            State::Accepting if closed => {
+                ctx.act(Action::NotAccept(self.setup.config.port));
+                ctx.cancel_timer(T_LIFE);
+                self.state = State::Barred;
+            }
+            State::Barred if !closed => self.accept(ctx),
+            State::Idle => self.watch_silence(ctx),
+            _ => {}
+        }
+    }
+    /// How long the client may be silent: `client_idle_limit`, or while clients are to go `client_idle_limit_in_recovery`. Both are looked
+    /// at once a second, by a `select` that began with the silence or the last look.
+    fn watch_silence(&self, ctx: &mut Cx<'_>) {
+        ctx.cancel_timer(T_CLIENT);
+        let config = &self.setup.config;
+        let limit = match (ctx.files.pgpool.door, config.client_idle_limit_in_recovery) {
+            (Door::Open, _) if config.client_idle_limit.is_zero() => return,
+            (Door::Open, _) => config.client_idle_limit + Span(ctx.below(LOOK.0)),
+            (_, IdleLimit::Off) => return,
+            (_, IdleLimit::Now) => Span(ctx.below(SEC)),
+            // So many looks are let pass, the next one is too many.
+            (_, IdleLimit::After(limit)) => limit + Span(ctx.below(SEC)),
+        };
+        ctx.set_timer(T_CLIENT, limit);
     }
     fn client_news(&mut self, news: Tcp<Msg>, ctx: &mut Cx<'_>) {
         match news {
@@ -253,11 +276,11 @@ impl Child {
             c.heard = now;
         }
         match (&self.state, sql) {
-            (State::Startup | State::Barred, Sql::Startup { superuser }) => {
+            (State::Startup, Sql::Startup { superuser }) => {
                 let login = Login { superuser, ..Login::default() };
                 self.knocks(Arc::new(login), ctx);
             }
-            (State::Startup | State::Barred, Sql::Login(login)) => self.knocks(login, ctx),
+            (State::Startup, Sql::Login(login)) => self.knocks(login, ctx),
             (State::Idle, Sql::Query(id, statement)) => self.parse(id, statement, ctx),
             (State::Working(_) | State::Parsing(..), Sql::Query(id, statement)) => {
                 self.pipeline.push_back((id, statement));
@@ -274,10 +297,7 @@ impl Child {
     }
     fn knocks(&mut self, login: Arc<Login>, ctx: &mut Cx<'_>) {
         if let Some(c) = &mut self.client {
-            (c.login, c.knocked) = (login, true);
-        }
-        if self.state == State::Barred {
-            return;
+            c.login = login;
         }
         ctx.cancel_timer(T_CLIENT);
         self.state = State::TakingIn;
@@ -338,15 +358,6 @@ impl Child {
             State::Broken => {
                 self.discard(self.slot, ctx);
                 self.build(ctx);
-            }
-            State::Barred if ctx.files.pgpool.in_recovery => ctx.set_timer(T_AGAIN, Span::secs(1)),
-            State::Barred if self.client.as_ref().is_some_and(|c| !c.knocked) => {
-                self.state = State::Startup;
-                ctx.set_timer(T_CLIENT, self.setup.config.authentication_timeout);
-            }
-            State::Barred => {
-                self.state = State::TakingIn;
-                self.spend(self.setup.config.cpu_per_session, ctx);
             }
             _ => {}
         }
@@ -498,11 +509,12 @@ impl Child {
         if let Some((id, statement)) = self.pipeline.pop_front() {
             return self.parse(id, statement, ctx);
         }
-        let limit = self.setup.config.client_idle_limit;
-        if !limit.is_zero() {
-            let late = Span(ctx.below(LOOK.0));
-            ctx.set_timer(T_CLIENT, limit + late);
+        let leaving = ctx.files.pgpool.door != Door::Open;
+        if leaving && self.setup.config.client_idle_limit_in_recovery == IdleLimit::Now {
+            // It is looked at before anything else is read.
+            return self.silent_client(ctx);
         }
+        self.watch_silence(ctx);
     }
     fn silent_client(&mut self, ctx: &mut Cx<'_>) {
         match self.state {
@@ -514,7 +526,9 @@ impl Child {
                 self.release(false, ctx);
             }
             State::Idle => {
-                Self::tell(Note::SessionEnds { child: self.n, why: EndWhy::IdleLimit }, ctx);
+                let leaving = ctx.files.pgpool.door != Door::Open;
+                let why = if leaving { EndWhy::RecoveryLimit } else { EndWhy::IdleLimit };
+                Self::tell(Note::SessionEnds { child: self.n, why }, ctx);
                 self.answer_client(Sql::Fatal(SqlState::OperatorIntervention), ctx);
                 if let Some(c) = &self.client {
                     ctx.act(Action::Close(c.conn));
@@ -544,11 +558,11 @@ impl Child {
                 }
                 self.release(false, ctx);
             }
-            State::Startup | State::TakingIn | State::Barred => {
+            State::Startup | State::TakingIn => {
                 ctx.cancel_timer(T_CPU);
                 self.release(false, ctx);
             }
-            State::Off | State::Accepting | State::Resetting(..) => {}
+            State::Off | State::Accepting | State::Barred | State::Resetting(..) => {}
         }
     }
     /// The client is gone: the reset queries, then the slot is kept.
@@ -660,8 +674,8 @@ impl Child {
 
     fn server_news(&mut self, conn: ConnId, news: Tcp<Msg>, ctx: &mut Cx<'_>) {
         let Some((slot, node)) = self.cache.owner(conn) else { return };
-        let current =
-            slot == self.slot && !matches!(self.state, State::Accepting | State::Startup | State::TakingIn);
+        let current = slot == self.slot
+            && !matches!(self.state, State::Accepting | State::Barred | State::Startup | State::TakingIn);
         match news {
             Tcp::Connected => {
                 let sql = Sql::Login(self.login());

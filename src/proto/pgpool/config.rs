@@ -125,10 +125,13 @@ pub struct Pgpool {
     pub failover_on_backend_shutdown: Option<bool>,
     /// What the failover command does. Default: there is none.
     pub failover_command: Option<Command>,
-    /// What the failback command does. Default: there is none.
+    /// What the failback command does when a node is attached: `Nothing`, which takes `command_time`. Default: there is none.
     pub failback_command: Option<Command>,
-    /// What is done with the other standbys after a failover of the primary. Default: nothing.
+    /// What is done with the other nodes after a failover of the primary: they are all detached, and a process of its own runs the command
+    /// for one after the other. Streaming replication only. Default: nothing.
     pub follow_primary_command: Option<Follow>,
+    /// The older name of `follow_primary_command` (to 4.1).
+    pub follow_master_command: Option<Follow>,
     /// So long a new primary is looked for; 0 s: for ever. Default 300 s.
     pub search_primary_node_timeout: Span,
     /// Whether a standby that streams again is attached. Default false.
@@ -138,13 +141,15 @@ pub struct Pgpool {
     /// Whether an attach cuts the clients' sessions. Default: false; true in 4.3 (measured).
     pub failback_cuts_sessions: Option<bool>,
 
-    /// Default 90 s.
+    /// How long online recovery waits for the clients to go, and for the new server to come: in looks 3 s apart, this many seconds by 3, and
+    /// one more. Default 90 s (93 s of waiting).
     pub recovery_timeout: Span,
-    /// `Off` (0), `Now` (-1), or so long a silence. Default `Off`.
+    /// `Off` (0), `Now` (-1), or so long a silence after which online recovery cuts a client off; smaller than `recovery_timeout`. Default
+    /// `Off`.
     pub client_idle_limit_in_recovery: IdleLimit,
-    /// What the first stage of online recovery does: a base backup. Default: there is none.
+    /// What the first stage of online recovery does: `BaseBackup` of the main node (streaming: the primary). Default: there is none.
     pub recovery_1st_stage_command: Option<Command>,
-    /// What the second stage does. Default: there is none.
+    /// What the second stage does (native replication, snapshot isolation): `CopyWal`, what has been written since. Default: there is none.
     pub recovery_2nd_stage_command: Option<Command>,
     /// The port of PCP. Default 9898.
     pub pcp_port: u16,
@@ -165,8 +170,16 @@ pub struct Pgpool {
     pub wd_heartbeat_keepalive: Span,
     /// Default 30 s.
     pub wd_heartbeat_deadtime: Span,
-    /// Failed queries before a pgpool is dead (`query`). Default 3.
+    /// Rounds in a row without an answer before a pgpool is dead (`query`). Default 3.
     pub wd_life_point: u32,
+    /// What is asked (`query`). Default "SELECT 1".
+    pub wd_lifecheck_query: String,
+    /// The database of that session. Default "template1".
+    pub wd_lifecheck_dbname: String,
+    /// Its user. Without one the lifecheck by queries never begins. Default: empty.
+    pub wd_lifecheck_user: String,
+    /// Its password; every server takes it. Default: empty.
+    pub wd_lifecheck_password: String,
     /// Hosts that are pinged: if none answers, this pgpool ends. Default: none.
     pub trusted_servers: Vec<String>,
     /// The virtual address. Default: none.
@@ -202,6 +215,8 @@ pub struct Pgpool {
     pub cpu_per_session: Span,
     /// Process time of a command that failover runs, apart from what it waits for. Default 20ms to 100ms (estimate).
     pub command_time: SpanRange,
+    /// Process time of an ssh login of a script's. Default 50ms to 200ms (estimate).
+    pub ssh_time: SpanRange,
 }
 
 impl Default for Pgpool {
@@ -263,6 +278,7 @@ impl Default for Pgpool {
             failover_command: None,
             failback_command: None,
             follow_primary_command: None,
+            follow_master_command: None,
             search_primary_node_timeout: Span::secs(300),
             auto_failback: false,
             auto_failback_interval: Span::secs(60),
@@ -281,6 +297,10 @@ impl Default for Pgpool {
             wd_heartbeat_keepalive: Span::secs(2),
             wd_heartbeat_deadtime: Span::secs(30),
             wd_life_point: 3,
+            wd_lifecheck_query: "SELECT 1".to_owned(),
+            wd_lifecheck_dbname: "template1".to_owned(),
+            wd_lifecheck_user: String::new(),
+            wd_lifecheck_password: String::new(),
             trusted_servers: Vec::new(),
             delegate_ip: None,
             wd_ping_vip: true,
@@ -298,6 +318,7 @@ impl Default for Pgpool {
             cpu_per_choice: Span::us(40),
             cpu_per_session: Span::us(300),
             command_time: ms(20, 100),
+            ssh_time: ms(50, 200),
         }
     }
 }
@@ -328,6 +349,21 @@ impl Pgpool {
     /// Whether 57P01 is a reason for a failover.
     pub fn shutdown_fails_over(&self) -> bool {
         self.failover_on_backend_shutdown.unwrap_or(self.version == Version::V43)
+    }
+    /// `follow_primary_command`, by today's name or by the older one.
+    pub fn follow(&self) -> Option<Follow> {
+        self.follow_primary_command.or(self.follow_master_command)
+    }
+    /// Whether its scripts do anything on the database hosts.
+    pub fn has_scripts(&self) -> bool {
+        let set = |c: Option<Command>| c.is_some();
+        self.follow().is_some()
+            || set(self.recovery_1st_stage_command)
+            || set(self.recovery_2nd_stage_command)
+    }
+    /// How often online recovery looks whether the clients have gone (`WAIT_RETRY_COUNT` and one more).
+    pub fn recovery_looks(&self) -> u32 {
+        (self.recovery_timeout.0 / crate::engine::SEC / 3) as u32 + 1
     }
     /// Whether an attach cuts sessions.
     pub fn attach_cuts(&self) -> bool {
@@ -409,6 +445,10 @@ impl Mode {
     /// Whether there is a primary, apart from the main node.
     pub const fn has_primary(self) -> bool {
         matches!(self, Mode::StreamingReplication | Mode::LogicalReplication | Mode::Slony)
+    }
+    /// Whether pgpool looks for the primary (`SL_MODE`). Under Slony-I it takes the main node for it.
+    pub const fn searches(self) -> bool {
+        matches!(self, Mode::StreamingReplication | Mode::LogicalReplication)
     }
     /// The product's own name.
     pub const fn name(self) -> &'static str {
@@ -508,13 +548,14 @@ pub enum OnWrite {
 /// What a command of the operator's does, as the usual scripts do it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Command {
-    /// `pg_promote` on the new main node (`failover_command` of the manual's example).
+    /// `failover_command`: `pg_promote` on the new main node (the manual's example).
     Promote,
     /// Nothing but an entry in a log.
     Nothing,
-    /// A base backup of the main node to the target.
+    /// `recovery_1st_stage_command`: a base backup of the main node to the target. In native replication the target is then started as a
+    /// standby and catches up, as the script does that 4.7 ships.
     BaseBackup,
-    /// The WAL that has been written since.
+    /// `recovery_2nd_stage_command`: the WAL that has been written since, and the end of the target's recovery.
     CopyWal,
 }
 
@@ -525,6 +566,8 @@ pub enum Follow {
     Rewind,
     /// The same without the CHECKPOINT: `pg_rewind` then finds nothing to do.
     RewindWithoutCheckpoint,
+    /// Stop, a base backup of the new primary, start, `pcp_attach_node`.
+    BaseBackup,
 }
 
 /// `client_idle_limit_in_recovery`.

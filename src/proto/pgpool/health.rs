@@ -26,6 +26,8 @@ const T_PAUSE: Timer = Timer(0);
 const T_ALARM: Timer = Timer(1);
 /// How often a health check that is switched off looks whether it still is.
 const OFF: Span = Span::secs(30);
+/// How long a request waits for the watchdog's answer (`WD_DEFAULT_IPC_COMMAND_TIMEOUT`): a watchdog that stands still is given up then.
+const WATCHDOG_PATIENCE: Span = Span::secs(8);
 
 /// A health check.
 #[derive(Clone, Debug)]
@@ -54,7 +56,10 @@ impl HealthCheck {
             Input::Signal(Signal::Term | Signal::Int | Signal::Quit) => ctx.act(Action::Exit(0)),
             Input::Start => self.check(ctx),
             Input::Timer(T_PAUSE) if self.attempt > 0 => self.connect(ctx),
-            Input::Timer(T_PAUSE) => self.check(ctx),
+            Input::Timer(T_PAUSE) => {
+                self.waits = false;
+                self.check(ctx);
+            }
             Input::Timer(T_ALARM) => {
                 // Which of the two clocks ran out: only the alarm makes it a silence that cuts all sessions.
                 let c = &self.setup.config;
@@ -153,10 +158,15 @@ impl HealthCheck {
             return;
         }
         let cause = if alarm { Cause::HealthCheckTimeout } else { Cause::HealthCheck };
-        let asked = super::degenerate(&self.setup.clone(), &[self.node], cause, ctx);
-        if asked && self.setup.pid(Role::Watchdog).is_some() {
+        let watched = self.setup.pid(Role::Watchdog).is_some();
+        if watched {
+            // Its answer may arrive before this handler's later actions are done: the patience comes first.
             self.waits = true;
-        } else {
+            ctx.set_timer(T_PAUSE, WATCHDOG_PATIENCE + period);
+        }
+        let asked = super::degenerate(&self.setup.clone(), &[self.node], cause, ctx);
+        if !watched || !asked {
+            self.waits = false;
             ctx.set_timer(T_PAUSE, period);
         }
     }

@@ -14,26 +14,36 @@
 //! |---|---|
 //! | parent | everything is gone: the listening socket with it, children end when they notice |
 //! | child | forked anew; its client loses the session |
-//! | PCP, worker, health check, lifecheck, heartbeat | forked anew |
-//! | watchdog | the whole pgpool shuts down |
+//! | PCP, worker, health check | forked anew, and begins its round at once |
+//! | lifecheck | forked anew; it has heard nobody yet, so that it watches again only ten `wd_interval` later |
+//! | heartbeat sender, receiver | forked anew, sleeps a second, begins |
+//! | watchdog, by a signal | forked anew; gives the virtual address up if its predecessor had it, and joins as any that starts |
+//! | watchdog, by itself (lost, no network) | the whole pgpool shuts down |
 //!
 //! Files: [`parent`] forks and reaps; [`child`] is the path of a client, with [`cache`] (what a child keeps for later sessions),
 //! `session` (statements on their way), `replicate` (native replication), [`route`] (which node a statement goes to);
-//! [`worker`] looks at replication delays; [`find`] asks who is primary; [`failover`] is what the parent does with requests.
+//! [`worker`] looks at replication delays; [`find`] asks who is primary ([`judge`] decides between several); [`failover`] is what the
+//! parent does with requests, [`follow`] the process that runs `follow_primary_command` after a failover, [`recovery`] online recovery,
+//! [`remote`] what their scripts do on the database hosts.
 //!
 //! **Not modelled:** `process_management_mode = dynamic`, TLS, authentication methods, the query cache, `ssl_*`, the logger, the
 //! catalog look-ups of the relation cache (their answers are known at once), Slony-I's and logical replication's own replication.
 
 pub mod cache;
+mod call;
 pub mod child;
 pub mod config;
 pub mod failover;
 pub mod find;
+pub mod follow;
 pub mod health;
+pub mod judge;
 pub mod msg;
 pub mod note;
 pub mod parent;
 pub mod pcp;
+pub mod recovery;
+pub mod remote;
 mod replicate;
 pub mod route;
 mod session;
@@ -113,14 +123,15 @@ pub fn roles(config: &Pgpool, backends: usize, peers: usize) -> Vec<Role> {
     if config.use_watchdog {
         all.push(Role::Watchdog);
         all.push(Role::Lifecheck);
-        for n in 0..peers as u8 {
+        let beats = config.wd_lifecheck_method == config::Lifecheck::Heartbeat;
+        for n in (0..peers as u8).filter(|_| beats) {
             all.extend([Role::HeartbeatSender(n), Role::HeartbeatReceiver(n)]);
         }
     }
     all.extend((0..config.num_init_children).map(Role::Child));
     all.extend([Role::Pcp, Role::Worker]);
     all.extend((0..backends as u8).map(Role::HealthCheck));
-    if config.follow_primary_command.is_some() {
+    if config.follow().is_some() {
         all.push(Role::FollowPrimary);
     }
     all
@@ -265,6 +276,28 @@ pub(crate) fn ask(
         None => request(what, ctx),
     }
 }
+/// Clients are to go, or come as always: the children are told.
+pub(crate) fn door(setup: &Setup, door: shared::Door, ctx: &mut Cx<'_>) {
+    ctx.files.pgpool.door = door;
+    let begins = door != shared::Door::Open;
+    for (_, pid) in setup.processes.iter().filter(|p| matches!(p.0, Role::Child(_))) {
+        ctx.act(Action::Tell(*pid, Msg::Pgpool(Box::new(msg::Msg::Recovery(begins)))));
+    }
+}
+/// `wait_connection_closed`: whether the clients have gone, after so many looks; nothing: it is to be looked at again.
+pub(crate) fn clients_gone(setup: &Setup, looks: u32, ctx: &mut Cx<'_>) -> Option<bool> {
+    if looks < setup.config.recovery_looks() {
+        return (ctx.files.pgpool.connected == 0).then_some(true);
+    }
+    // The last sleep is followed by no look.
+    let c = &setup.config;
+    let wrong = recovery::counter_is_wrong(c.client_idle_limit_in_recovery, c.recovery_timeout);
+    if wrong {
+        ctx.note(note::Note::CounterReset { clients: ctx.files.pgpool.connected }.into());
+        ctx.files.pgpool.connected = 0;
+    }
+    Some(wrong)
+}
 /// Nodes in words: number and host.
 pub fn names(setup: &Setup, nodes: &[u8]) -> Arc<str> {
     let name = |n: &u8| {
@@ -294,8 +327,10 @@ pub enum Proc {
     Child(Box<child::Child>),
     /// The worker.
     Worker(worker::Worker),
-    /// One that has nothing to do.
-    Idle(Role),
+    /// Runs `follow_primary_command`.
+    FollowPrimary(follow::FollowPrimary),
+    /// A database host's sshd, for its scripts.
+    Remote(remote::Remote),
 }
 impl Proc {
     /// The process of a role.
@@ -314,7 +349,7 @@ impl Proc {
             }
             Role::Child(n) => Proc::Child(Box::new(child::Child::new(n, setup.clone()))),
             Role::Worker => Proc::Worker(worker::Worker::new(setup.clone())),
-            role => Proc::Idle(role),
+            Role::FollowPrimary => Proc::FollowPrimary(follow::FollowPrimary::new(setup.clone())),
         }
     }
     /// What it was told, if it is the parent.
@@ -337,11 +372,8 @@ impl Proc {
             Proc::HeartbeatReceiver(p) => p.on(input, ctx),
             Proc::Child(p) => p.on(input, ctx),
             Proc::Worker(p) => p.on(input, ctx),
-            Proc::Idle(_) => {
-                if let Input::Signal(Signal::Term | Signal::Int | Signal::Quit) = input {
-                    ctx.act(Action::Exit(0));
-                }
-            }
+            Proc::FollowPrimary(p) => p.on(input, ctx),
+            Proc::Remote(p) => p.on(input, ctx),
         }
     }
     /// What an end of this kind leaves of it.
@@ -352,10 +384,12 @@ impl Proc {
             Proc::HealthCheck(p) => p.reset(),
             Proc::Watchdog(p) => p.reset(),
             Proc::Lifecheck(p) => p.reset(),
-            Proc::HeartbeatSender(_) | Proc::HeartbeatReceiver(_) => {}
+            Proc::HeartbeatSender(p) => p.reset(),
+            Proc::HeartbeatReceiver(p) => p.reset(),
             Proc::Child(p) => p.reset(shared),
             Proc::Worker(p) => p.reset(shared),
-            Proc::Idle(_) => {}
+            Proc::FollowPrimary(p) => p.reset(),
+            Proc::Remote(p) => p.reset(),
         }
     }
 }

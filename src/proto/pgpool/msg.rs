@@ -1,5 +1,6 @@
 //! What the processes of a pgpool ask each other for.
 
+use crate::net::addr::Ip;
 use crate::node::process::Pid;
 
 /// Why a node is to be degenerated.
@@ -71,10 +72,46 @@ pub enum Pcp {
     Detach(u8, bool),
     /// `pcp_promote_node`; `true`: with a switchover (`-s`).
     Promote(u8, bool),
-    /// `pcp_recovery_node`.
+    /// `pcp_recovery_node`: online recovery ([`super::recovery`]).
     Recovery(u8),
     /// `pcp_stop_pgpool`.
     Stop,
+}
+
+/// What a script does on a database host, over ssh ([`super::remote`]).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Job {
+    /// `ssh HOST ls /tmp`: does it work at all?
+    Test,
+    /// `follow_primary.sh`: stop the server, bring its data into line with the new primary's, start it as a standby.
+    Follow {
+        /// The new primary.
+        primary: Ip,
+        /// A base backup in place of `pg_rewind`.
+        backup: bool,
+    },
+    /// `recovery_1st_stage`: a base backup of a server that does not run; `start`: it is started as a standby and catches up (native
+    /// replication).
+    BaseBackup {
+        /// The source.
+        from: Ip,
+        /// Whether it is started.
+        start: bool,
+    },
+    /// `pgpool_remote_start`.
+    Start,
+    /// `recovery_2nd_stage`: the standby of the first stage takes in what is left of the source's WAL, and is a server of its own.
+    Promote {
+        /// The source.
+        from: Ip,
+    },
+    /// `pgpool_recovery(script, host)`: the script runs here and does its job there.
+    Relay {
+        /// Where.
+        to: Ip,
+        /// What.
+        job: Box<Job>,
+    },
 }
 
 /// Everything that travels between processes of pgpools: inside a host by [`crate::node::process::Action::Tell`].
@@ -108,8 +145,19 @@ pub enum Msg {
     Indicate(bool),
     /// The watchdog tells the lifecheck that it has joined.
     Joined,
-    /// The second stage of an online recovery begins or ends.
+    /// The second stage of an online recovery begins or ends: to the watchdog, and to children who wait in `accept`.
     Recovery(bool),
+    /// The watchdog's answer: no client is left anywhere (`true`), or a pgpool's clients would not go.
+    ClientsGone(bool),
+    /// The follow-primary process takes the lock on the standbys' workers, or gives it back.
+    FollowLock(bool),
+    /// The parent tells the PCP process that a change is over (`pcp_worker_wakeup_request`).
+    ChangeOver,
+    // ---- scripts ----
+    /// A script's job on a database host.
+    Ssh(Job),
+    /// Whether it was done.
+    SshDone(bool),
 }
 /// The word for a message.
 pub fn label(m: &Msg) -> (&'static str, u32) {
@@ -122,6 +170,10 @@ pub fn label(m: &Msg) -> (&'static str, u32) {
         | Msg::NodeStatus(..)
         | Msg::Indicate(_)
         | Msg::Joined
-        | Msg::Recovery(_) => ("IPC", 0),
+        | Msg::Recovery(_)
+        | Msg::ClientsGone(_)
+        | Msg::FollowLock(_)
+        | Msg::ChangeOver => ("IPC", 0),
+        Msg::Ssh(_) | Msg::SshDone(_) => ("ssh", 0),
     }
 }

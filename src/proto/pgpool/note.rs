@@ -1,10 +1,11 @@
 //! What a pgpool tells: typed facts with their numbers, the marks that they are, and their words.
 
-use super::config::Mode;
+use super::config::{Follow, Mode};
 use super::msg::Cause;
 use super::route::Rule;
 use crate::engine::Span;
 use crate::proto::postgres::msg::SqlState;
+use crate::proto::postgres::rewind::Unable;
 use crate::say;
 use std::sync::Arc;
 
@@ -44,6 +45,31 @@ pub enum Note {
     Synced { gone: Arc<str>, primary: Option<Arc<str>>, cut: u32 },
     /// The watchdog and what belongs to it.
     Watchdog(super::watchdog::note::Note),
+    // ---- what comes after a failover, and online recovery ----
+    /// All nodes but the new primary are detached for `follow_primary_command`.
+    FollowDetached { nodes: Arc<str>, primary: Arc<str>, command: Follow },
+    /// The follow-primary process and its command.
+    Follow { node: Arc<str>, primary: Arc<str>, old: Arc<str>, step: FollowStep, took: Span },
+    /// `failback_command` runs.
+    Failback { node: Arc<str> },
+    /// A script on a database host.
+    Remote(RemoteStep),
+    /// Online recovery of a node begins.
+    RecoveryBegins { node: Arc<str>, from: Arc<str> },
+    /// A stage's script runs.
+    RecoveryStage { node: Arc<str>, second: bool },
+    /// Nobody is taken in any more; so many clients are to go.
+    DoorClosed { clients: u32 },
+    /// They have gone.
+    ClientsGone { took: Span },
+    /// They have not, but a limit makes the counter unbelievable.
+    CounterReset { clients: u32 },
+    /// The node is attached; how long the door was closed.
+    Recovered { node: Arc<str>, took: Span, closed: Option<Span> },
+    /// It failed.
+    RecoveryFailed { node: Arc<str>, why: RecoveryWhy, took: Span },
+    /// `pcp_detach_node -g` has given up.
+    NotDetached { nodes: Arc<str>, clients: u32 },
     // ---- children ----
     /// A session begins; `took`: since it was accepted.
     Session { child: u16, user: Arc<str>, database: Arc<str>, hit: bool, balanced: Option<u8>, took: Span },
@@ -70,6 +96,133 @@ pub enum Note {
     Late { node: Arc<str>, late: bool, bytes: u64, time: Span },
 }
 
+/// How far `follow_primary_command` is with a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum FollowStep {
+    Begins,
+    /// The node's server does not answer `pg_isready`.
+    Skipped,
+    /// It is done, and `pcp_attach_node` has been called.
+    Attaches,
+    Failed,
+}
+/// What a script does on a database host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum RemoteStep {
+    NothingToRewind,
+    Rewinds {
+        bytes: u64,
+        takes: Span,
+    },
+    CannotRewind(Unable),
+    Backup {
+        bytes: u64,
+        takes: Span,
+    },
+    /// `pg_ctl -w start` is content.
+    Started {
+        took: Span,
+    },
+    /// The standby of the first stage follows; `true`: nothing was on its way at a look, else the script has given up looking.
+    CaughtUp(bool),
+    Promoted,
+    /// The source does not say who it is.
+    NoSource,
+    NotStopped,
+    NotStarted,
+    NotPromoted,
+    /// A base backup over a server that runs.
+    Runs,
+}
+impl RemoteStep {
+    fn text(self) -> (String, String) {
+        let failed = |why: &str| (say!("pgpool-remote-failed"), say!(why));
+        match self {
+            RemoteStep::NothingToRewind => (say!("pgpool-remote-nothing"), say!("pgpool-remote-nothing-why")),
+            RemoteStep::Rewinds { bytes, takes } => {
+                (say!("pgpool-remote-rewind", takes = takes), say!("pgpool-remote-copies", mb = mb(bytes)))
+            }
+            RemoteStep::CannotRewind(why) => failed(match why {
+                Unable::Running => "pgpool-remote-runs",
+                Unable::OtherSystem => "pgpool-rewind-system",
+                Unable::NoHints => "pgpool-rewind-hints",
+                Unable::WalRemoved => "pgpool-rewind-removed",
+                Unable::Broken => "pgpool-rewind-broken",
+            }),
+            RemoteStep::Backup { bytes, takes } => {
+                (say!("pgpool-remote-backup", takes = takes), say!("pgpool-remote-copies", mb = mb(bytes)))
+            }
+            RemoteStep::Started { took } => {
+                (say!("pgpool-remote-started"), say!("pgpool-remote-started-why", took = took))
+            }
+            RemoteStep::CaughtUp(true) => {
+                (say!("pgpool-remote-caught-up"), say!("pgpool-remote-caught-up-why"))
+            }
+            RemoteStep::CaughtUp(false) => {
+                (say!("pgpool-remote-not-caught-up"), say!("pgpool-remote-not-caught-up-why"))
+            }
+            RemoteStep::Promoted => (say!("pgpool-remote-promoted"), say!("pgpool-remote-promoted-why")),
+            RemoteStep::NoSource => failed("pgpool-remote-no-source"),
+            RemoteStep::NotStopped => failed("pgpool-remote-not-stopped"),
+            RemoteStep::NotStarted => failed("pgpool-remote-not-started"),
+            RemoteStep::NotPromoted => failed("pgpool-remote-not-promoted"),
+            RemoteStep::Runs => failed("pgpool-remote-runs"),
+        }
+    }
+}
+fn mb(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
+}
+/// Why an online recovery failed, or did not begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum RecoveryWhy {
+    NoSuchNode,
+    /// The mode has no recovery.
+    Mode,
+    /// It is the primary.
+    Primary,
+    /// It is attached.
+    Alive,
+    /// Another recovery is under way.
+    Busy,
+    /// There is no main node, or it does not answer.
+    NoMain,
+    /// The session with it broke.
+    MainLost,
+    /// A stage's script failed; `true`: the second.
+    Stage(bool),
+    /// So many clients did not go.
+    Clients(u32),
+    /// Those of another pgpool did not.
+    OtherClients,
+    /// `pgpool_remote_start` failed.
+    Start,
+    /// The new server lets nobody in.
+    NotUp,
+}
+impl RecoveryWhy {
+    fn words(self) -> String {
+        match self {
+            RecoveryWhy::NoSuchNode => say!("pgpool-recovery-no-node"),
+            RecoveryWhy::Mode => say!("pgpool-recovery-mode"),
+            RecoveryWhy::Primary => say!("pgpool-recovery-primary"),
+            RecoveryWhy::Alive => say!("pgpool-recovery-alive"),
+            RecoveryWhy::Busy => say!("pgpool-recovery-busy"),
+            RecoveryWhy::NoMain => say!("pgpool-recovery-no-main"),
+            RecoveryWhy::MainLost => say!("pgpool-recovery-main-lost"),
+            RecoveryWhy::Stage(false) => say!("pgpool-recovery-first"),
+            RecoveryWhy::Stage(true) => say!("pgpool-recovery-second"),
+            RecoveryWhy::Clients(n) => say!("pgpool-recovery-clients", clients = n),
+            RecoveryWhy::OtherClients => say!("pgpool-recovery-others"),
+            RecoveryWhy::Start => say!("pgpool-recovery-start"),
+            RecoveryWhy::NotUp => say!("pgpool-recovery-not-up"),
+        }
+    }
+}
+
 /// Why a session was broken off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
@@ -82,6 +235,8 @@ pub enum EndWhy {
     BackendLost(u8, Option<SqlState>),
     /// `client_idle_limit`.
     IdleLimit,
+    /// `client_idle_limit_in_recovery`.
+    RecoveryLimit,
     /// `authentication_timeout`.
     Authentication,
     /// Servers answered differently.
@@ -95,6 +250,7 @@ impl EndWhy {
             EndWhy::BackendLost(n, Some(code)) => say!("pgpool-end-said", node = n, code = code.code()),
             EndWhy::BackendLost(n, None) => say!("pgpool-end-broke", node = n),
             EndWhy::IdleLimit => say!("pgpool-end-idle"),
+            EndWhy::RecoveryLimit => say!("pgpool-end-recovery"),
             EndWhy::Authentication => say!("pgpool-end-auth"),
             EndWhy::Mismatch => say!("pgpool-end-mismatch"),
         }
@@ -140,6 +296,23 @@ impl Note {
             Note::Quarantined { .. } => "quarantined",
             Note::Attached { .. } => "backend_up",
             Note::Synced { .. } => "synced",
+            Note::FollowDetached { .. } => "follow_detached",
+            Note::Follow { step, .. } => match step {
+                FollowStep::Begins => "follow_primary",
+                FollowStep::Skipped => "follow_skipped",
+                FollowStep::Attaches => "follow_done",
+                FollowStep::Failed => "follow_failed",
+            },
+            Note::Failback { .. } => "failback_command",
+            Note::Remote(_) => "script",
+            Note::RecoveryBegins { .. } => "recovery_started",
+            Note::RecoveryStage { second: false, .. } => "first_stage",
+            Note::RecoveryStage { second: true, .. } => "second_stage",
+            Note::DoorClosed { .. } => "door_closed",
+            Note::ClientsGone { .. } | Note::CounterReset { .. } => "clients_gone",
+            Note::Recovered { .. } => "recovery_done",
+            Note::RecoveryFailed { .. } => "recovery_failed",
+            Note::NotDetached { .. } => "not_detached",
             Note::Watchdog(n) => return n.mark(),
             Note::Refused { .. } => "client_refused",
             Note::SessionEnds { .. } => "session_cut",
@@ -198,6 +371,61 @@ impl Note {
                 let primary = primary.as_deref().unwrap_or("-");
                 (say!("pgpool-synced"), say!("pgpool-synced-why", gone = gone, primary = primary, cut = cut))
             }
+            Note::FollowDetached { nodes, primary, command } => (
+                say!("pgpool-follow-detached", nodes = nodes),
+                say!("pgpool-follow-detached-why", primary = primary, command = format!("{command:?}")),
+            ),
+            Note::Follow { node, primary, old, step, took } => match step {
+                FollowStep::Begins => (
+                    say!("pgpool-follow", node = node),
+                    say!("pgpool-follow-why", primary = primary, old = old),
+                ),
+                FollowStep::Skipped => {
+                    (say!("pgpool-follow-skipped", node = node), say!("pgpool-follow-skipped-why"))
+                }
+                FollowStep::Attaches => {
+                    (say!("pgpool-follow-done", node = node), say!("pgpool-follow-done-why", took = took))
+                }
+                FollowStep::Failed => {
+                    (say!("pgpool-follow-failed", node = node), say!("pgpool-follow-failed-why"))
+                }
+            },
+            Note::Failback { node } => (say!("pgpool-failback"), say!("pgpool-failback-why", node = node)),
+            Note::Remote(step) => step.text(),
+            Note::RecoveryBegins { node, from } => {
+                (say!("pgpool-recovery", node = node), say!("pgpool-recovery-why", from = from))
+            }
+            Note::RecoveryStage { node, second } => {
+                let key = if *second { "pgpool-stage-2" } else { "pgpool-stage-1" };
+                let why = if *second { "pgpool-stage-2-why" } else { "pgpool-stage-1-why" };
+                (say!(key, node = node), say!(why))
+            }
+            Note::DoorClosed { clients } => {
+                (say!("pgpool-door-closed"), say!("pgpool-door-closed-why", clients = clients))
+            }
+            Note::ClientsGone { took } => {
+                (say!("pgpool-clients-gone"), say!("pgpool-clients-gone-why", took = took))
+            }
+            Note::CounterReset { clients } => {
+                (say!("pgpool-counter", clients = clients), say!("pgpool-counter-why"))
+            }
+            Note::Recovered { node, took, closed } => (
+                say!("pgpool-recovered", node = node, took = took),
+                match closed {
+                    Some(closed) => say!("pgpool-recovered-door", closed = closed),
+                    None => say!("pgpool-recovered-why"),
+                },
+            ),
+            Note::RecoveryFailed { node, why, took } if took.is_zero() => {
+                (say!("pgpool-recovery-refused", node = node), why.words())
+            }
+            Note::RecoveryFailed { node, why, took } => {
+                (say!("pgpool-recovery-failed", node = node, took = took), why.words())
+            }
+            Note::NotDetached { nodes, clients } => (
+                say!("pgpool-not-detached", nodes = nodes),
+                say!("pgpool-recovery-clients", clients = clients),
+            ),
             Note::Watchdog(n) => n.text(),
             Note::Session { child, user, database, hit, balanced, took } => {
                 let key = if *hit { "pgpool-session-hit" } else { "pgpool-session-miss" };

@@ -3,9 +3,12 @@
 //! Source: `src/main/pgpool_main.c` (`PgpoolMain`, `reaper`, `exit_handler`). SIGTERM is a smart stop (sessions may end by themselves),
 //! SIGINT a fast and SIGQUIT an immediate one. Before anybody is forked it looks for the primary, up to `search_primary_node_timeout`.
 
+use super::config::Mode;
 use super::find::{Find, Found};
+use super::msg::{Cause, Msg as Say};
 use super::note::Note;
 use super::shared::Shared;
+use super::watchdog::msg::Verdict;
 use super::{Role, Setup};
 use crate::engine::{Span, SpanRange, Time};
 use crate::node::process::{Action, Input, Pid, Signal, Timer};
@@ -105,7 +108,7 @@ impl Parent {
         ctx.files.pgpool.begin(backends, children, ctx.me);
         self.started = ctx.now;
         self.phase = Phase::Starting;
-        if self.setup.mode.has_primary() {
+        if self.setup.mode.searches() {
             let found = self.find.begin(ctx);
             self.looked(found, ctx);
         } else {
@@ -121,6 +124,11 @@ impl Parent {
                 let node = super::names(&self.setup, &[node]);
                 ctx.note(Note::PrimaryFound { node, took: ctx.now.since(self.started) }.into());
                 self.ready(ctx);
+                // False primaries are looked for once at the start; after that it is the worker's.
+                let wrong = self.find.false_primaries();
+                if self.setup.mode == Mode::StreamingReplication && !wrong.is_empty() {
+                    super::degenerate(&self.setup.clone(), &wrong, Cause::FalsePrimary, ctx);
+                }
             }
             Found::Nobody => {
                 let limit = self.setup.config.search_primary_node_timeout;
@@ -157,6 +165,9 @@ impl Parent {
                 ctx.act(Action::Signal(ctx.me, Signal::Quit));
             }
             Phase::Running if role.respawned() || role == Role::Watchdog => {
+                if role == Role::Watchdog {
+                    self.unanswered(ctx);
+                }
                 if self.failover.busy() {
                     self.failover.died.push(i);
                 } else {
@@ -165,6 +176,15 @@ impl Parent {
             }
             Phase::Running => {}
             Phase::Stopping => self.maybe_end(ctx),
+        }
+    }
+    /// Nobody answers the requests that a watchdog had when it died: their sockets are closed.
+    fn unanswered(&self, ctx: &mut Cx<'_>) {
+        for (role, pid) in &self.setup.processes {
+            if matches!(role, Role::HealthCheck(_)) {
+                let closed = Say::Verdict(Verdict::Cancelled);
+                ctx.act(Action::Tell(*pid, Msg::Pgpool(Box::new(closed))));
+            }
         }
     }
     /// The process at this place is forked again.

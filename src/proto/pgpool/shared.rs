@@ -49,6 +49,27 @@ impl BackendState {
     }
 }
 
+/// `InRecovery`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Door {
+    /// All is as always.
+    #[default]
+    Open,
+    /// Online recovery, second stage: nobody comes in, and who is in must go.
+    Closed,
+    /// `pcp_detach_node -g` waits for the clients to go; others come in.
+    Leaving,
+}
+
+/// What a follow-primary process is forked for: the command's parameters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Order {
+    /// `%m`, `%H`: the new primary.
+    pub primary: u8,
+    /// `%P`: the old one.
+    pub old_primary: Option<u8>,
+}
+
 /// A child, for whoever looks on: `SHOW pool_pools`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ChildState {
@@ -84,13 +105,24 @@ pub struct Shared {
     pub primary: Option<u8>,
     /// A failover runs (`Req_info->switching`).
     pub switching: bool,
-    /// Online recovery has closed the door (`InRecovery`).
-    pub in_recovery: bool,
-    /// The worker holds the lock under which servers are asked who is primary.
+    /// Whether clients are to go (`InRecovery`).
+    pub door: Door,
+    /// The node that online recovery is at work on.
+    pub recovering: Option<u8>,
+    /// Somebody holds the lock under which servers are asked who is primary (`follow_primary_count`): the worker, or a follow-primary
+    /// process as long as its command runs, here or at the watchdog's leader. Who dies with it does not give it back.
     pub asking: bool,
+    /// It is the leader's follow-primary process that holds it (`follow_primary_lock_held_remotely`).
+    pub locked_remotely: bool,
+    /// The leader has asked for it while somebody here had it (`follow_primary_lock_pending`).
+    pub lock_pending: bool,
+    /// `follow_primary_command` runs (`follow_primary_ongoing`), for this primary. Who is killed with it leaves it as it is.
+    pub following: Option<u8>,
+    /// What follow-primary processes are still to do.
+    pub follow: VecDeque<Order>,
     /// What the parent has been asked for.
     pub requests: VecDeque<Request>,
-    /// Clients that hold a place (`reserved_connections` counts them).
+    /// Clients that hold a place (`conn_counter`: `reserved_connections` counts them, online recovery waits for them).
     pub connected: u32,
     /// Children.
     pub children: Vec<ChildState>,
@@ -152,6 +184,30 @@ impl Shared {
             b.delay.1 > config.delay_threshold_by_time
         } else {
             config.delay_threshold.0 > 0 && b.delay.0 > config.delay_threshold.0
+        }
+    }
+    /// Takes the lock on asking, if nobody has it.
+    pub fn lock(&mut self) -> bool {
+        let free = !self.asking;
+        self.asking = true;
+        free
+    }
+    /// Gives it back; if the leader has asked for it meanwhile, it is the leader's now.
+    pub fn unlock(&mut self) {
+        self.asking = std::mem::take(&mut self.lock_pending);
+        self.locked_remotely = self.asking;
+    }
+    /// The leader's follow-primary process takes it, or gives it back.
+    pub fn lock_remotely(&mut self, takes: bool) {
+        if !takes {
+            if std::mem::take(&mut self.locked_remotely) {
+                self.asking = false;
+            }
+            self.lock_pending = false;
+        } else if self.lock() {
+            self.locked_remotely = true;
+        } else if !self.locked_remotely {
+            self.lock_pending = true;
         }
     }
     /// Writes the status file.

@@ -2,20 +2,27 @@
 //!
 //! Source: `src/streaming_replication/pool_worker_child.c` (`check_replication_time_lag`); manual, "Streaming Replication Check". What it wrote last is
 //! what routing goes by, until it writes again. It asks one node after the other; while it does it holds the lock that the search for a
-//! primary needs ([`super::find`]), and a node that accepts a connection and does not answer holds it up without limit.
+//! primary needs ([`super::find`]), and a node that accepts a connection and does not answer holds it up without limit. If somebody else has
+//! the lock (a follow-primary process, for as long as its command runs), or a failover is under way, the round is left out.
+//!
+//! With `detach_false_primary` it asks for primaries that the standbys do not follow ([`super::judge`]) to be degenerated, without votes; in a
+//! watchdog only the leader's worker does, and only with a quorum.
 //!
 //! The delay in time (`delay_threshold_by_time`) is that of the last commit that a standby has not replayed, counted from when this worker first
 //! saw the primary at or behind it: in truth the primary measures it (`pg_stat_replication.replay_lag`), so here it is known to `sr_check_period`.
 //!
-//! **Not modelled:** `detach_false_primary`, `log_standby_delay`.
+//! **Not modelled:** `log_standby_delay`, `replication_delay_source_cmd`.
 
 use super::Setup;
 use super::config::Mode;
+use super::judge::{self, Judged};
+use super::msg::Cause;
 use super::note::Note;
 use super::shared::Shared;
+use super::watchdog::msg::State;
 use crate::engine::{Span, Time};
 use crate::net::Plane;
-use crate::net::addr::Endpoint;
+use crate::net::addr::{Endpoint, Ip};
 use crate::node::process::{Action, ConnId, Input, Signal, Tcp, TcpOptions, Timer};
 use crate::proto::postgres::data::SenderState;
 use crate::proto::postgres::msg::{Answer, Lsn, Sql, Statement};
@@ -33,6 +40,7 @@ struct Said {
     in_recovery: bool,
     lsn: Lsn,
     standbys: Vec<(Arc<str>, bool)>,
+    upstream: Option<Ip>,
 }
 
 /// The worker.
@@ -54,7 +62,7 @@ impl Worker {
     /// It has ended.
     pub fn reset(&mut self, shared: &mut Shared) {
         if self.asks.is_some() {
-            shared.asking = false;
+            shared.unlock();
         }
         *self = Worker::new(self.setup.clone());
     }
@@ -78,11 +86,10 @@ impl Worker {
         if !streams || self.setup.config.sr_check_period.is_zero() {
             return;
         }
-        if ctx.files.pgpool.switching {
-            ctx.set_timer(T_ROUND, Span::secs(1));
+        if ctx.files.pgpool.switching || !ctx.files.pgpool.lock() {
+            ctx.set_timer(T_ROUND, self.setup.config.sr_check_period);
             return;
         }
-        ctx.files.pgpool.asking = true;
         self.said = vec![None; self.setup.backends.len()];
         self.ask(0, ctx);
     }
@@ -111,7 +118,8 @@ impl Worker {
                     (s.application_name.clone(), s.state == SenderState::Streaming)
                 };
                 let standbys = s.standbys.iter().map(streams).collect();
-                self.said[usize::from(n)] = Some(Said { in_recovery: s.in_recovery, lsn, standbys });
+                let (in_recovery, upstream) = (s.in_recovery, s.upstream);
+                self.said[usize::from(n)] = Some(Said { in_recovery, lsn, standbys, upstream });
                 ctx.act(Action::Close(conn));
                 self.ask(n + 1, ctx);
             }
@@ -126,7 +134,8 @@ impl Worker {
     /// All have been asked.
     fn over(&mut self, ctx: &mut Cx<'_>) {
         self.asks = None;
-        ctx.files.pgpool.asking = false;
+        self.judge(ctx);
+        ctx.files.pgpool.unlock();
         let config = &self.setup.config;
         ctx.set_timer(T_ROUND, config.sr_check_period);
         let primary = ctx.files.pgpool.primary.map(usize::from);
@@ -158,6 +167,24 @@ impl Worker {
             if late != before {
                 let node = super::names(&self.setup, &[n as u8]);
                 ctx.note(Note::Late { node, late, bytes: behind, time }.into());
+            }
+        }
+    }
+    /// Looks for primaries that nobody follows.
+    fn judge(&self, ctx: &mut Cx<'_>) {
+        if !self.setup.config.detach_false_primary {
+            return;
+        }
+        let said = |s: &Option<Said>| {
+            s.as_ref().map(|s| judge::Said { in_recovery: s.in_recovery, upstream: s.upstream })
+        };
+        let said: Vec<Option<judge::Said>> = self.said.iter().map(said).collect();
+        let ips: Vec<Ip> = self.setup.backends.iter().map(|b| b.ip).collect();
+        let wd = &ctx.files.pgpool.wd;
+        let may = !self.setup.config.use_watchdog || wd.state == Some(State::Coordinator) && wd.quorum >= 0;
+        for (n, judged) in judge::judge(&said, &ips, &self.setup.config).into_iter().enumerate() {
+            if judged == Judged::False && may {
+                super::degenerate(&self.setup, &[n as u8], Cause::FalsePrimary, ctx);
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::data::Physics;
 use crate::engine::time::text_serde;
 use crate::engine::{Chance, Span, SpanRange};
+use crate::node::process::Signal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -252,6 +253,37 @@ impl Postgres {
             rewind_time: self.rewind_time,
             recovery_rate: self.recovery_rate.0,
             startup_time: self.startup_time.max,
+        }
+    }
+}
+
+/// The way in which a server stops, the harder the later. In a file: `smart`, `fast`, `immediate`, as `pg_ctl stop -m` has them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopMode {
+    /// SIGTERM: when the last client has gone.
+    Smart,
+    /// SIGINT: clients are turned out.
+    #[default]
+    Fast,
+    /// SIGQUIT: at once, without a checkpoint.
+    Immediate,
+}
+impl StopMode {
+    /// The signal that asks for it.
+    pub const fn signal(self) -> Signal {
+        match self {
+            StopMode::Smart => Signal::Term,
+            StopMode::Fast => Signal::Int,
+            StopMode::Immediate => Signal::Quit,
+        }
+    }
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            StopMode::Smart => "smart",
+            StopMode::Fast => "fast",
+            StopMode::Immediate => "immediate",
         }
     }
 }

@@ -324,6 +324,8 @@ pub struct Identity {
     pub max_connections: u32,
     /// The checkpoints in its WAL.
     pub checkpoints: Vec<Checkpoint>,
+    /// What is in its tables: a copy of its data has it too.
+    pub tables: Arc<BTreeMap<Arc<str>, super::TableState>>,
 }
 
 /// How a walsender stands.
@@ -389,6 +391,8 @@ pub struct Status {
     pub latest_end: Lsn,
     /// The walreceiver streams.
     pub streaming: bool,
+    /// From there (`pg_stat_wal_receiver`).
+    pub upstream: Option<Ip>,
     /// The standbys.
     pub standbys: Vec<Standby>,
     /// `synchronous_standby_names` as it is in force.

@@ -1,29 +1,19 @@
 //! What PostgreSQL tells: typed facts with their numbers, the marks that they are, and their words.
 
+pub use super::config::StopMode;
 use super::msg::{Branch, Lsn, Place, Refusal, WriteId};
 use crate::engine::Span;
 use crate::net::addr::Ip;
 use crate::say;
 use std::sync::Arc;
 
-/// The way in which a server stops, the harder the later.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum StopMode {
-    /// SIGTERM: when the last client has gone.
-    Smart,
-    /// SIGINT: clients are turned out.
-    Fast,
-    /// SIGQUIT: at once, without a checkpoint.
-    Immediate,
-}
-impl StopMode {
-    fn word(self) -> String {
-        say!(match self {
-            StopMode::Smart => "pg-stop-smart",
-            StopMode::Fast => "pg-stop-fast",
-            StopMode::Immediate => "pg-stop-immediate",
-        })
-    }
+/// A mode in words, with its signal.
+fn stop_word(mode: StopMode) -> String {
+    say!(match mode {
+        StopMode::Smart => "pg-stop-smart",
+        StopMode::Fast => "pg-stop-fast",
+        StopMode::Immediate => "pg-stop-immediate",
+    })
 }
 
 /// How a primary came to be one.
@@ -229,7 +219,7 @@ impl Note {
                 };
                 (say!("pg-primary", timeline = timeline, lsn = lsn), why)
             }
-            Note::Demoted { mode } => (say!("pg-demoted"), mode.word()),
+            Note::Demoted { mode } => (say!("pg-demoted"), stop_word(*mode)),
             Note::Stopped { clean } => {
                 (say!("pg-stopped"), say!(if *clean { "pg-stopped-clean" } else { "pg-stopped-unclean" }))
             }

@@ -13,7 +13,7 @@ use super::process::{Phase, Postmaster, T_RECEIVER, T_REPLAY, T_STATUS};
 use super::{PORT, data::SEGMENT};
 use crate::engine::{Span, Time};
 use crate::net::Plane;
-use crate::net::addr::Endpoint;
+use crate::net::addr::{Endpoint, Ip};
 use crate::node::process::{Action, ConnId, Tcp, TcpOptions};
 use crate::proto::{Cx, Msg};
 
@@ -73,6 +73,10 @@ impl Receiver {
     }
     pub(super) fn streams(&self) -> bool {
         matches!(self.link, Link::Streaming(_))
+    }
+    /// Whom it follows.
+    pub(super) fn from(&self) -> Option<Ip> {
+        self.upstream.as_ref().map(|u| u.ip)
     }
 }
 

@@ -140,6 +140,7 @@ impl DataDir {
         let (oldest, end) = (self.oldest, self.end);
         self.checkpoints = source.checkpoints.clone();
         self.checkpoints.retain(|c| c.lsn >= oldest && c.end <= end);
+        self.tables = (*source.tables).clone();
         self.newest_timeline = self.newest_timeline.max(source.timeline);
         self.slots.clear();
         self.unconfirmed.clear();

@@ -65,6 +65,7 @@ impl Postmaster {
             database_size: data.physics.database_size,
             max_connections: self.setup.config.max_connections,
             checkpoints: data.checkpoints.clone(),
+            tables: Arc::new(data.tables.clone()),
         }
     }
     /// What a standby says, or a tool.

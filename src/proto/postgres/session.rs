@@ -323,6 +323,7 @@ impl Postmaster {
             replayed: if in_recovery { replayed } else { Lsn(0) },
             latest_end: self.receiver.latest_end,
             streaming: self.receiver.streams(),
+            upstream: self.receiver.from().filter(|_| self.receiver.streams()),
             standbys: standbys.collect(),
             names: self.names.clone(),
             checkpoint_timeline: data.control.checkpoint.timeline,

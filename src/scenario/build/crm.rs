@@ -48,7 +48,8 @@ pub(super) fn pacemakerd(
     let all = nodes(plan.stack);
     let Some((me, ..)) = all.iter().find(|n| n.1 == site.host) else { return };
     let Ok(cib) = crm::cib::make(cluster, &all) else { return };
-    for p in cluster.primitives() {
+    let primitives: Vec<_> = crm::cib::primitives(&cib.root).into_iter().map(|p| p.0).collect();
+    for p in &primitives {
         if let Some(ip) =
             p.params.get("ip").filter(|_| p.agent.contains("IPaddr")).and_then(|ip| ip.parse::<Ip>().ok())
             && !vips.contains(&ip)
@@ -65,7 +66,7 @@ pub(super) fn pacemakerd(
         .filter(|p| world.proc(**p).parent.is_none())
         .map(|p| (world.proc(*p).name.clone(), *p))
         .collect();
-    for p in cluster.primitives() {
+    for p in &primitives {
         let name = if p.agent == PGSQL {
             Some("postgres")
         } else {

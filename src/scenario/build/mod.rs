@@ -81,6 +81,7 @@ pub fn build(stack: &Stack, drill: &Drill, seed: u64, level: Level) -> Sim {
             add_daemon(&mut world, &plan_of, id, name, runs, &nets, &mut vips);
         }
     }
+    pgpool::remotes(&mut world, &plan_of);
     fence::wire(&mut world, stack);
     // Addresses that Patroni's callbacks move.
     for runs in stack.hosts.values().flat_map(|h| &h.runs) {

@@ -5,6 +5,7 @@ use crate::net::addr::Ip;
 use crate::node::process::Pid;
 use crate::proto::Daemon;
 use crate::proto::pgpool::config::Flag;
+use crate::proto::pgpool::remote::{Remote, RemoteSetup};
 use crate::proto::pgpool::{Backend, Pgpool, Proc, Role, Setup, roles};
 use crate::proto::postgres::sql::Catalog;
 use crate::scenario::types::Runs;
@@ -75,5 +76,19 @@ pub(super) fn pgpool(
         let parent = (role != Role::Parent).then_some(Pid(first));
         let logic = Daemon::Pgpool(Box::new(Proc::new(role, &setup)));
         world.add_proc(site.id, &role.name(site.name), parent, logic);
+    }
+}
+
+/// What the scripts of pgpools need on the database hosts: a process each, behind all others, if there is such a script.
+pub(super) fn remotes(world: &mut World, plan: &Plan<'_>) {
+    let scripts = |r: &Runs| matches!(r, Runs::Pgpool(p) if p.has_scripts());
+    let config = plan.stack.hosts.values().flat_map(|h| &h.runs).find(|r| scripts(r));
+    let Some(Runs::Pgpool(config)) = config else { return };
+    for (host, ip) in plan.hosts_with(|r| matches!(r, Runs::Postgres(_))) {
+        let Some(id) = world.find_host(host) else { continue };
+        let postgres = super::database::postgres_pid(plan, host);
+        let setup = Arc::new(RemoteSetup::new(host, ip, postgres, config));
+        let logic = Daemon::Pgpool(Box::new(Proc::Remote(Remote::new(setup))));
+        world.add_proc(id, "sshd", None, logic);
     }
 }

@@ -10,8 +10,11 @@ mod fence;
 mod heartbeat;
 mod lvs;
 mod pgpool;
+mod pgpool_recovery;
 mod proxy;
 mod sbd;
+
+pub(super) use crm::of_cib;
 
 use super::build::{addresses, default_subnet};
 use super::diag::{Diagnostic, nearest};
@@ -493,7 +496,7 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
             Fault::MoveLeader { .. } | Fault::DeleteLeaderKey => {
                 Some(("etcd or Consul", runs(&|r| matches!(r, Runs::Etcd(_) | Runs::Consul(_)))))
             }
-            Fault::Promote { .. } | Fault::Rebuild { .. } => {
+            Fault::Promote { .. } | Fault::Rebuild { .. } | Fault::PgCtlStop { .. } => {
                 Some(("PostgreSQL", runs(&|r| matches!(r, Runs::Postgres(_)))))
             }
             Fault::Fence { .. } => {
@@ -504,8 +507,17 @@ pub fn drill(drill: &Drill, stack: &Stack, root: &Node) -> Vec<Diagnostic> {
                 Some(("fence device (`FenceDevice`)", runs(&|r| matches!(r, Runs::FenceDevice(_)))))
             }
             Fault::DnsRecord { .. } => Some(("DNS server", runs(&|r| matches!(r, Runs::Dns(_))))),
+            Fault::PcpAttachNode { .. }
+            | Fault::PcpDetachNode { .. }
+            | Fault::PcpPromoteNode { .. }
+            | Fault::PcpRecoveryNode { .. } => Some(("pgpool", runs(&|r| matches!(r, Runs::Pgpool(_))))),
             _ => None,
         };
+        if matches!(fault, Fault::PcpRecoveryNode { .. })
+            && !runs(&|r| matches!(r, Runs::Pgpool(p) if p.recovery_1st_stage_command.is_some()))
+        {
+            l.warn(&path, "no pgpool has a `recovery_1st_stage_command`: online recovery copies nothing");
+        }
         if let Some((what, false)) = needs {
             l.error(&path, format!("this needs a stack with {what}"), None);
         }
@@ -640,6 +652,9 @@ fn processes<'a>(hosts: impl IntoIterator<Item = &'a Host>) -> Vec<&'static str>
             _ => &[r.name()],
         };
         names.extend(of.iter().filter(|n| !names.contains(*n)).collect::<Vec<_>>());
+        if matches!(r, Runs::Pgpool(p) if p.has_scripts()) {
+            names.push("sshd");
+        }
     }
     names
 }

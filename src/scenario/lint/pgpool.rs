@@ -6,7 +6,7 @@ use crate::proto::pgpool::Pgpool;
 use crate::proto::pgpool::config::{Lifecheck, Management, Mode, SubMode, Version};
 use crate::proto::pgpool::route::{Preferred, Redirect};
 use crate::proto::postgres::Postgres;
-use crate::proto::postgres::sql::Persistence;
+use crate::proto::postgres::sql::{Command, Persistence, Verb};
 use crate::scenario::diag::nearest;
 use crate::scenario::syntax;
 use crate::scenario::types::{Runs, Stack};
@@ -68,6 +68,7 @@ pub(super) fn pgpool(l: &mut Lint<'_>, stack: &Stack, (path, _host): (&str, &str
     let used = |n: &str| p.backends.is_empty() || p.backends.iter().any(|b| b.host == n);
     sizes(l, path, p, servers.iter().filter(|s| used(s.0)));
     no_effect(l, path, p);
+    super::pgpool_recovery::commands(l, path, p, servers.iter().copied().filter(|s| used(s.0)));
     let unlogged =
         |s: &&(&str, &Postgres)| s.1.tables.values().any(|t| t.persistence == Persistence::Unlogged);
     if !p.check_unlogged_table
@@ -161,23 +162,7 @@ fn modes(l: &mut Lint<'_>, path: &str, p: &Pgpool) {
             help,
         );
     }
-    let unmodelled = [
-        ("follow_primary_command", p.follow_primary_command.is_some()),
-        ("failback_command", p.failback_command.is_some()),
-        ("recovery_1st_stage_command", p.recovery_1st_stage_command.is_some()),
-        ("recovery_2nd_stage_command", p.recovery_2nd_stage_command.is_some()),
-        ("detach_false_primary", p.detach_false_primary),
-    ];
-    for (field, set) in unmodelled {
-        if set {
-            let help = Some("leave it out: what happens is what happens without it".to_owned());
-            l.error(&at(field), format!("{field} is not modelled"), help);
-        }
-    }
-    if p.wd_lifecheck_method == Lifecheck::Query {
-        let help = Some("`heartbeat`, which is the default; `query` is deprecated".to_owned());
-        l.error(&at("wd_lifecheck_method"), "a lifecheck by queries is not modelled", help);
-    }
+    lifecheck(l, path, p);
     let second = Span::secs(1);
     for (field, span, zero) in [
         ("wd_interval", p.wd_interval, false),
@@ -194,6 +179,39 @@ fn modes(l: &mut Lint<'_>, path: &str, p: &Pgpool) {
     if p.process_management_mode == Management::Dynamic {
         let help = Some("the children of `static` are all there from the start".to_owned());
         l.error(&at("process_management_mode"), "dynamic process management is not modelled", help);
+    }
+}
+
+/// The lifecheck by queries.
+fn lifecheck(l: &mut Lint<'_>, path: &str, p: &Pgpool) {
+    let at = |f: &str| format!("{path}.{f}");
+    if p.wd_lifecheck_method != Lifecheck::Query {
+        for (field, set) in [
+            ("wd_lifecheck_user", !p.wd_lifecheck_user.is_empty()),
+            ("wd_lifecheck_password", !p.wd_lifecheck_password.is_empty()),
+        ] {
+            if set {
+                l.warn(&at(field), format!("`{field}` is for `wd_lifecheck_method: query`"));
+            }
+        }
+        return;
+    }
+    if p.wd_lifecheck_user.is_empty() {
+        l.warn(
+            &at("wd_lifecheck_method"),
+            "without `wd_lifecheck_user` no session is opened: a lifecheck by queries never begins",
+        );
+    }
+    if p.wd_lifecheck_dbname.is_empty() {
+        let help = Some("`template1`, which is the default".to_owned());
+        l.error(&at("wd_lifecheck_dbname"), "a lifecheck by queries needs a database", help);
+    }
+    if Command::parse(&p.wd_lifecheck_query).verb == Verb::Error {
+        l.error(&at("wd_lifecheck_query"), format!("`{}` is no statement", p.wd_lifecheck_query), None);
+    }
+    if p.wd_life_point == 0 {
+        let help = Some("pgpool-II manual, \"wd_life_point\": 3 by default".to_owned());
+        l.error(&at("wd_life_point"), "a pgpool without lives is dead in the first round", help);
     }
 }
 
@@ -261,8 +279,7 @@ fn lists(l: &mut Lint<'_>, path: &str, p: &Pgpool, nodes: usize) {
         }
     }
     for (i, text) in p.reset_query_list.iter().enumerate() {
-        if crate::proto::postgres::sql::Command::parse(text).verb == crate::proto::postgres::sql::Verb::Error
-        {
+        if Command::parse(text).verb == Verb::Error {
             l.error(&at(&format!("reset_query_list[{i}]")), format!("`{text}` is no statement"), None);
         }
     }

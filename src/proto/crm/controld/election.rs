@@ -23,6 +23,13 @@ pub(super) struct Election {
     counting: bool,
 }
 
+impl Election {
+    /// How many have answered in this round, itself included.
+    pub(super) fn answers(&self) -> usize {
+        self.answers.len()
+    }
+}
+
 impl Controld {
     pub(super) fn begin_election(&mut self, why: ElectionWhy, cx: &mut Cx<'_>) {
         if self.is_dc() {

@@ -66,6 +66,7 @@ impl Controld {
                     join: Some("down"),
                     expected: None,
                 });
+                updates.push(Update::EraseAttributes { node: name.clone() });
             }
         }
         self.change(updates, cx);

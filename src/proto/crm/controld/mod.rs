@@ -6,11 +6,12 @@
 mod election;
 mod join;
 mod lrm;
+pub mod shown;
 mod transition;
 
 use super::msg::{Daemon, Local, Update, Wire};
 use super::note::{Cause, ElectionWhy, Gone, Note};
-use super::{NodeId, Place, config::Operator, tell};
+use super::{NodeId, Place, tell};
 use crate::engine::Span;
 use crate::node::process::{Action, Input, Timer};
 use crate::proto::corosync::api::{Client, Confchg, Event, Group, Left, News, Quorum};
@@ -94,6 +95,8 @@ pub struct Controld {
     /// The controllers in the group.
     peers: BTreeSet<NodeId>,
     quorate: bool,
+    /// It has had quorum at some time.
+    ever_quorate: bool,
     dc: Option<NodeId>,
     election: election::Election,
     join: join::Join,
@@ -217,22 +220,6 @@ impl Controld {
                 self.say(Wire::ShutdownRequest, cx);
             }
             Local::Quit => cx.act(Action::Exit(0)),
-            Local::Operator(Operator::Cleanup { resource }) => {
-                let mut updates = Vec::new();
-                for node in self.place.nodes.values() {
-                    for what in ["fail-count", "last-failure"] {
-                        let prefix = format!("{what}-{resource}#");
-                        tell(
-                            &self.place,
-                            Daemon::Attrd,
-                            Local::ClearAttributes { node: node.clone(), prefix },
-                            cx,
-                        );
-                    }
-                    updates.push(Update::EraseHistory { node: node.clone(), rsc: resource.clone() });
-                }
-                tell(&self.place, Daemon::Based, Local::Change(updates), cx);
-            }
             _ => {}
         }
     }
@@ -285,6 +272,7 @@ impl Controld {
     fn quorum(&mut self, q: &Quorum, cx: &mut Cx<'_>) {
         let was = self.quorate;
         self.quorate = q.quorate;
+        self.ever_quorate |= q.quorate;
         let members: BTreeSet<NodeId> = q.members.iter().copied().collect();
         let new: Vec<NodeId> = members.difference(&self.members).copied().collect();
         let lost: Vec<NodeId> =

@@ -29,7 +29,7 @@ const MAX_ATTEMPTS: u32 = 10;
 
 /// How far an action is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Progress {
+pub(super) enum Progress {
     Waits,
     /// Under way; given up at this time.
     Runs(Option<Time>),
@@ -39,12 +39,12 @@ enum Progress {
 
 /// A transition under way.
 #[derive(Clone, Debug)]
-struct Transition {
-    id: i64,
-    graph: Arc<Graph>,
-    progress: Vec<Progress>,
+pub(super) struct Transition {
+    pub(super) id: i64,
+    pub(super) graph: Arc<Graph>,
+    pub(super) progress: Vec<Progress>,
     /// Nothing new begins.
-    aborted: bool,
+    pub(super) aborted: bool,
     /// And why the scheduler is asked when all that runs has ended.
     then: Option<Cause>,
 }
@@ -53,8 +53,8 @@ struct Transition {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Engine {
     numbers: u32,
-    last: i64,
-    running: Option<Transition>,
+    pub(super) last: i64,
+    pub(super) running: Option<Transition>,
     /// The number of the question to `based` or to the scheduler.
     asked: Option<u32>,
     /// Something happened since the CIB was read.
@@ -70,8 +70,10 @@ pub(super) struct Engine {
     held: bool,
     /// Nodes that were told to leave.
     pub(super) shut_down: BTreeSet<NodeId>,
+    /// It is its own turn to leave, when the transition is over.
+    goes: bool,
     failures: BTreeMap<Arc<str>, u32>,
-    told: Vec<Line>,
+    pub(super) told: Vec<Line>,
     /// Where the last plan wants resources never to be.
     pub(super) forbidden: Arc<[(String, String)]>,
     settings: Settings,
@@ -109,6 +111,7 @@ impl Engine {
         self.waits = false;
         self.held = false;
         self.cause = None;
+        self.goes = false;
         self.told.clear();
         self.forbidden = Arc::default();
     }
@@ -209,10 +212,16 @@ impl Controld {
                 .unwrap_or(MAX_ATTEMPTS),
             start_failure_is_fatal: property_of(root, "start-failure-is-fatal") != Some("false"),
         };
+        let mut cib = cib.cib;
+        // `no-quorum-policy=suicide` is for those who have had quorum.
+        let fences = matches!(property_of(&cib.root, "no-quorum-policy"), Some("suicide" | "fence"));
+        if fences && self.ever_quorate && !self.quorate {
+            Arc::make_mut(&mut Arc::make_mut(&mut cib).root).set("no-quorum-panic", "1");
+        }
         let re = self.engine.number();
         self.engine.asked = Some(re);
         let now = seconds(cx);
-        tell(&self.place, Daemon::Schedulerd, Local::Schedule { re, cib: cib.cib, now }, cx);
+        tell(&self.place, Daemon::Schedulerd, Local::Schedule { re, cib, now }, cx);
     }
     pub(super) fn graph(&mut self, re: u32, graph: Arc<Graph>, cx: &mut Cx<'_>) {
         if self.engine.asked != Some(re) || self.state != State::PolicyEngine {
@@ -274,6 +283,9 @@ impl Controld {
             return;
         }
         self.state = State::Idle;
+        if std::mem::take(&mut self.engine.goes) {
+            return tell(&self.place, Daemon::Pacemakerd, Local::Shutdown, cx);
+        }
         if let Some(cause) = t.then {
             return self.invoke(cause, cx);
         }
@@ -324,7 +336,10 @@ impl Controld {
             "do_shutdown" => {
                 let Some(peer) = peer else { return self.set(at, Progress::Done) };
                 self.engine.shut_down.insert(peer);
-                self.set(at, Progress::Runs(None));
+                // Its own going waits until everything else is done.
+                let own = peer == self.place.me;
+                self.engine.goes |= own;
+                self.set(at, if own { Progress::Done } else { Progress::Runs(None) });
                 let leaves = Update::Node {
                     node: node.into(),
                     in_ccm: None,
@@ -333,7 +348,9 @@ impl Controld {
                     expected: Some("down"),
                 };
                 self.change(vec![leaves], cx);
-                self.say(Wire::ShutdownNow { to: peer }, cx);
+                if !own {
+                    self.say(Wire::ShutdownNow { to: peer }, cx);
+                }
             }
             "clear_failcount" => {
                 let rsc = s

@@ -64,6 +64,9 @@ pub struct Settings {
     pub health_window: u32,
     /// Whether there is an address to hold.
     pub has_vip: bool,
+    /// A leader whose beacons do not come is marked lost (4.3.17, 4.4.14, 4.5.9, 4.6.4, 4.7, all of 2025-10; 4.3 stands for 4.3.5 here).
+    /// Before that it went on to count as a node that can be asked, and everything that is asked of all waited for it: 4 s to 5 s each time.
+    pub forgets_silent_leader: bool,
 }
 
 #[cfg(test)]

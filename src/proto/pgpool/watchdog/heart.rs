@@ -1,12 +1,14 @@
 //! The processes around the watchdog: the lifecheck, and those that send and hear heartbeats.
 
 use super::super::Setup;
+use super::super::config::Lifecheck as Method;
 use super::super::msg::Msg as Say;
 use super::super::note::Note as PoolNote;
 use super::lifecheck::{Found, Lifecheck};
 use super::msg::NodeId;
 use super::note::Note;
 use super::process::{node_of, peer_ip};
+use super::query::{Lives, Questions};
 use crate::engine::Span;
 use crate::net::Plane;
 use crate::net::addr::{Endpoint, Ip};
@@ -17,8 +19,12 @@ use std::sync::Arc;
 const T_LOOK: Timer = Timer(0);
 const T_BEAT: Timer = Timer(1);
 const T_PING: Timer = Timer(2);
+/// `query`: a session had to be open by then.
+const T_OPEN: Timer = Timer(3);
 /// The port that pings go to: nothing listens there, and a refusal is an answer.
 const ECHO: u16 = 7;
+/// How long a sender or receiver sleeps before it begins. (The first ones do too, before there is anybody to hear them.)
+const FORK_WAIT: Span = Span::secs(1);
 /// `ping -c3`: three packets a second apart.
 const PING_OK: Span = Span::secs(2);
 /// `ping` waits ten seconds for an answer to the last one.
@@ -45,17 +51,27 @@ pub struct LifecheckProcess {
     answered: bool,
     /// No trusted server answered: told once.
     isolated: bool,
+    /// `query`: who is asked, who is to be asked, whether all have answered so far, and the lives.
+    questions: Questions,
+    next: Vec<NodeId>,
+    good: bool,
+    lives: Lives,
 }
 impl LifecheckProcess {
     /// One that has not started.
     pub fn new(setup: Arc<Setup>) -> Self {
+        let nodes = setup.peers.len() + 1;
         LifecheckProcess {
+            lives: Lives::new(nodes, setup.config.wd_life_point),
             setup,
             check: Lifecheck::default(),
             waiting: false,
             pings: Vec::new(),
             answered: false,
             isolated: false,
+            questions: Questions::default(),
+            next: Vec::new(),
+            good: true,
         }
     }
     /// It has ended.
@@ -72,13 +88,25 @@ impl LifecheckProcess {
             ctx.act(Action::Exit(0));
             return;
         }
+        if matches!(input, Input::Start) {
+            // A lifecheck has heard nobody yet, whatever the one before it had heard.
+            ctx.files.pgpool.wd.heard.clear();
+        }
         match input {
             Input::Start if ctx.files.pgpool.wd.joined() => self.ready(ctx),
             Input::Call(Msg::Pgpool(m)) if *m == Say::Joined => self.ready(ctx),
             Input::Timer(T_LOOK) if self.check.started => self.round(ctx),
             Input::Timer(T_LOOK) => self.test(ctx),
             Input::Timer(T_PING) => self.pinged(ctx),
-            Input::Tcp(conn, news) => self.echo(conn, &news, ctx),
+            Input::Timer(T_OPEN) => {
+                self.questions.give_up(ctx);
+                self.asked(ctx);
+            }
+            Input::Tcp(conn, news) => {
+                self.echo(conn, &news, ctx);
+                self.questions.news(&self.setup, conn, &news, ctx);
+                self.asked(ctx);
+            }
             _ => {}
         }
     }
@@ -86,6 +114,7 @@ impl LifecheckProcess {
     fn ready(&mut self, ctx: &mut Cx<'_>) {
         if !self.waiting {
             self.waiting = true;
+            // (With `query` there are none.)
             for (role, pid) in &self.setup.processes {
                 use super::super::Role;
                 if matches!(role, Role::HeartbeatSender(_) | Role::HeartbeatReceiver(_)) {
@@ -102,14 +131,62 @@ impl LifecheckProcess {
         peers.map(|i| node_of(&self.setup, i)).map(|n| (n, of(n))).collect()
     }
     fn test(&mut self, ctx: &mut Cx<'_>) {
-        let interval = self.setup.config.wd_interval;
-        if Lifecheck::ready(&self.heard(ctx)) {
+        if self.queries() {
+            // One after the other.
+            self.next = (0..=self.setup.peers.len() as NodeId).rev().collect();
+            self.good = true;
+            self.ask_next(ctx);
+            return;
+        }
+        self.tested(Lifecheck::ready(&self.heard(ctx)), ctx);
+    }
+    fn tested(&mut self, ready: bool, ctx: &mut Cx<'_>) {
+        if ready {
             self.check.started = true;
             ctx.note(PoolNote::Watchdog(Note::LifecheckStarted).into());
             self.round(ctx);
         } else {
-            ctx.set_timer(T_LOOK, interval.times(10));
+            ctx.set_timer(T_LOOK, self.setup.config.wd_interval.times(10));
         }
+    }
+
+    // ---- by queries ---------------------------------------------------------------------------------------------------
+
+    fn queries(&self) -> bool {
+        self.setup.config.wd_lifecheck_method == Method::Query
+    }
+    fn ask_next(&mut self, ctx: &mut Cx<'_>) {
+        // Without a user there is no session: nobody answers, and it never begins.
+        let user = !self.setup.config.wd_lifecheck_user.is_empty();
+        match self.next.pop().filter(|_| user) {
+            Some(node) => self.ask(&[node], ctx),
+            None => self.tested(self.good && user, ctx),
+        }
+    }
+    fn ask(&mut self, nodes: &[NodeId], ctx: &mut Cx<'_>) {
+        let setup = self.setup.clone();
+        for node in nodes {
+            self.questions.ask(&setup, *node, ctx);
+        }
+        ctx.set_timer(T_OPEN, Questions::patience(&setup));
+    }
+    /// Whether all who were asked have answered, or will not.
+    fn asked(&mut self, ctx: &mut Cx<'_>) {
+        let Some(all) = self.questions.over() else { return };
+        ctx.cancel_timer(T_OPEN);
+        if !self.check.started {
+            self.good &= all.iter().all(|a| a.1);
+            return self.ask_next(ctx);
+        }
+        let points = self.setup.config.wd_life_point;
+        for (node, answered) in all {
+            if self.lives.asked(node, answered, points) {
+                let name = super::process::name(&self.setup, node);
+                ctx.note(PoolNote::Watchdog(Note::Unanswered { node: name, points }).into());
+                tell(node, false, ctx, &self.setup.clone());
+            }
+        }
+        ctx.set_timer(T_LOOK, self.setup.config.wd_interval);
     }
     fn round(&mut self, ctx: &mut Cx<'_>) {
         if self.setup.trusted.is_empty() {
@@ -160,8 +237,13 @@ impl LifecheckProcess {
         let c = &self.setup.config;
         let deadtime = (c.wd_heartbeat_deadtime.0 / 1_000_000_000) as i64;
         ctx.set_timer(T_LOOK, c.wd_interval);
-        if ctx.files.pgpool.in_recovery {
+        if ctx.files.pgpool.door != super::super::shared::Door::Open {
             return;
+        }
+        if self.queries() {
+            ctx.cancel_timer(T_LOOK);
+            let all: Vec<NodeId> = (0..=self.setup.peers.len() as NodeId).collect();
+            return self.ask(&all, ctx);
         }
         for found in self.check.look(&self.heard(ctx), deadtime, ctx.wall_clock) {
             let (node, alive) = match found {
@@ -185,16 +267,27 @@ impl LifecheckProcess {
 pub struct Sender {
     setup: Arc<Setup>,
     peer: usize,
+    /// It takes the place of one that has ended: it sleeps before it begins.
+    again: bool,
 }
 impl Sender {
     /// One for a peer.
     pub fn new(setup: Arc<Setup>, peer: usize) -> Self {
-        Sender { setup, peer }
+        Sender { setup, peer, again: false }
+    }
+    /// It has ended.
+    pub fn reset(&mut self) {
+        self.again = true;
     }
     /// Handles one input.
     pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
         if ends(&input) {
             ctx.act(Action::Exit(0));
+            return;
+        }
+        if self.again && matches!(input, Input::Start) {
+            self.again = false;
+            ctx.set_timer(T_BEAT, FORK_WAIT);
             return;
         }
         if matches!(input, Input::Start | Input::Timer(T_BEAT)) {
@@ -217,11 +310,17 @@ impl Sender {
 #[derive(Clone, Debug)]
 pub struct Receiver {
     setup: Arc<Setup>,
+    /// See [`Sender`].
+    again: bool,
 }
 impl Receiver {
     /// One that has not started.
     pub fn new(setup: Arc<Setup>) -> Self {
-        Receiver { setup }
+        Receiver { setup, again: false }
+    }
+    /// It has ended.
+    pub fn reset(&mut self) {
+        self.again = true;
     }
     /// Handles one input.
     pub fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
@@ -230,7 +329,13 @@ impl Receiver {
             return;
         }
         match input {
-            Input::Start => ctx.act(Action::Bind(self.setup.config.wd_heartbeat_port)),
+            Input::Start if self.again => {
+                self.again = false;
+                ctx.set_timer(T_BEAT, FORK_WAIT);
+            }
+            Input::Start | Input::Timer(T_BEAT) => {
+                ctx.act(Action::Bind(self.setup.config.wd_heartbeat_port));
+            }
             Input::Packet { msg: Msg::Pgpool(m), .. } => {
                 if let Say::Beat(node) = *m {
                     let now = ctx.wall_clock;

@@ -166,8 +166,12 @@ pub enum Out {
     TellBackends(NodeId, u32),
     /// The states of backends, as the leader told them.
     Backends(Arc<[super::msg::BackendState]>, Option<u8>),
-    /// The second stage of online recovery begins or ends somewhere.
-    Recovery(bool),
+    /// The second stage of online recovery begins or ends at a peer; the number of its packet.
+    Recovery(NodeId, u32, bool),
+    /// What a peer's clients do.
+    ClientsGone(NodeId, bool),
+    /// The leader's follow-primary process takes or gives back the lock.
+    LockStandby(bool),
     /// Something worth telling.
     Note(Note),
 }
@@ -648,8 +652,27 @@ impl Machine {
     pub const SELECT: Clock = SECOND;
 }
 impl Machine {
-    /// The second stage of an online recovery begins or ends on this pgpool: all are told.
-    pub fn tell_recovery(&mut self, begins: bool, now: Clock) {
+    /// The second stage of an online recovery begins or ends on this pgpool: all are told. Whom it waits for then; nothing: it is neither
+    /// leader nor standby, and cannot ask.
+    pub fn tell_recovery(&mut self, begins: bool, now: Clock) -> Option<Vec<NodeId>> {
+        if !matches!(self.state, State::Coordinator | State::Standby) {
+            return None;
+        }
         self.broadcast(&Body::Recovery(begins), now);
+        Some(self.reachable_peers())
+    }
+    /// The peers that can be reached.
+    pub fn reachable_peers(&self) -> Vec<NodeId> {
+        self.peers.iter().filter(|p| p.reachable()).map(|p| p.info.id).collect()
+    }
+    /// A peer's clients have gone, or do not go: it is told.
+    pub fn answer_recovery(&mut self, to: NodeId, id: u32, gone: bool, now: Clock) {
+        self.send(to, id, Body::ClientsGone(gone), now);
+    }
+    /// The local follow-primary process takes the lock on the standbys, or gives it back. Only a leader's does.
+    pub fn lock_standbys(&mut self, takes: bool, now: Clock) {
+        if self.state == State::Coordinator {
+            self.broadcast(&Body::LockStandby(takes), now);
+        }
     }
 }

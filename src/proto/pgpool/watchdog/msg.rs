@@ -218,6 +218,10 @@ pub enum Body {
     Window(u32),
     /// The second stage of online recovery begins (`true`) or ends.
     Recovery(bool),
+    /// The answer to its begin: the clients of this pgpool have gone (`true`), or do not go.
+    ClientsGone(bool),
+    /// The leader's follow-primary process takes the lock on the standbys' workers (`true`) or gives it back.
+    LockStandby(bool),
 }
 impl Body {
     /// The word for it.
@@ -243,7 +247,8 @@ impl Body {
             Body::AskBackends => "GET LEADER DATA",
             Body::Backends(..) => "LEADER DATA",
             Body::Window(_) => "POOL CONFIG",
-            Body::Recovery(_) => "ONLINE RECOVERY",
+            Body::Recovery(_) | Body::ClientsGone(_) => "ONLINE RECOVERY",
+            Body::LockStandby(_) => "EXECUTE CLUSTER COMMAND",
         }
     }
 }

@@ -82,6 +82,8 @@ pub enum Note {
     LifecheckStarted,
     /// No heartbeat came.
     Silent { node: Arc<str>, deadtime: u64 },
+    /// It has used up its lives (`wd_lifecheck_method = query`).
+    Unanswered { node: Arc<str>, points: u32 },
     /// Heartbeats come again.
     Heard { node: Arc<str> },
     /// No trusted server answers.
@@ -114,7 +116,7 @@ impl Note {
             Note::VipUp { .. } => "vip_up",
             Note::VipDown { .. } => "vip_down",
             Note::LifecheckStarted => "lifecheck_started",
-            Note::Silent { .. } | Note::Untrusted => "detected",
+            Note::Silent { .. } | Note::Unanswered { .. } | Note::Untrusted => "detected",
             Note::Heard { .. } => "heard",
             Note::Fatal { .. } => "fatal",
             Note::Standby { .. } => return None,
@@ -180,6 +182,9 @@ impl Note {
             Note::LifecheckStarted => (say!("wd-lifecheck"), say!("wd-lifecheck-why")),
             Note::Silent { node, deadtime } => {
                 (say!("wd-silent", node = node), say!("wd-silent-why", deadtime = deadtime))
+            }
+            Note::Unanswered { node, points } => {
+                (say!("wd-unanswered", node = node), say!("wd-unanswered-why", points = points))
             }
             Note::Heard { node } => (say!("wd-heard", node = node), none()),
             Note::Untrusted => (say!("wd-untrusted"), say!("wd-untrusted-why")),

@@ -1,15 +1,16 @@
 //! The watchdog on the network: connections to the others, the virtual address, and what the local pgpool asks.
 
+use super::super::config::Version;
 use super::super::msg::{Cause, Msg as Say, Request as ToParent};
 use super::super::note::Note as PoolNote;
-use super::super::shared::Status;
+use super::super::shared::{Door, Status};
 use super::super::{Role, Setup};
 use super::config::Settings;
 use super::escalation::{Escalation, Step};
 use super::machine::{Channel, Local, Machine, Out};
 use super::msg::{BackendState, Body, NodeId, Packet, Request, RequestKind, State, Verdict};
 use super::note::Note;
-use crate::engine::{Span, SpanRange};
+use crate::engine::{Span, SpanRange, Time};
 use crate::net::Plane;
 use crate::net::addr::{Cidr, Endpoint, Ip};
 use crate::node::process::{Action, ConnId, Input, NetId, Pid, Signal, Tcp, TcpOptions, Timer};
@@ -79,6 +80,7 @@ fn settings(setup: &Setup) -> Settings {
         no_show_removal: secs(c.wd_no_show_node_removal_timeout),
         health_window: (window / 1_000_000_000) as u32,
         has_vip: c.delegate_ip.is_some(),
+        forgets_silent_leader: c.version > Version::V43,
     }
 }
 
@@ -110,6 +112,10 @@ pub struct Watchdog {
     next_ipc: u32,
     escalation: Escalation,
     stopping: bool,
+    /// The peers whose clients an online recovery here waits for.
+    awaited: Vec<NodeId>,
+    /// A peer's online recovery waits for the clients here: who, the number of its packet, since when.
+    leaving: Option<(NodeId, u32, Time)>,
 }
 
 impl Watchdog {
@@ -124,6 +130,8 @@ impl Watchdog {
             next_ipc: 0,
             escalation: Escalation::default(),
             stopping: false,
+            awaited: Vec::new(),
+            leaving: None,
             setup,
         }
     }
@@ -167,9 +175,14 @@ impl Watchdog {
         self.handle(input, ctx);
         let local = Self::local(ctx);
         self.machine.turn(over, &local, now);
+        self.look_at_clients(ctx);
         self.flush(ctx);
         if before != self.machine.state() {
             self.other_waking(ctx);
+            if matches!(self.machine.state(), State::Standby | State::Coordinator) {
+                // Whoever led before has no follow-primary process any more.
+                ctx.files.pgpool.lock_remotely(false);
+            }
         }
         if !self.stopping {
             let late = ctx.below(SELECT_LATE.0 + 1);
@@ -210,6 +223,10 @@ impl Watchdog {
             Input::Start => {
                 ctx.files.pgpool.watchdog = Some(ctx.me);
                 ctx.act(Action::Listen(self.setup.config.wd_port, 64));
+                if ctx.files.pgpool.wd.escalated {
+                    // The one before it was killed while it had the address: this one gives it up before it does anything else.
+                    self.escalate(false, ctx);
+                }
                 self.machine.start(now);
             }
             Input::Tcp(conn, news) => self.tcp(conn, news, ctx),
@@ -269,14 +286,14 @@ impl Watchdog {
             }
         }
     }
-    fn call(&mut self, m: Say, ctx: &Cx<'_>) {
+    fn call(&mut self, m: Say, ctx: &mut Cx<'_>) {
         let now = ctx.wall_clock;
         match m {
             Say::Ask { nodes, cause, by, kind, switchover } => {
                 let request = Request {
                     kind,
                     nodes,
-                    confirmed: cause == Cause::Admin,
+                    confirmed: matches!(cause, Cause::Admin | Cause::FalsePrimary),
                     flags: u8::from(cause.timed_out()) | u8::from(switchover) << 1,
                 };
                 self.ask(request, cause, by, ctx);
@@ -289,7 +306,8 @@ impl Watchdog {
                 }
             }
             Say::Indicate(begins) => self.machine.indicate(begins, now),
-            Say::Recovery(begins) => self.machine.tell_recovery(begins, now),
+            Say::Recovery(begins) => self.tell_recovery(begins, ctx),
+            Say::FollowLock(takes) => self.machine.lock_standbys(takes, now),
             _ => {}
         }
     }
@@ -381,9 +399,17 @@ impl Watchdog {
             Out::Backends(states, primary) => {
                 super::super::request(ToParent::Sync(states.to_vec(), primary), ctx);
             }
-            Out::Recovery(begins) => {
-                ctx.files.pgpool.in_recovery = begins;
+            Out::Recovery(from, id, begins) => self.peer_recovers(from, id, begins, ctx),
+            Out::ClientsGone(from, gone) => {
+                if self.awaited.contains(&from) {
+                    self.awaited.retain(|n| *n != from);
+                    if !gone || self.awaited.is_empty() {
+                        self.awaited.clear();
+                        self.answer_pcp(gone, ctx);
+                    }
+                }
             }
+            Out::LockStandby(takes) => ctx.files.pgpool.lock_remotely(takes),
             Out::Note(note) => ctx.note(PoolNote::Watchdog(note).into()),
         }
     }
@@ -440,6 +466,60 @@ impl Watchdog {
         }
         if asked.by != ctx.me {
             ctx.act(Action::Tell(asked.by, Msg::Pgpool(Box::new(Say::Verdict(verdict)))));
+        }
+    }
+
+    // ---- online recovery ------------------------------------------------------------------------------------------------
+
+    fn answer_pcp(&self, gone: bool, ctx: &mut Cx<'_>) {
+        if let Some(pid) = self.setup.pid(Role::Pcp) {
+            ctx.act(Action::Tell(pid, Msg::Pgpool(Box::new(Say::ClientsGone(gone)))));
+        }
+    }
+    /// The local PCP process begins or ends the second stage.
+    fn tell_recovery(&mut self, begins: bool, ctx: &mut Cx<'_>) {
+        let asked = self.machine.tell_recovery(begins, ctx.wall_clock);
+        if begins {
+            match asked {
+                Some(peers) if peers.is_empty() => self.answer_pcp(true, ctx),
+                Some(peers) => self.awaited = peers,
+                None => self.answer_pcp(false, ctx),
+            }
+        } else {
+            self.awaited.clear();
+        }
+    }
+    /// A peer's begins or ends it: the door here too.
+    fn peer_recovers(&mut self, from: NodeId, id: u32, begins: bool, ctx: &mut Cx<'_>) {
+        if !begins {
+            self.leaving = None;
+            super::super::door(&self.setup, Door::Open, ctx);
+        } else if ctx.files.pgpool.door != Door::Open {
+            self.machine.answer_recovery(from, id, false, ctx.wall_clock);
+        } else {
+            super::super::door(&self.setup, Door::Closed, ctx);
+            self.leaving = Some((from, id, ctx.now));
+        }
+    }
+    /// Whether the clients here have gone, for a peer's recovery; whether the peers that a recovery here waits for are still there.
+    fn look_at_clients(&mut self, ctx: &mut Cx<'_>) {
+        if let Some((to, id, since)) = self.leaving {
+            let c = &self.setup.config;
+            let late = ctx.now.since(since) >= c.recovery_timeout;
+            let wrong =
+                super::super::recovery::counter_is_wrong(c.client_idle_limit_in_recovery, c.recovery_timeout);
+            let gone = ctx.files.pgpool.connected == 0 || late && wrong;
+            if gone || late {
+                self.leaving = None;
+                self.machine.answer_recovery(to, id, gone, ctx.wall_clock);
+            }
+        }
+        if !self.awaited.is_empty() {
+            let there = self.machine.reachable_peers();
+            self.awaited.retain(|n| there.contains(n));
+            if self.awaited.is_empty() {
+                self.answer_pcp(true, ctx);
+            }
         }
     }
 

@@ -125,11 +125,13 @@ impl Machine {
         let Some(leader) = self.leader.filter(|_| self.state == State::Standby) else { return };
         let silent = secs_between(now, self.peer(leader).last_received);
         if silent >= 3 * BEACON {
-            self.peer(leader).info.state = State::Lost;
-            self.service(Some(leader), Service::AppearingLost, now);
             let node = self.name(leader);
             self.note(Note::Lost { node, why: Lost::NoBeacon, leader: true });
-            self.close(leader);
+            if self.set.forgets_silent_leader {
+                self.peer(leader).info.state = State::Lost;
+                self.service(Some(leader), Service::AppearingLost, now);
+                self.close(leader);
+            }
             self.leader = None;
             self.become_state(State::Joining, now);
         } else if silent >= 2 * BEACON {
@@ -468,7 +470,11 @@ impl Machine {
                 // Without a leader nobody is answered.
                 None => {}
             },
-            Body::Recovery(begins) => self.out.push(Out::Recovery(*begins)),
+            Body::Recovery(begins) => self.out.push(Out::Recovery(from, packet.id, *begins)),
+            Body::ClientsGone(gone) => self.out.push(Out::ClientsGone(from, *gone)),
+            Body::LockStandby(takes) if self.state == State::Standby && self.leader == Some(from) => {
+                self.out.push(Out::LockStandby(*takes));
+            }
             _ => {}
         }
     }

@@ -1,36 +1,43 @@
-//! A pgpool before a crowd of clients that come at random, to be compared with the theory of queues.
+//! A pgpool, with every process of it, before a crowd of clients that come at random: its children and the kernel's accept queue are M/M/c/K.
+//!
+//! A client that the kernel does not answer goes at once, so that a dropped SYN is a lost arrival and not a delayed one. The network takes
+//! microseconds, the server and the child's own work nothing: what is measured is the queue alone.
 
-use firedrill::engine::exponential::{BOUND, span};
-use firedrill::engine::{Chance, Engine, Model, Scheduler, Span, SpanRange, Time};
-use firedrill::net::Plane;
-use firedrill::net::addr::{Cidr, Endpoint, Ip};
-use firedrill::node::disk::End;
-use firedrill::node::log::Level;
-use firedrill::node::process::{Action, ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions, Timer};
-use firedrill::node::world::{Ev, World};
-use firedrill::proto::pgpool::{Backend, Pgpool, Proc, Role, Setup, config, roles};
-use firedrill::proto::postgres::msg::{Answer, Sql};
-use firedrill::proto::postgres::sql::Catalog;
-use firedrill::proto::{Cx, Files, Msg, Note};
-use firedrill::scenario::types::Sysctl;
+use crate::engine::exponential::{BOUND, span};
+use crate::engine::{Chance, Engine, Model, Scheduler, Span, SpanRange, Time};
+use crate::net::Plane;
+use crate::net::addr::{Cidr, Endpoint, Ip};
+use crate::node::disk::End;
+use crate::node::log::Level;
+use crate::node::process::{Action, ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions, Timer};
+use crate::node::world::{Ev, World};
+use crate::proto::pgpool::{Backend, Pgpool, Proc, Role, Setup, config, roles};
+use crate::proto::postgres::msg::{Answer, Sql};
+use crate::proto::postgres::sql::Catalog;
+use crate::proto::{Cx, Files, Msg, Note};
+use crate::scenario::types::Sysctl;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Clients that arrive at random, hold their sessions for a random time, and go at once if the kernel does not answer them.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Crowd {
     mean: Span,
     next: Time,
     /// What happens when, by connection: patience, or the end of the session.
     due: BTreeSet<(Time, u32, bool)>,
     open: BTreeMap<u32, (Time, bool)>,
+    /// How many have come.
     pub arrivals: u64,
+    /// Those of them whom the kernel did not answer.
     pub blocked: u64,
+    /// The sum of the waits between the kernel's answer and pgpool's, in nanoseconds.
     pub waited: u64,
-    /// Arrivals and blocked ones, batch by batch.
+    /// Arrivals of a batch.
+    batch: u64,
+    /// The three figures at the end of each batch.
     pub batches: Vec<(u64, u64, u64)>,
 }
-const BATCH: u64 = 10_000;
 const PATIENCE: Span = Span::ms(2);
 const HOLD: Span = Span::secs(1);
 impl Crowd {
@@ -52,7 +59,7 @@ impl Crowd {
                     self.open.insert(conn.0, (ctx.now, false));
                     self.due.insert((ctx.now + PATIENCE, conn.0, false));
                     self.arrivals += 1;
-                    if self.arrivals.is_multiple_of(BATCH) {
+                    if self.arrivals.is_multiple_of(self.batch) {
                         self.batches.push((self.arrivals, self.blocked, self.waited));
                     }
                 }
@@ -86,13 +93,15 @@ impl Crowd {
     }
 }
 
-#[derive(Clone)]
-#[allow(clippy::large_enum_variant)]
+/// A process of this world.
+#[derive(Clone, Debug)]
 pub enum Node {
-    Pool(Proc),
+    /// One of pgpool's.
+    Pool(Box<Proc>),
     /// A server that answers at once.
     Server,
-    Crowd(Crowd),
+    /// The clients.
+    Crowd(Box<Crowd>),
 }
 impl Process for Node {
     type Msg = Msg;
@@ -121,8 +130,9 @@ impl Process for Node {
         }
     }
 }
+/// The world.
 #[derive(Clone)]
-pub struct Lab {
+struct Lab {
     world: World<Node>,
 }
 impl Model for Lab {
@@ -136,8 +146,9 @@ impl Model for Lab {
     }
 }
 
-/// pgpool's defaults but for the 65th place; arrivals per second; how many.
-pub fn play(lambda: u64, arrivals: u64, seed: u64) -> Crowd {
+/// pgpool with its defaults but for the 65th place, sessions of a second on the mean: arrivals per second, how many, and how many
+/// make a batch.
+pub fn play(lambda: u64, arrivals: u64, batch: u64, seed: u64) -> Crowd {
     let config = Pgpool {
         backend_clustering_mode: Some(config::Mode::Raw),
         accept_queue_plus_one: false,
@@ -145,7 +156,7 @@ pub fn play(lambda: u64, arrivals: u64, seed: u64) -> Crowd {
         child_life_time: Span::ZERO,
         ..Pgpool::default()
     };
-    let mut world = World::new(seed, Level::Off, firedrill::proto::label);
+    let mut world = World::new(seed, Level::Off, crate::proto::label);
     let us = SpanRange::exactly(Span::us(1));
     let net = world.add_net("lan", us, Chance::NEVER, Chance::NEVER, Span::secs(300));
     for (i, name) in ["pool", "db", "crowd"].iter().enumerate() {
@@ -172,11 +183,21 @@ pub fn play(lambda: u64, arrivals: u64, seed: u64) -> Crowd {
     });
     for role in all {
         let parent = (role != Role::Parent).then_some(Pid(0));
-        world.add_proc(HostId(0), &role.name("pgpool"), parent, Node::Pool(Proc::new(role, &setup)));
+        world.add_proc(
+            HostId(0),
+            &role.name("pgpool"),
+            parent,
+            Node::Pool(Box::new(Proc::new(role, &setup))),
+        );
     }
     world.add_proc(HostId(1), "postgres", None, Node::Server);
     let mean = Span(1_000_000_000 / lambda);
-    let crowd = world.add_proc(HostId(2), "crowd", None, Node::Crowd(Crowd { mean, ..Crowd::default() }));
+    let crowd = world.add_proc(
+        HostId(2),
+        "crowd",
+        None,
+        Node::Crowd(Box::new(Crowd { mean, batch: batch.max(1), ..Crowd::default() })),
+    );
     let mut sched = Scheduler::new();
     for h in 0..3 {
         sched.at(Time::ZERO, Ev::Outer(h));
@@ -184,9 +205,10 @@ pub fn play(lambda: u64, arrivals: u64, seed: u64) -> Crowd {
     let mut sim = Engine { model: Lab { world }, sched };
     loop {
         sim.run_until(sim.sched.now() + Span::secs(500));
-        let Node::Crowd(c) = &sim.model.world.proc(crowd).logic else { unreachable!() };
-        if c.arrivals >= arrivals {
-            return c.clone();
+        if let Node::Crowd(c) = &sim.model.world.proc(crowd).logic
+            && c.arrivals >= arrivals
+        {
+            return (**c).clone();
         }
     }
 }
