@@ -47,6 +47,8 @@ enum Trace {
     Address(Ip),
     /// A process.
     Service(Arc<str>),
+    /// A database server: active while it runs, promoted while it accepts writes.
+    Database,
     /// What the agent has left under `/run`.
     File,
 }
@@ -69,12 +71,20 @@ impl Resource {
                 Trace::Service(name) => {
                     world.find_proc(host, name).is_some_and(|p| world.proc(p).life != Life::Dead)
                 }
+                Trace::Database => {
+                    roles::postmaster(world, host).is_some_and(|(p, _)| world.proc(p).life != Life::Dead)
+                }
                 Trace::File => h.files.crm.run.get(&*self.id).is_some_and(|f| f.running),
             }
     }
     fn promoted(&self, world: &World, host: HostId) -> bool {
         let h = world.host(host);
-        h.power == Power::On && h.files.crm.run.get(&*self.id).is_some_and(|f| f.promoted)
+        h.power == Power::On
+            && match &self.trace {
+                Trace::Database => roles::postmaster(world, host)
+                    .is_some_and(|(pid, p)| world.proc(pid).life != Life::Dead && p.writable()),
+                _ => h.files.crm.run.get(&*self.id).is_some_and(|f| f.promoted),
+            }
     }
 }
 
@@ -151,6 +161,7 @@ fn walk(e: &Element, clone: Option<&Element>, into: &mut Vec<Resource>) {
         let trace = match (e.get("class"), ip) {
             (Some("systemd" | "service" | "lsb"), _) => Trace::Service(kind.into()),
             (_, Some(ip)) if kind.starts_with("IPaddr") => Trace::Address(ip),
+            _ if kind == "pgsql" => Trace::Database,
             _ => Trace::File,
         };
         let max = meta("promoted-max").or(meta("master-max")).and_then(|n| n.parse().ok()).unwrap_or(1);

@@ -123,13 +123,11 @@ pub fn why(r: &Run, m: &Mark) -> String {
         }
         return out;
     }
-    for line in super::why_decision::explain(r, m) {
+    for line in super::why_cluster::explain(r, m) {
         out.push_str(&format!("  <- {line}\n"));
     }
-    if super::why_cluster::applies(r, m) {
-        for line in super::why_cluster::explain(r, m) {
-            out.push_str(&format!("  <- {line}\n"));
-        }
+    for line in super::why_steps::explain(r, m) {
+        out.push_str(&format!("  <- {line}\n"));
     }
     let mut seen = vec![m.event];
     let mut cause = m.cause;

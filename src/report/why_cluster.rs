@@ -1,67 +1,58 @@
-//! Why something happened in a Pacemaker cluster: the last of each kind of step between the fault and it. Causes pass through so many messages (the CIB,
-//! the process groups, the executors) that the chain of events itself would tell nothing.
+//! What Pacemaker's scheduler had decided when something of a resource or a node happened: its line of the summary, its reason, the scores.
 
-use super::story::{Style, line};
-use crate::engine::Time;
+use crate::node::log::What;
+use crate::proto::crm::note::Note;
+use crate::proto::pacemaker::history::base_name;
+use crate::say;
 use crate::trace::marks::Mark;
 use crate::trace::run::Run;
-use unicode_width::UnicodeWidthStr;
 
-/// What is explained this way.
-const ASKED: [&str; 12] = [
-    "violation",
-    "resource_started",
-    "resource_stopped",
-    "promoted",
-    "demoted",
-    "vip_up",
-    "vip_down",
-    "arp_moved",
-    "fenced",
-    "fence_failed",
-    "power_cut",
-    "watchdog_reset",
-];
-/// The steps of a recovery.
-const STEPS: [&str; 17] = [
-    "fenced",
-    "fence_failed",
-    "thawed",
-    "healed",
-    "power_cut",
-    "watchdog_reset",
-    "poison_pill",
-    "pill_written",
-    "stops_feeding",
-    "watchdog_awaited",
-    "fence_agent",
-    "fence_delayed",
-    "fence_requested",
-    "cib_asked_again",
-    "node_lost",
-    "quorum_lost",
-    "resource_failed",
-];
-
-/// Whether a mark of this run is explained here.
-pub(super) fn applies(r: &Run, m: &Mark) -> bool {
-    ASKED.contains(&m.kind) && r.marks.iter().any(|x| x.kind == "decided")
+/// The resource or the node that a fact is about.
+fn about(n: &Note) -> Option<&str> {
+    Some(match n {
+        Note::Started { rsc, .. }
+        | Note::Stopped { rsc, .. }
+        | Note::Promoted { rsc, .. }
+        | Note::Demoted { rsc, .. }
+        | Note::VipUp { rsc, .. }
+        | Note::VipDown { rsc, .. } => rsc,
+        Note::FenceRequested { target, .. } | Note::Fenced { target, .. } => target,
+        Note::Decided { line, .. } => &line.what,
+        _ => return None,
+    })
 }
 
-/// The steps that led to a mark, newest first, one line to a step.
+/// The decision behind a mark, one line to a fact; nothing if the mark is no doing of Pacemaker's.
 pub(super) fn explain(r: &Run, m: &Mark) -> Vec<String> {
-    let before = |x: &&Mark| x.at <= m.at && x.event != m.event;
-    let fault = r.marks.iter().filter(before).filter(|x| x.kind == "fault").map(|x| x.at).next_back();
-    let from = fault.unwrap_or(Time::ZERO);
-    let order = r.marks.iter().filter(before).rfind(|x| x.kind == "fence_requested" && x.at >= from);
-    // What went before an order is of interest where it was given.
-    let counts = |x: &Mark| {
-        let early = matches!(x.kind, "node_lost" | "cib_asked_again");
-        order.filter(|_| early).is_none_or(|o| x.host == o.host && x.at <= o.at)
+    let crm = |e: &crate::sim::LogEntry| match &e.what {
+        What::Note(crate::proto::Note::Crm(n)) => Some((**n).clone()),
+        _ => None,
     };
-    let last =
-        |kind: &str| r.marks.iter().filter(before).rfind(|x| x.kind == kind && x.at >= from && counts(x));
-    let mut steps: Vec<&Mark> = STEPS.iter().filter_map(|k| last(k)).collect();
-    steps.sort_by_key(|x| std::cmp::Reverse((x.at, x.event)));
-    steps.iter().map(|x| line(x, r, x.text.width(), Style::default()).trim_end().to_owned()).collect()
+    let notes = r.log.iter().filter(|e| e.event == m.event && e.host == m.host).filter_map(crm);
+    let Some(fact) = notes.filter(|n| n.mark() == Some(m.kind)).find(|n| n.text().0 == m.text) else {
+        return Vec::new();
+    };
+    let Some(what) = about(&fact) else { return Vec::new() };
+    let decided = |e: &crate::sim::LogEntry| match crm(e) {
+        Some(Note::Decided { line, .. }) if line.what == what || base_name(&line.what) == what => Some(line),
+        _ => None,
+    };
+    let before = r.log.iter().rev().filter(|e| e.at <= m.at);
+    let Some((e, line)) = before.into_iter().find_map(|e| decided(e).map(|l| (e, l))) else {
+        return Vec::new();
+    };
+    let mut out = Vec::new();
+    if !matches!(fact, Note::Decided { .. }) {
+        let (dc, at) = (r.host(e.host), e.at);
+        let (change, what, details) = (&line.change, &line.what, &line.details);
+        out.push(say!("why-crm-decided", dc = dc, at = at, change = change, what = what, details = details));
+        if !line.reason.is_empty() {
+            out.push(say!("why-crm-reason", reason = line.reason));
+        }
+    }
+    let node = line.details.rsplit("-> ").next().unwrap_or_default().trim();
+    for step in line.story.split("; ").filter(|s| !s.is_empty()) {
+        out.push(say!("why-crm-score", node = node, step = step));
+    }
+    out
 }
