@@ -785,6 +785,73 @@ fn the_device_and_its_server_are_given_up_by_their_own_timeouts() {
 }
 
 #[test]
+fn a_device_asks_for_its_server_every_connect_timeout() {
+    let (target, process) = (host("q"), "qnetd".to_owned());
+    let mut took = Vec::new();
+    for seed in 1..=SEEDS / 2 {
+        let t = 60_000 + phase(seed);
+        let kill = Fault::Kill { target: target.clone(), process: process.clone(), all: false };
+        let start = Fault::Start { target: target.clone(), process: process.clone() };
+        let r = device("ffsplit", "").run(t + 60_000, vec![at(t, kill), at(t + 21_000, start)], seed);
+        assert!(marks(&r, "quorum_lost", "", t).is_empty(), "{:#?}", story(&r));
+        let told = notes(&r, t);
+        for n in ["n1", "n2"] {
+            let of =
+                |want: fn(&Note) -> bool| told.iter().find(|(_, h, note)| h == n && want(note)).unwrap().0;
+            assert!(of(|n| matches!(n, Note::Disconnected { silent: false })) <= 5);
+            took.push(of(|n| matches!(n, Note::Connected)));
+        }
+    }
+    // At first up to 4.5 s (0.9 of the cast interval); a refused connection is tried again 8 s after it was begun (0.8 of `timeout`): the server
+    // is back after 21 s, and the third try (16 s to 20.5 s) is in vain.
+    spread("connected again", &took, 24_000, 28_510, 700);
+}
+
+#[test]
+fn the_half_that_had_the_vote_keeps_it() {
+    for (keep, quorate) in [("", ["n2", "n1"]), ("keep_active_partition_tie_breaker: false, ", ["n1", "n2"])]
+    {
+        let device = format!("device: (host: \"q\", {keep}algorithm: ffsplit), ");
+        let c = Cluster { hosts: "\"q\": (runs: [Qnetd()]),".to_owned(), ..nodes(2, &device) };
+        for seed in 1..=10 {
+            let t = 60_000 + phase(seed);
+            // n1 sees nobody, so that n2 has the vote; then n1 sees the server again, but not n2.
+            let back = t + 60_000;
+            let faults =
+                vec![at(t, cut(&["n1"], &["n2", "q"])), at(back, heal()), at(back, cut(&["n1"], &["n2"]))];
+            let r = c.run(back + 60_000, faults.clone(), seed);
+            assert!(r.violations.is_empty(), "{:?}", r.violations);
+            let mut sim = c.sim(back + 60_000, faults, seed);
+            let votes = |sim: &firedrill::sim::Sim, n: &str| corosync(sim, n).quorate();
+            sim.run_until(Time::ms(back - 1));
+            assert_eq!(["n1", "n2"].map(|n| votes(&sim, n)), [false, true]);
+            sim.run_until(Time::ms(back + 50_000));
+            assert_eq!(quorate.map(|n| votes(&sim, n)), [true, false], "{keep}");
+        }
+    }
+}
+
+#[test]
+fn an_idle_token_goes_round_thirty_times_before_it_is_held() {
+    for (settings, rounds) in [("", 30), ("seqno_unchanged_const: 10", 10)] {
+        let r = nodes(3, settings).full(60_000, Vec::new(), 1);
+        let frames = |word: &'static str| {
+            r.log.iter().filter_map(move |e| match &e.what {
+                What::Frame(_, sent, label) if label.word == word => Some((e.host, *sent)),
+                _ => None,
+            })
+        };
+        let last = frames("totem").map(|f| f.1).max().unwrap();
+        // On their way from n1 to n2, until the first of `hold`.
+        let n2 = r.hosts.iter().position(|h| h == "n2");
+        let mut rests = frames("token").filter(|(h, sent)| *sent > last && h.map(|h| usize::from(h.0)) == n2);
+        let first = rests.next().unwrap().1;
+        let quick: Vec<Time> = rests.map(|f| f.1).take_while(|t| t.since(first) < Span::ms(400)).collect();
+        assert!((rounds..=rounds + 1).contains(&quick.len()), "{settings}: {}", quick.len());
+    }
+}
+
+#[test]
 fn a_stranger_that_disagrees_restarts_gather_for_as_long_as_it_speaks() {
     let c = nodes(4, UDPU).known().in_order();
     for seed in 1..=SEEDS / 3 {

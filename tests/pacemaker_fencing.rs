@@ -221,7 +221,7 @@ fn mistakes_with_sbd_are_explained() {
     c.properties = "\"stonith-watchdog-timeout\": \"-1\"".into();
     assert_eq!(lint(&c), "");
     c.properties = "\"stonith-watchdog-timeout\": \"4s\"".into();
-    assert!(lint(&c).contains("before the watchdog (5.000) has reset the node"), "{}", lint(&c));
+    assert!(lint(&c).contains("before the watchdog (5s) has reset the node"), "{}", lint(&c));
     c.sbd = String::new();
     assert!(lint(&c).contains("a node without sbd would be taken for dead"), "{}", lint(&c));
     let mut c = trio();

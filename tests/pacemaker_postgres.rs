@@ -106,8 +106,8 @@ fn a_failover_is_token_consensus_the_cib_the_device_and_one_second_of_the_agent(
         );
         let t = 60_000 + seed as i64 * 137;
         let (lost, _) = when(&r, t, |n| crm(n, |c| matches!(c, Crm::NodeLost { .. }))).unwrap();
-        // Token 3650 ms from the last token, which may be 0.5 s old, and consensus 4380 ms.
-        assert!((7_500..8_080).contains(&(lost - t)), "{seed}: {}", lost - t);
+        // Token 3650 ms from the last token, which an idle ring holds for up to 685 ms, and consensus 4380 ms.
+        assert!((7_340..8_080).contains(&(lost - t)), "{seed}: {}", lost - t);
         let (asked, _) = when(&r, t, |n| crm(n, |c| matches!(c, Crm::FenceRequested { .. }))).unwrap();
         // Whole seconds lost by asking for the CIB again; the rest: 0.2 s of election and the join if the DC is gone, the scheduler.
         let (s, rest) = ((asked - lost) / 1000, (asked - lost) % 1000);
@@ -135,10 +135,10 @@ fn a_failover_is_token_consensus_the_cib_the_device_and_one_second_of_the_agent(
         }
         let (vip, at) = when(&r, t, |n| crm(n, |c| matches!(c, Crm::VipUp { .. }))).unwrap();
         assert!((40..500).contains(&(vip - promoted)) && at == who, "{seed}: {}", vip - promoted);
-        // The client: its session is broken by then, and it tries to connect for 2 s at a time.
+        // The client: its session is broken by then, and it tries to connect for 2 s at a time; the try that succeeds counts from its begin.
         let m = Metrics::of(&r);
         let outage = m.get(Metric::WriteOutageMax) as i64 / 1000;
-        assert!((vip - t - 200..vip - t + 2_300).contains(&outage), "{seed}: {outage} {}", vip - t);
+        assert!((vip - t - 2_100..vip - t + 2_300).contains(&outage), "{seed}: {outage} {}", vip - t);
         assert_eq!(m.get(Metric::SplitBrain), 0);
     }
     assert!(seconds.iter().filter(|n| **n > 0).count() >= 2, "{seconds:?}");

@@ -23,6 +23,7 @@ fn header() -> Header {
         stacks: vec![Played { name: "keepalived-trio".to_owned(), hosts: 3 }],
         set: Vec::new(),
         design: "grid".to_owned(),
+        design_seed: None,
         vary: ["keepalived.advert_int", "keepalived.down_timer_adverts"]
             .map(|p| Varied { path: p.to_owned(), values: "1,2".to_owned() })
             .to_vec(),

@@ -428,6 +428,44 @@ fn a_comparison_says_the_same_on_any_number_of_threads_and_in_both_languages() {
 }
 
 #[test]
+fn the_header_says_with_which_seed_the_points_were_drawn() {
+    let head = |more: &[&str]| {
+        let args = [
+            "sweep",
+            "keepalived/master-power-off",
+            "--set",
+            "drill.until=31s",
+            "--seeds",
+            "1",
+            "--format",
+            "jsonl",
+        ];
+        let vary = ["--vary", "keepalived.advert_int=500ms..1s"];
+        let text = ok(&args.iter().chain(&vary).chain(more).copied().collect::<Vec<_>>());
+        let head: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        head["design_seed"].clone()
+    };
+    assert_eq!(head(&["--design", "lhs:2"]), 1);
+    assert_eq!(head(&["--design", "random:2", "--design-seed", "7"]), 7);
+    assert!(
+        ok(&[
+            "sweep",
+            "keepalived/master-power-off",
+            "--set",
+            "drill.until=31s",
+            "--seeds",
+            "1",
+            "--format",
+            "jsonl"
+        ])
+        .lines()
+        .next()
+        .is_some_and(|l| !l.contains("design_seed")),
+        "a grid draws nothing"
+    );
+}
+
+#[test]
 fn a_split_brain_is_found_where_the_watchdog_is_off() {
     // Without a watchdog a frozen Patroni leaves its PostgreSQL writable when the lease runs out; with it the host resets itself.
     let split = |drill: &str| {

@@ -7,6 +7,9 @@
 //! idle, and no fencer has anything left to do. A **fencing** is a loss of power or links by a device that an agent had asked, a poison pill that was read,
 //! a watchdog that `sbd` had ceased to feed, or one that a fencer has confirmed without any of these; a node that is taken down again by the same one
 //! before it has booted counts once (two outlets, two levels).
+//!
+//! **Not looked at:** bundles, remote nodes, resources that come into the CIB during the run; which of its networks a node is cut off on: it is reachable
+//! as long as some network that it shares with another carries frames.
 
 use crate::engine::Time;
 use crate::fault::{awake, roles};
@@ -44,6 +47,8 @@ enum Trace {
     Address(Ip),
     /// A process.
     Service(Arc<str>),
+    /// A database server: active while it runs, promoted while it accepts writes.
+    Database,
     /// What the agent has left under `/run`.
     File,
 }
@@ -66,12 +71,20 @@ impl Resource {
                 Trace::Service(name) => {
                     world.find_proc(host, name).is_some_and(|p| world.proc(p).life != Life::Dead)
                 }
+                Trace::Database => {
+                    roles::postmaster(world, host).is_some_and(|(p, _)| world.proc(p).life != Life::Dead)
+                }
                 Trace::File => h.files.crm.run.get(&*self.id).is_some_and(|f| f.running),
             }
     }
     fn promoted(&self, world: &World, host: HostId) -> bool {
         let h = world.host(host);
-        h.power == Power::On && h.files.crm.run.get(&*self.id).is_some_and(|f| f.promoted)
+        h.power == Power::On
+            && match &self.trace {
+                Trace::Database => roles::postmaster(world, host)
+                    .is_some_and(|(pid, p)| world.proc(pid).life != Life::Dead && p.writable()),
+                _ => h.files.crm.run.get(&*self.id).is_some_and(|f| f.promoted),
+            }
     }
 }
 
@@ -85,8 +98,10 @@ struct Node {
     was: Option<State>,
     /// It is awake, and it and all others that are awake hear each other.
     reachable: bool,
-    /// It was not, at some time of this incident.
+    /// It was not, at some time of this incident and since it has booted.
     cut_off: bool,
+    /// The nodes (by place in the book) with which it heard each other at the last look.
+    hears: u32,
 }
 
 /// Where a resource that may run once only was started.
@@ -146,6 +161,7 @@ fn walk(e: &Element, clone: Option<&Element>, into: &mut Vec<Resource>) {
         let trace = match (e.get("class"), ip) {
             (Some("systemd" | "service" | "lsb"), _) => Trace::Service(kind.into()),
             (_, Some(ip)) if kind.starts_with("IPaddr") => Trace::Address(ip),
+            _ if kind == "pgsql" => Trace::Database,
             _ => Trace::File,
         };
         let max = meta("promoted-max").or(meta("master-max")).and_then(|n| n.parse().ok()).unwrap_or(1);
@@ -176,7 +192,7 @@ impl Book {
                     },
                 );
             if let (Some(controld), Some((_, id))) = (controld.copied(), id) {
-                let node = Node { host, id, controld, was: None, reachable: true, cut_off: false };
+                let node = Node { host, id, controld, was: None, reachable: true, cut_off: false, hears: 0 };
                 book.nodes.push(node);
             }
             let based = procs.iter().find_map(crm).is_some() && book.resources.is_empty();
@@ -241,6 +257,7 @@ impl Book {
             }
             What::Booted => {
                 self.shots.iter_mut().filter(|s| s.target == host).for_each(|s| s.over = true);
+                self.nodes.iter_mut().filter(|n| n.host == host).for_each(|n| n.cut_off = false);
                 false
             }
             _ => false,
@@ -283,7 +300,7 @@ impl Book {
                 let Some(t) = world.find_host(target) else { return };
                 self.placed.retain(|p| p.host != t);
                 self.early = self.early.filter(|e| e.2 != t);
-                let down = |s: &Shot| s.target == t && !s.over;
+                let down = |s: &Shot| s.target == t;
                 let done = self.orders.iter().any(|o| o.target == t && o.open && o.done);
                 if !done && !self.shots.iter().any(down) {
                     self.shot(t, Some(host));
@@ -316,18 +333,20 @@ impl Book {
     fn close(&mut self, target: Option<HostId>) {
         self.orders.iter_mut().filter(|o| Some(o.target) == target).for_each(|o| o.open = false);
     }
-    /// A node was fenced: by who has ordered it, or else by this one.
+    /// A node was fenced: by itself, or else by who has ordered it, or else by this one.
     fn shot(&mut self, target: HostId, by: Option<HostId>) {
         let open = self.orders.iter().rposition(|o| o.target == target && o.open);
         let last = open.or_else(|| self.orders.iter().rposition(|o| o.target == target));
         if let Some(o) = open {
             self.orders[o].done = true;
         }
-        let by = if by == Some(target) { open } else { last }.map_or(by, |o| Some(self.orders[o].by));
+        let by = if by == Some(target) { by } else { last.map_or(by, |o| Some(self.orders[o].by)) };
         if self.shots.iter().any(|s| s.target == target && s.by == by && !s.over) {
             return;
         }
-        let back = self.node(target).is_some_and(|n| n.cut_off && n.reachable);
+        let heard =
+            by.and_then(|by| self.nodes.iter().position(|n| n.host == by)).map_or(u32::MAX, |i| 1 << i);
+        let back = self.node(target).is_some_and(|n| n.cut_off && n.reachable && n.hears & heard != 0);
         if back && by != Some(target) {
             self.late.get_or_insert((target, by));
         }
@@ -341,9 +360,12 @@ impl Book {
             let hear = |o: &Node| {
                 world.hears(me, o.host, Plane::heartbeat) && world.hears(o.host, me, Plane::heartbeat)
             };
-            let all = |o: &Node| o.host == me || !awake(world, o.host) || hear(o);
-            let reachable = awake(world, me) && self.nodes.iter().all(all);
-            self.nodes[i].reachable = reachable;
+            let hears = (0..).zip(&self.nodes).filter(|(_, o)| o.host != me && hear(o));
+            let hears = hears.fold(0, |all, (n, _): (u32, _)| all | 1 << n);
+            let others = (0..).zip(&self.nodes).filter(|(_, o)| o.host != me && awake(world, o.host));
+            let others = others.fold(0, |all, (n, _): (u32, _)| all | 1 << n);
+            let reachable = awake(world, me) && others & !hears == 0;
+            (self.nodes[i].reachable, self.nodes[i].hears) = (reachable, hears);
             self.nodes[i].cut_off |= !reachable;
         }
         if let Some((r, on, lost)) = self.early {
@@ -369,9 +391,12 @@ impl Book {
         let all: Nodes = self.nodes.iter().map(|n| n.id).collect();
         let in_one =
             |n: &Node| roles::corosync(world, n.host).is_some_and(|c| c.settled() && c.members() == all);
-        let idle = |n: &Node| controller(world, n).is_some_and(|c| c.is_dc() && c.state() == State::Idle);
-        self.nodes.iter().all(|n| n.reachable && in_one(n) && controller(world, n).is_some())
-            && self.nodes.iter().filter(|n| idle(n)).count() == 1
+        let count = |is: fn(&Controld) -> bool| {
+            self.nodes.iter().filter(|n| controller(world, n).is_some_and(is)).count()
+        };
+        self.nodes.iter().all(|n| n.reachable && in_one(n))
+            && count(|c| c.is_dc() && c.state() == State::Idle) == 1
+            && count(|c| !c.is_dc() && c.state() == State::NotDc) + 1 == self.nodes.len()
             && !self.nodes.iter().any(|n| fences(world, n.host))
     }
 }

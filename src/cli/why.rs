@@ -56,6 +56,9 @@ pub(super) fn run(a: &WhyArgs) -> ExitCode {
                 .or_else(|| kind("resource_started"))
                 .or_else(|| broken("Lost"))
                 .or_else(|| kind("demoted"))
+                .or_else(|| kind("violation"))
+                .or_else(|| kind("fenced"))
+                .or_else(|| kind("resource_started"))
                 .or(r.marks.last())
         }
     };

@@ -183,7 +183,7 @@ fn delete_key(world: &mut World, s: &mut Sched) {
 }
 
 /// The end of a `pg_basebackup` from the primary, and of `PGSQL.lock`. A server that runs is left alone: nobody copies under it.
-fn rebuild(world: &mut World, host: HostId, s: &mut Sched) {
+fn rebuild(world: &mut World, host: HostId, s: &Sched) {
     let Some(primary) = roles::primary(world).filter(|p| *p != host) else { return };
     let Some(identity) =
         roles::postmaster(world, primary).map(|(_, p)| p.copied(&world.host(primary).files.pg))

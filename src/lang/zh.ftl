@@ -257,7 +257,7 @@ help-14 = q          退出          鼠标：点击主机或进度条；滚轮�
 help-16 = 角色：M MASTER  B BACKUP  F FAULT  - 无；V 持有地址
 help-17 = 标记：f 故障  h 恢复  * 新 MASTER  ! 违反  m 记住  # 现在
 help-18 = 指示：VIP 只有一个持有者  MASTER 只有一个  ARP 客户端知道持有者；
-help-19 = {"      "}XX 表示现在被违反
+help-19 = {"      "}TWICE、QUORUM、FENCE：集群（v 说明是哪一个）；XX 表示现在被违反
 help-20 = 下一个事件总是在发生之前显示
 drill-keepalived-better-host-returns = 更好的主机断电后回来。它先按自己的 master-down 时间监听一轮，然后收回地址。
 drill-keepalived-daemon-killed-vip-stays = MASTER 上所有 keepalived 进程被杀死，主机本身还活着：没有人删除地址。在 keepalived 重新启动之前，两台主机都持有它。
@@ -1672,7 +1672,8 @@ drill-pacemaker-maintenance = maintenance-mode：服务死了，一分钟里什�
 drill-pacemaker-controller-killed = 在运行服务的节点上 kill -9 控制器：同伴看到一个没有控制器的成员，等于死节点。pacemakerd 再次启动它，节点在 DC 决定之前重新加入，探测发现一切都在运行
 drill-pacemaker-dc-power-off = 掉电的节点同时也是 DC：其他节点先选出新的 DC（0.2 秒），让所有节点重新加入，然后执行 fencing。谁是 DC 与服务在哪里运行毫无关系
 drill-pacemaker-fence-fails = 死掉节点的 BMC 回答说做不到。尝试 10 次（stonith-max-attempts）之后 Pacemaker 等待新的事件，服务留在原处：哪里也没有
-drill-pacemaker-github-2012-fencing = 2012 年一次长时间故障背后的故事：服务太忙，来不及回答监视，也来不及停止。集群对主节点执行 fencing；负载转移后下一个也失败，同样被 fencing
+drill-pacemaker-github-2012-fencing = 2012 年 12 月 22 日那次故障的模型，只用一对服务器：交换机停顿 90 秒，两台互相失联，也够不到隔离设备。每一边都想让对方死，却送不出命令；它一再重试。然后网络恢复，两个命令都送到了，两个节点都被关掉，尽管它们已经又能互相听到。什么都不会自己回来。隔离命令只应当和它所针对的麻烦一样新，不应更旧
+drill-pacemaker-busy-service-fenced = 服务太忙，来不及回答监视，接着又太忙，来不及停止。停止失败就意味着隔离：健康的主机死于自己的负载。DC 甚至下令杀死自己，而下一个 DC 无从知道命令已经执行，又开了一枪。服务回来后和从前一样忙，一切重新开始
 drill-pacemaker-migration-threshold = migration-threshold 2、failure-timeout 60 秒：第一次失败就地修复，第二次禁用该节点；60 秒后禁令结束，位置偏好把地址带回来
 drill-pacemaker-no-monitor = 没有 monitor 操作的资源：地址消失，永远没有人发现。没有让 Pacemaker 看的东西，它什么也不看
 drill-pacemaker-node-power-off = 运行服务的节点掉电；DC 是另一个节点。其他节点在 token + consensus（8.0 秒）之后发现，再次索取 CIB 损失 0 到 3 秒，对它执行 fencing，然后才启动服务
@@ -1687,12 +1688,13 @@ drill-pacemaker-stop-fails-fence = 节点进入 standby 时服务停不下来。
 drill-pacemaker-two-node-delay-wins = 同样的竞赛，h1（服务所在）的设备有 pcmk_delay_base 8 秒：延迟保护目标，于是 h2 死，客户端毫无察觉
 drill-pacemaker-two-node-fence-loop = 两个节点的链路断了，而且启动时互不等待（wait_for_all: 0）：谁启动谁就独自有法定人数，看不到对方就把它击毙。被击毙的启动后再还击。two_node 自带的 wait_for_all 终结这个循环
 drill-pacemaker-two-node-fence-race = 两个节点，two_node: 1，没有延迟：断开后两边都有法定人数，都开枪。谁先够到对方的 BMC 谁活；如果都够到，在主机启动之前没有人活着
-drill-pacemaker-token-vs-live-migration = h1 是虚拟机，在线迁移让它停了一会儿。3 秒：令牌丢失，但在其他节点就“没有它的环”达成一致（token + consensus，8.0 秒）之前又听到了它，什么都没有移动。7 秒：它及时醒来却仍然太晚，因为它的链路要等它回应 ping 2 到 3 秒后才算恢复。它被判失联，在完全健康地醒来几秒之后被击毙。用 `--set corosync.token=10s` 两次停顿都能过去，而每个真正的故障都要晚 15 秒才被发现
-drill-pacemaker-unrelated-start-waits-for-fence = n2 死亡，它的 PDU 需要 12 秒。其间 svc-c 在一切正常的 n3 上死掉：Pacemaker 立刻停止它的残余，但在 n2 被隔离之前不会再启动它。整个集群的每次启动都要等待每个正在进行的隔离（requires=fencing），不管有没有关系。看 resource_failed、fenced 和 svc-c 的 resource_started
+drill-pacemaker-token-vs-live-migration = h1 是虚拟机，在线迁移让它停了一会儿。3 秒：令牌丢失，但在其他节点就“没有它的环”达成一致（token + consensus，8.0 秒）之前又听到了它，什么都没有移动。9 秒：它晚了一秒才醒来，完全健康，仍然被击毙，因为在命令与开枪之间没有人再问一次。用 `--set corosync.token=10s` 两次停顿都能过去，而每个真正的故障都要晚 15 秒才被发现
+drill-pacemaker-unrelated-start-waits-for-fence = n2 死亡，它的 PDU 需要 12 秒。其间 svc-c 在一切正常的 n3 上死掉：Pacemaker 立刻停止它的残余，但在 n2 被隔离之前不会再启动它。整个集群的每次启动都要等待每个尚未完成的隔离（requires=fencing），不管有没有关系。看 svc-c 的 resource_failed、resource_stopped 和 resource_started，以及它们之间的 fenced
 drill-pacemaker-fence-shares-power = BMC 接在自己服务器的电源上，大多数都是这样。服务器掉电，能够证实这一点的设备也随之消失：每次登录都在 5 秒后超时，一共十次，服务一直停着，直到有人恢复供电。无法隔离的死节点对 Pacemaker 来说不算死；第二级用 PDU 或磁盘就不同了
 drill-pacemaker-sbd-disk-freeze = Pacemaker 之下带磁盘的 SBD，运行服务的节点静止一分钟。它自己的看门狗在五秒之内复位它，远在任何人发觉之前；其他节点无从知道。它们写下毒丸，等待 msgwait（10 秒），然后才当它已死：这是没有电源开关的隔离的代价。看 pill_written、fenced 和 vip_up
 drill-pacemaker-sbd-diskless-isolated = Pacemaker 之下没有磁盘的 SBD：运行服务的节点被隔断。它没有法定人数，看门狗不再被喂，在新成员关系之后 4 到 7 秒复位它；没有人需要够到它。其他节点在要求隔离之后等待 stonith-watchdog-timeout（-1：看门狗 5 秒的两倍），然后启动服务：至少三秒的余量。把它缩短到看门狗的时间以下，lint 会拒绝
 drill-pacemaker-sbd-diskless-two-node = 两个节点上没有磁盘的 SBD，网络分裂。votequorum 满足于两个中的一个（two_node），SBD 却不：独自一个对它不算法定人数。两个节点都复位自己；重启之后互相等待（wait_for_all），只要链路还断着，服务就哪里也不运行。安全，但没有用处：需要第三个节点、仲裁设备或磁盘
+drill-pacemaker-colocation-moves-the-healthy = 四个服务不得共用节点（-INFINITY 的 colocation），两个节点空闲。n1 死亡，svc-a 去了 svc-c 正在运行的 n3：好端端的 svc-c 只得搬到空闲节点。一次故障两次中断，而且不是缺陷：crm_simulate 的计划也一样。以 -INFINITY 依赖 svc-a 的服务把自己的愿望反过来压在它身上，于是空闲节点的 50 分被抵消；所有节点相同，而 n3 按名字排第一。pacemaker/n-plus-m 用容量说同样的话，其他什么都不动
 drill-pacemaker-n-plus-m = N+M，六个节点上四个服务、两个备用：n1 死亡，第一个备用节点接走它的服务；n2 死亡，第二个备用节点接走另一个；其他什么都不动。第三次损失就太多了，而且不只是缺少节点：六票中的三票不是法定人数，还在运行的也被停止。M 个备用节点只在票数允许的范围内有用
 drill-pacemaker-n-plus-1 = N+1，三个服务、一个备用节点：一个节点死亡，在它被隔离之后备用节点正好接走它的服务，其他的留在原处。最多失去一个节点时所有服务都运行；再失去一个就会有服务无处可去，而四票中的两票不是法定人数。
 drill-pacemaker-n-to-n-overload = N-to-N，八个服务放在四个节点上，每个节点有三个位置：没有人空闲。一个节点进入 standby：九个位置给八个服务，全部运行。然后第二个死亡：六个位置，两个服务被停止。只要 load <= capacity x (n - f) / n 就全部运行：2 <= 3 x 3/4 成立，2 <= 3 x 2/4 不成立。

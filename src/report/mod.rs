@@ -15,3 +15,4 @@ pub mod timeline;
 pub mod why;
 mod why_cluster;
 mod why_database;
+mod why_steps;

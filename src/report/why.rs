@@ -126,6 +126,9 @@ pub fn why(r: &Run, m: &Mark) -> String {
     for line in super::why_cluster::explain(r, m) {
         out.push_str(&format!("  <- {line}\n"));
     }
+    for line in super::why_steps::explain(r, m) {
+        out.push_str(&format!("  <- {line}\n"));
+    }
     let mut seen = vec![m.event];
     let mut cause = m.cause;
     for _ in 0..8 {

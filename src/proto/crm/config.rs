@@ -239,6 +239,7 @@ pub struct CloneOf {
 
 /// What a clone is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // A few of a stack, and read once.
 pub enum Cloned {
     /// A primitive.
     Primitive(Primitive),

@@ -98,7 +98,7 @@ pub fn graph(plan: &Plan, dc: &Arc<str>) -> Graph {
     }
 }
 
-/// Primitives and nodes where their score is -INFINITY; of a clone's instances it has to be so for all.
+/// Primitives and nodes (that are there) where their score is -INFINITY; of a clone's instances it has to be so for all.
 fn forbidden(s: &Sched) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = Vec::new();
     let primitives = || {
@@ -107,7 +107,7 @@ fn forbidden(s: &Sched) -> Vec<(String, String)> {
     };
     for r in primitives() {
         let name = base_name(&r.id);
-        for (n, node) in s.nodes.iter().enumerate() {
+        for (n, node) in s.nodes.iter().enumerate().filter(|(_, node)| node.online) {
             let is = |o: &Rsc| o.allowed.get(n).is_none_or(|slot| slot.score <= -score::INF);
             let known = || all.iter().any(|(a, b)| a == name && *b == node.name);
             if is(r) && !known() && primitives().filter(|o| base_name(&o.id) == name).all(is) {

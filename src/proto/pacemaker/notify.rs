@@ -162,7 +162,8 @@ impl Sched {
         for a in &rsc.actions {
             let a = &self.acts[*a];
             let Some(n) = a.node.filter(|_| !a.is(act::OPTIONAL)) else { continue };
-            if !a.is(act::RUNNABLE) && !(a.task == "stop" && self.nodes[n].unclean) {
+            let fenced = a.task == "stop" && self.nodes[n].unclean;
+            if !fenced && !a.is(act::RUNNABLE) {
                 continue;
             }
             match a.task.as_str() {

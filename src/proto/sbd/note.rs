@@ -95,7 +95,7 @@ impl Note {
             }
             Note::Written { node, slot, disks, of, msgwait } => (
                 say!("sbd-written", slot = slot.word(), node = node),
-                say!("sbd-written-why", disks = disks, of = of, msgwait = msgwait),
+                say!("sbd-written-why", node = node, disks = disks, of = of, msgwait = msgwait),
             ),
             Note::NotWritten { node, disks, of } => {
                 (say!("sbd-not-written", node = node), say!("sbd-not-written-why", disks = disks, of = of))

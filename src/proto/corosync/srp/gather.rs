@@ -17,7 +17,7 @@ const TAIL: (Span, Span) = (Span::ms(120), Span::ms(930));
 /// The late tail of the change that ends a ring: a function of the run and of the ring, because it is one for all its nodes.
 fn tail_of(salt: u64, ring: RingId) -> Span {
     let draw = scramble(salt ^ (u64::from(ring.seq) << 16 | u64::from(ring.rep.0)));
-    if draw % TAIL_ONE_IN > 0 {
+    if !draw.is_multiple_of(TAIL_ONE_IN) {
         return Span::ZERO;
     }
     TAIL.0 + Span(scramble(draw) % (TAIL.1.0 - TAIL.0.0 + 1))

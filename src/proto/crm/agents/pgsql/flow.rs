@@ -217,11 +217,8 @@ impl Script {
                 self.rc = OK;
                 self.then([Do::Run, Do::Look, Do::StopEnd(primary)]);
             }
-            Do::StopEnd(primary) if !alive(cx) => {
-                if primary {
-                    self.unlock(call, cx);
-                }
-            }
+            Do::StopEnd(true) if !alive(cx) => self.unlock(call, cx),
+            Do::StopEnd(false) if !alive(cx) => {}
             Do::StopEnd(primary) => self.then([Do::Sleep(PAUSE), Do::Look, Do::StopEnd(primary)]),
             _ => {}
         }
