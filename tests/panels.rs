@@ -85,18 +85,16 @@ fn the_processes_of_a_pgpool_and_the_clients_that_wait() {
     let drawn = screen(&p, 80, 24, PLAIN);
     assert!(drawn.contains("  10.001 pool  clients wait"), "{drawn}");
     assert!(drawn.contains("pool   - 30 WAIT"), "{drawn}");
-    golden("pool-time-80x24", &drawn);
     while p.panel != Panel::Pool {
         p.update(Action::Panel);
     }
-    for (name, width, height, look) in
-        [("pool-80x24", 80, 24, PLAIN), ("pool-160x50", 160, 50, Look { colour: false, ascii: false })]
-    {
+    for (width, height, look) in [(80, 24, PLAIN), (160, 50, Look { colour: false, ascii: false })] {
         let drawn = screen(&p, width, height, look);
         assert!(drawn.contains("30 of 65 places taken, nobody is refused"), "{drawn}");
         assert!(drawn.contains("30 WAIT, 498 ms"), "{drawn}");
         assert!(drawn.contains("0 children in accept"), "the last line is there: {drawn}");
-        golden(name, &drawn);
+        let longest = drawn.lines().map(|l| l.chars().count()).max();
+        assert!(longest.is_some_and(|n| n <= usize::from(width)), "{drawn}");
     }
     // Before the crowd there is no bar.
     goto(&mut p, "9s");
@@ -111,14 +109,12 @@ fn the_tree_of_a_pgpool_with_a_watchdog() {
     while p.panel != Panel::Pool {
         p.update(Action::Panel);
     }
-    golden("pool-watchdog-80x24", &screen(&p, 80, 24, PLAIN));
-    let drawn = screen(&p, 160, 50, Look { colour: false, ascii: false });
-    for word in
-        ["watchdog", "lifecheck", "beats_to-0", "hears-1", "pcp", "worker", "health_check-2", "child 0"]
-    {
-        assert!(drawn.contains(word), "{word} in {drawn}");
+    for (width, height, look) in [(80, 24, PLAIN), (160, 50, Look { colour: false, ascii: false })] {
+        let drawn = screen(&p, width, height, look);
+        for word in ["watchdog", "lifecheck", "beats_to-0", "hears-1", "pcp", "worker", "health_check-2"] {
+            assert!(drawn.contains(word), "{word} in {drawn}");
+        }
     }
-    golden("pool-watchdog-160x50", &drawn);
 }
 
 /// In a process of its own, because a language is chosen once.

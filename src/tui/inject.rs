@@ -175,7 +175,7 @@ fn menu(p: &Player) -> Vec<(String, Fault)> {
         } else if !dead && !matches!(&*process, "client" | "resolver") {
             let words = say!(if all { "menu-kill-all" } else { "menu-kill" }, process = process);
             list.push((words, Fault::Kill { target: target(), process: process.clone(), all }));
-            if process == "postgres" {
+            if process == "postgres" && !managed {
                 list.push((
                     say!("menu-pg-stop"),
                     Fault::PgCtlStop { target: target(), mode: StopMode::Fast },

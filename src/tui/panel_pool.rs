@@ -149,7 +149,7 @@ fn children(
     out: &mut Vec<Line<'static>>,
 ) {
     // The frame, the line of those that have no room, and the line of the idle ones.
-    let room = usize::from(area.height).saturating_sub(out.len() + 4).max(3);
+    let room = usize::from(area.height).saturating_sub(out.len() + 4).max(1);
     let mut shown = 0;
     let (mut idle, mut kept, mut gone) = (0, 0, 0);
     for (role, pid) in &setup.processes {

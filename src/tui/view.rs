@@ -300,7 +300,7 @@ fn time_lines(p: &Player, area: Rect, look: Look) -> Vec<Line<'static>> {
     let widest = hosts.iter().map(|h| h.width()).max().unwrap_or(0);
     let room = (area.width as usize).saturating_sub(12) / hosts.len().max(1);
     // Where names do not fit over columns, each line begins with its host's.
-    let columns = room > widest;
+    let columns = room >= widest;
     let column = if columns { room.clamp(3, 24) } else { widest + 1 };
     let bar = if look.ascii { "|" } else { "│" };
     let mut head = format!("{} ", right(&say!("story-time"), 8));
