@@ -5,7 +5,7 @@ use firedrill::engine::{Chance, Engine, EventId, Model, Scheduler, Span, SpanRan
 use firedrill::net::addr::{Cidr, Ip};
 use firedrill::net::rules::{Effect, HostSet, Rule};
 use firedrill::node::disk::End;
-use firedrill::node::log::Level;
+use firedrill::node::log::{Entry, Level, What};
 use firedrill::node::process::{Ctx, HostId, Input, Pid, Process, Timer};
 use firedrill::node::world::{Ev, World};
 use firedrill::proto::corosync::api::{Client, Event, Group, News, NodeId};
@@ -26,6 +26,8 @@ struct Member {
     corosync: Client,
     said: u64,
     every: Span,
+    /// So many at once, and no more.
+    burst: Option<u64>,
     /// What it has heard since the last change; then the changes, each with what was heard before it.
     heard: Vec<(NodeId, u64)>,
     changes: Vec<Change>,
@@ -60,11 +62,13 @@ impl Member {
                 ctx.set_timer(SAY, self.every);
             }
             Input::Timer(SAY) => {
-                for _ in 0..=ctx.below(3) {
+                for _ in 0..self.burst.unwrap_or_else(|| 1 + ctx.below(3)) {
                     self.said += 1;
                     self.corosync.mcast(GROUP, Payload::Blob(self.said), ctx);
                 }
-                ctx.set_timer(SAY, self.every);
+                if self.burst.is_none() {
+                    ctx.set_timer(SAY, self.every);
+                }
             }
             _ => {}
         }
@@ -94,7 +98,15 @@ impl Process for Daemon {
     }
 }
 
-struct Lab(World<Daemon>, Vec<Do>);
+/// A frame that arrived, and the host that it arrived at.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    from: u16,
+    to: u16,
+    sent: Time,
+    word: &'static str,
+}
+struct Lab(World<Daemon>, Vec<Do>, Vec<Seen>);
 #[derive(Clone)]
 enum Do {
     Boot(u16),
@@ -109,22 +121,29 @@ impl Model for Lab {
     type Event = Ev<Msg>;
     fn handle(&mut self, event: Ev<Msg>, s: &mut Scheduler<Ev<Msg>>) {
         self.0.log.entries.clear();
-        let Ev::Outer(n) = event else { return self.0.handle(event, s) };
+        let Ev::Outer(n) = event else {
+            self.0.handle(event, s);
+            let frame = |e: &Entry<Note>| match &e.what {
+                What::Frame(from, sent, label) => {
+                    Some(Seen { from: from.0, to: e.host?.0, sent: *sent, word: label.word })
+                }
+                _ => None,
+            };
+            self.2.extend(self.0.log.entries.iter().filter_map(frame));
+            return;
+        };
         let set = |bits: u16| HostSet::new((0..16).filter(|i| bits >> i & 1 == 1).collect());
+        let drop = |from: u16, to: u16| Rule {
+            from: set(from),
+            to: set(to),
+            plane: None,
+            effect: Effect::Drop,
+            by: EventId(0),
+        };
         match self.1[n as usize].clone() {
             Do::Boot(h) => self.0.boot_now(HostId(h), s),
             Do::Off(h) => self.0.power_off(HostId(h), s),
-            Do::Cut(a, b) => {
-                for (from, to) in [(a, b), (b, a)] {
-                    self.0.rules.push(Rule {
-                        from: set(from),
-                        to: set(to),
-                        plane: None,
-                        effect: Effect::Drop,
-                        by: EventId(0),
-                    });
-                }
-            }
+            Do::Cut(a, b) => self.0.rules.extend([drop(a, b), drop(b, a)]),
             Do::Loss(percent) => {
                 let chance = Chance { ppb: percent * 10_000_000 };
                 self.0.rules.push(Rule {
@@ -171,10 +190,15 @@ fn settings(n: u16, c: &Config) -> Settings {
     }
 }
 
-fn lab(seed: u64, n: u16, transport: Transport, plan: Vec<(Time, Do)>, end: Time) -> Vec<Member> {
-    let config = Config { token: Some(Span::ms(1000)), transport, ..Config::default() };
-    let mut world = World::new(seed, Level::Off, label);
-    let latency = SpanRange { min: Span::us(100), max: Span::us(900) };
+/// A cluster with a member of the group on each node; what it is told and does is in the engine.
+fn cluster(
+    (seed, n, level): (u64, u16, Level),
+    config: &Config,
+    latency: SpanRange,
+    of: impl Fn(u16) -> Member,
+    plan: Vec<(Time, Do)>,
+) -> Engine<Lab> {
+    let mut world = World::new(seed, level, label);
     let net = world.add_net("lan", latency, Chance::NEVER, Chance::NEVER, Span::secs(300));
     let zero = SpanRange::exactly(Span::ZERO);
     let ip = |i: u16| Ip(0x0A00_0001 + u32::from(i));
@@ -185,25 +209,74 @@ fn lab(seed: u64, n: u16, transport: Transport, plan: Vec<(Time, Do)>, end: Time
     for i in 0..n {
         let host = world.add_host(&format!("n{i}"), Sysctl::default().neigh(), zero, zero);
         world.plug(host, net, Cidr { ip: ip(i), prefix: 24 });
-        let knet =
-            knet::Settings { transport, interval: t.ping_interval, timeout: t.ping_timeout, pong_count: 2 };
+        let (interval, timeout) = (t.ping_interval, t.ping_timeout);
+        let knet = knet::Settings { transport: config.transport, interval, timeout, pong_count: 2 };
         let me = NodeId(i + 1);
         let net = Net::new(me, knet, peers.clone(), T_KNET);
-        let daemon = Corosync::new(me, settings(n, &config), net);
+        let daemon = Corosync::new(me, settings(n, config), net);
         world.add_proc(host, "corosync", None, Daemon::Corosync(daemon));
-        let every = Span::ms(7 + 13 * u64::from(i));
-        world.add_proc(host, "member", None, Daemon::Member(Member { every, ..Member::default() }));
+        world.add_proc(host, "member", None, Daemon::Member(of(i)));
     }
-    let mut engine = Engine::new(Lab(world, plan.iter().map(|p| p.1.clone()).collect()));
+    let mut engine = Engine::new(Lab(world, plan.iter().map(|p| p.1.clone()).collect(), Vec::new()));
     for (i, (at, _)) in plan.iter().enumerate() {
         engine.sched.at(*at, Ev::Outer(i as u32));
     }
-    engine.run_until(end);
+    engine
+}
+fn members(engine: &Engine<Lab>, n: u16) -> Vec<Member> {
     let member = |i: u16| match &engine.model.0.procs[usize::from(2 * i + 1)].logic {
         Daemon::Member(m) => m.clone(),
         Daemon::Corosync(_) => panic!("a member"),
     };
     (0..n).map(member).collect()
+}
+fn lab(seed: u64, n: u16, transport: Transport, plan: Vec<(Time, Do)>, end: Time) -> Vec<Member> {
+    let config = Config { token: Some(Span::ms(1000)), transport, ..Config::default() };
+    let latency = SpanRange { min: Span::us(100), max: Span::us(900) };
+    let of = |i: u16| Member { every: Span::ms(7 + 13 * u64::from(i)), ..Member::default() };
+    let mut engine = cluster((seed, n, Level::Off), &config, latency, of, plan);
+    engine.run_until(end);
+    members(&engine, n)
+}
+
+/// Three nodes that are quiet but for what some of them say at once after ten seconds: the frames from then on, and the members.
+fn burst(config: &Config, said: [u64; 3]) -> (Vec<Seen>, Vec<Member>) {
+    let of =
+        |i: u16| Member { every: Span::secs(10), burst: Some(said[usize::from(i)]), ..Member::default() };
+    let plan: Vec<(Time, Do)> = (0..3).map(|h| (Time::ZERO, Do::Boot(h))).collect();
+    let latency = SpanRange::exactly(Span::us(200));
+    let mut engine = cluster((1, 3, Level::Full), config, latency, of, plan);
+    engine.run_until(Time::secs(11));
+    let frames = engine.model.2.iter().copied().filter(|f| f.sent >= Time::secs(10)).collect();
+    (frames, members(&engine, 3))
+}
+
+#[test]
+fn so_many_messages_go_with_one_visit_of_the_token_and_so_many_with_a_rotation() {
+    // Each visit: the messages of one instant, as their receiver behind the sender sees them.
+    let visits = |frames: &[Seen]| {
+        let mut all: Vec<(Time, u16, usize)> = Vec::new();
+        for f in frames.iter().filter(|f| f.word == "totem" && f.to == (f.from + 1) % 3) {
+            match all.iter_mut().find(|v| (v.0, v.1) == (f.sent, f.from)) {
+                Some(v) => v.2 += 1,
+                None => all.push((f.sent, f.from, 1)),
+            }
+        }
+        all.sort();
+        all.into_iter().map(|v| v.2).collect::<Vec<_>>()
+    };
+    let udpu = Config { transport: Transport::udpu, ..Config::default() };
+    let (frames, members) = burst(&udpu, [60, 0, 0]);
+    assert_eq!(visits(&frames), [17, 17, 17, 9], "max_messages");
+    assert!(members.iter().all(|m| m.heard.len() == 60));
+    let few = Config { max_messages: 25, ..udpu.clone() };
+    assert_eq!(visits(&burst(&few, [60, 0, 0]).0), [25, 25, 10]);
+    // 50 in a rotation: the third node may send 16. Its predecessor's share is free again only when it has the token itself.
+    let (frames, members) = burst(&udpu, [60, 60, 60]);
+    let all = visits(&frames);
+    assert_eq!(all[..3], [17, 17, 16], "window_size: {all:?}");
+    assert!(all.windows(3).all(|w| w.iter().sum::<usize>() <= 50), "{all:?}");
+    assert!(members.iter().all(|m| m.heard == members[0].heard && m.heard.len() == 180));
 }
 
 /// What two nodes that went together from one membership to the next have heard in between.
