@@ -14,5 +14,5 @@ pub mod terminal;
 pub mod timeline;
 pub mod why;
 mod why_cluster;
-mod why_decision;
 mod why_database;
+mod why_decision;
