@@ -346,11 +346,7 @@ fn a_leader_whose_watchdog_stands_still_is_lost_by_its_beacons_only() {
         let l = drill(QUIET, "150s", &faults);
         let t = seen(&l, 60, |r| {
             assert_eq!(r.count("detected", ""), 0, "its heartbeats go on");
-            assert_eq!(
-                r.from("vip_down", "n1", 0.0).is_none_or(|t| t >= r.fault(2)),
-                true,
-                "it holds the address"
-            );
+            assert!(r.from("vip_down", "n1", 0.0).is_none_or(|t| t >= r.fault(2)), "it holds the address");
             assert!(r.broken("DualVipAnywhere"), "and so does the new leader");
             // Two leaders meet: one address is left.
             let down = r.from("vip_down", "", r.fault(2)).expect("one gives it up");
