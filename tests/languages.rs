@@ -87,7 +87,7 @@ fn a_story_and_a_screen_in_chinese() {
     for line in [
         "MASTER 所在的主机断电。谁接管地址，客户端何时察觉？",
         "*    33.024  lb2   BACKUP -> MASTER，接管 10.0.0.100  最后一次收到通告在 29.414；3 x 1s + skew 0.609 s（优先级 100）",
-        "+    33.040  app1  第一次成功                         中断 3.040 s",
+        "+    33.043  app1  第一次成功                         中断 3.043 s",
     ] {
         assert!(story.contains(line), "{line}\n{story}");
     }

@@ -4,6 +4,7 @@
 use firedrill::engine::Time;
 use firedrill::node::log::{Level, What};
 use firedrill::proto::Note;
+use firedrill::proto::corosync::note::Note as Ring;
 use firedrill::proto::crm::agents::pgsql::Fact;
 use firedrill::proto::crm::note::Note as Crm;
 use firedrill::proto::postgres::note::Note as Pg;
@@ -105,7 +106,9 @@ fn a_failover_is_token_consensus_the_cib_the_device_and_one_second_of_the_agent(
             seed,
         );
         let t = 60_000 + seed as i64 * 137;
-        let (lost, _) = when(&r, t, |n| crm(n, |c| matches!(c, Crm::NodeLost { .. }))).unwrap();
+        // Corosync tells it: of a DC that is lost nobody in Pacemaker does before there is another one.
+        let gone = |n: &Note| matches!(n, Note::Corosync(c) if matches!(**c, Ring::NodeLost { .. }));
+        let (lost, _) = when(&r, t, gone).unwrap();
         // Token 3650 ms from the last token, which an idle ring holds for up to 685 ms, and consensus 4380 ms.
         assert!((7_340..8_080).contains(&(lost - t)), "{seed}: {}", lost - t);
         let (asked, _) = when(&r, t, |n| crm(n, |c| matches!(c, Crm::FenceRequested { .. }))).unwrap();

@@ -90,7 +90,7 @@ fn the_processes_of_a_pgpool_and_the_clients_that_wait() {
     }
     for (width, height, look) in [(80, 24, PLAIN), (160, 50, Look { colour: false, ascii: false })] {
         let drawn = screen(&p, width, height, look);
-        assert!(drawn.contains("30 of 65 places taken, nobody is refused"), "{drawn}");
+        assert!(drawn.contains("30 of 65 taken, nobody is refused"), "{drawn}");
         assert!(drawn.contains("30 WAIT, 498 ms"), "{drawn}");
         assert!(drawn.contains("0 children in accept"), "the last line is there: {drawn}");
         let longest = drawn.lines().map(|l| l.chars().count()).max();
@@ -99,7 +99,7 @@ fn the_processes_of_a_pgpool_and_the_clients_that_wait() {
     // Before the crowd there is no bar.
     goto(&mut p, "9s");
     let drawn = screen(&p, 80, 24, PLAIN);
-    assert!(drawn.contains("0 of 65 places taken") && !drawn.contains("WAIT"), "{drawn}");
+    assert!(drawn.contains("0 of 65 taken") && !drawn.contains("WAIT"), "{drawn}");
 }
 
 #[test]

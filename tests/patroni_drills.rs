@@ -136,6 +136,8 @@ fn any_fault() -> impl Strategy<Value = String> {
         0 => format!("PowerOff({t})"),
         1 => "PowerOn(Everyone)".to_owned(),
         2 => format!("Kill({t}, \"{}\")", p.split('/').next().unwrap()),
+        // Somebody who starts PostgreSQL by hand while Patroni is stopped needs no key: that is no promise of Patroni's.
+        3 if p == "postgres" => format!("Start({t}, \"patroni\")"),
         3 => format!("Start({t}, \"{}\")", p.split('/').next().unwrap()),
         4 => format!("Pause({t}, \"{}\")", p.split('/').next().unwrap()),
         5 => format!("Resume(Everyone, \"{p}\")"),

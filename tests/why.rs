@@ -30,7 +30,7 @@ fn a_takeover_names_the_last_advert_and_what_was_lost_since() {
 fn an_outage_without_a_dead_host_is_explained_by_the_cache() {
     let (_, text) = why(&["keepalived/heal-without-garp", "--at", "80.6s"]);
     for line in [
-        "first success  outage 35.140 s",
+        "first success  outage 35.143 s",
         "frames from app1 to lb2 lost: 10.0.0.100 is not configured there",
         "45.465 StaleArp: app1 sends for 10.0.0.100 to lb2, but lb1 holds it (since 45.415)",
         "80.543 ARP: nobody answers for 10.0.0.100 (the last probe had no answer)",

@@ -49,6 +49,7 @@ mark-booted-why = 电源恢复
 mark-started = 启动
 mark-killed = 被杀死
 mark-ends = 结束
+mark-ends-of = {$name} 退出
 mark-ends-why = 正常退出
 mark-watchdog-reset = 看门狗复位主机
 mark-watchdog-reset-why = { $time } 未被喂狗

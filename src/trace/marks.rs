@@ -46,7 +46,12 @@ pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
         What::Booted => ("booted", say!("mark-booted"), say!("mark-booted-why")),
         What::Started => ("started", say!("mark-started"), String::new()),
         What::Ended(true) => ("killed", say!("mark-killed"), "SIGKILL".to_owned()),
-        What::Ended(false) => ("ended", say!("mark-ends"), say!("mark-ends-why")),
+        What::Ended(false) => {
+            // Pacemaker is many processes, and which of them ends says what goes on.
+            let crm = e.pid.map(|p| world.proc(p)).filter(|p| matches!(p.logic, Daemon::Crm(_)));
+            let text = crm.map_or_else(|| say!("mark-ends"), |p| say!("mark-ends-of", name = p.name));
+            ("ended", text, say!("mark-ends-why"))
+        }
         What::WatchdogReset(d) => {
             ("watchdog_reset", say!("mark-watchdog-reset"), say!("mark-watchdog-reset-why", time = Time(d.0)))
         }
