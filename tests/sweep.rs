@@ -440,7 +440,7 @@ fn the_header_says_with_which_seed_the_points_were_drawn() {
             "--format",
             "jsonl",
         ];
-        let vary = ["--vary", "keepalived.advert_int=500ms..1s"];
+        let vary = ["--vary", "keepalived.advert_int=500ms..1s:100ms"];
         let text = ok(&args.iter().chain(&vary).chain(more).copied().collect::<Vec<_>>());
         let head: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         head["design_seed"].clone()
