@@ -91,6 +91,9 @@ pub enum Action {
     Back,
 }
 
+/// The order in which `p` goes through the panels: what is special to a stack comes before what every stack has.
+const PANELS: [Panel; 5] = [Panel::Time, Panel::Pool, Panel::Cluster, Panel::Jobs, Panel::Queues];
+
 /// What the middle of the screen shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Panel {
@@ -462,13 +465,9 @@ impl Player {
             Action::Save => self.save(),
             Action::Help => self.help = !self.help,
             Action::Panel => {
-                self.panel = match self.panel {
-                    Panel::Time => Panel::Jobs,
-                    Panel::Jobs => Panel::Queues,
-                    Panel::Queues if self.pgpool() => Panel::Pool,
-                    Panel::Queues | Panel::Pool if self.pacemaker() => Panel::Cluster,
-                    Panel::Queues | Panel::Pool | Panel::Cluster => Panel::Time,
-                };
+                let at = PANELS.iter().position(|x| *x == self.panel).unwrap_or(0);
+                let mut next = PANELS.iter().cycle().skip(at + 1).take(PANELS.len());
+                self.panel = next.find(|x| self.shows(**x)).copied().unwrap_or(Panel::Time);
             }
             Action::Fold => self.fold = !self.fold,
             // One menu back.
@@ -484,10 +483,16 @@ impl Player {
         let world = &self.now.model.world;
         crate::fault::roles::hosts(world).any(|h| crate::fault::roles::pgpool(world, h).is_some())
     }
-    /// Whether the stack has Pacemaker.
-    fn pacemaker(&self) -> bool {
-        let procs = &self.now.model.world.procs;
-        procs.iter().any(|q| matches!(q.logic, crate::proto::Daemon::Crm(_)))
+    /// Whether a panel has something to show of this stack.
+    fn shows(&self, panel: Panel) -> bool {
+        use crate::proto::Daemon;
+        let any = |is: fn(&Daemon) -> bool| self.now.model.world.procs.iter().any(|q| is(&q.logic));
+        match panel {
+            Panel::Time | Panel::Queues => true,
+            Panel::Pool => self.pgpool(),
+            Panel::Cluster => any(|d| matches!(d, Daemon::Crm(_))),
+            Panel::Jobs => any(|d| matches!(d, Daemon::Slurmctld(_))),
+        }
     }
     fn inject(&mut self, n: usize) {
         use super::inject::Choice;
