@@ -235,6 +235,9 @@ fn shares(n: u16, mtbf: f64, mttr: f64, crews: u32, effort: Effort) -> Vec<Vec<f
 pub fn birth_death(n: u16, crews: u32, effort: Effort) -> Vec<Row> {
     let exact = availability::birth_death(u32::from(n), 0.001, crews, 0.1);
     let names = ["0 down", "1 down", "2 down", "3 down"];
+    // All of three are down six millionths of the time: about one spell a run, too few for an error of the mean that can be believed.
+    let longer = if n > 2 { 20 } else { 1 };
+    let effort = Effort { customers: effort.customers.saturating_mul(longer), ..effort };
     shares(n, 1000.0, 10.0, crews, effort)
         .iter()
         .zip(exact)
