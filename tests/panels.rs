@@ -219,3 +219,15 @@ fn the_panel_of_pacemaker_in_chinese() {
     let menu: Vec<String> = firedrill::tui::inject::open(&p).1.into_iter().map(|m| m.0).collect();
     assert!(menu.iter().any(|m| m.contains("管理员命令")), "{menu:?}");
 }
+
+#[test]
+fn a_database_under_pacemaker_is_where_its_server_runs() {
+    let mut p = Player::new(load("pacemaker/postgres-primary-power-off", &[], None).unwrap(), 1);
+    goto(&mut p, "71s");
+    cluster_panel(&mut p);
+    let drawn = screen(&p, 160, 50, PLAIN);
+    let row = drawn.lines().find(|l| l.contains(" pgsql ")).unwrap();
+    // The CIB still believes in the primary that has lost its power.
+    let words: Vec<&str> = row.split("||").nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(words[..4], ["pgsql", "db1(P)", "db2(U)", "db2"], "{drawn}");
+}

@@ -248,6 +248,9 @@ fn really(world: &World, rsc: &Primitive) -> String {
         if let Some(name) = rsc.agent.strip_prefix("systemd:") {
             return world.find_proc(*h, name).is_some_and(|q| world.proc(q).life != Life::Dead);
         }
+        if rsc.agent.ends_with(":pgsql") {
+            return roles::postmaster(world, *h).is_some_and(|(pid, _)| world.proc(pid).life != Life::Dead);
+        }
         host.files.crm.run.get(&rsc.id).is_some_and(|f| f.running)
     };
     let names: Vec<&str> = roles::hosts(world).filter(runs).map(|h| world.host(h).name.as_str()).collect();
