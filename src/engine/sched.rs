@@ -17,6 +17,17 @@ pub struct EventId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TimerId(u32);
 
+/// What a timer is armed for: its time, the identity of the event to come, and the event that armed it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Armed {
+    /// When it runs out; [`Time::MAX`] is not armed.
+    pub at: Time,
+    /// The identity of the event to come.
+    pub seq: u64,
+    /// The event that armed it.
+    pub cause: u64,
+}
+
 /// Whatever is simulated: it handles one event at a time and schedules others. No clock, no I/O, no global state.
 pub trait Model {
     /// What can happen.
@@ -150,6 +161,19 @@ impl<E: Clone> Scheduler<E> {
     pub fn after(&mut self, delay: Span, event: E) -> EventId {
         self.at(self.now + delay, event)
     }
+    /// Sets `n` identities aside, for events that may never need a place in the queue; returns the first.
+    #[inline]
+    pub fn reserve(&mut self, n: u64) -> EventId {
+        let seq = self.next_seq;
+        self.next_seq += n;
+        EventId(seq)
+    }
+    /// Schedules `event` under an identity that was set aside during the event `cause`.
+    pub fn at_as(&mut self, at: Time, id: EventId, cause: EventId, event: E) {
+        let current = std::mem::replace(&mut self.current, cause);
+        self.push(at, id.0, event);
+        self.current = current;
+    }
     /// Schedules a fault: it comes before everything else of its instant, faults among themselves by `number`.
     pub fn at_reserved(&mut self, at: Time, number: u64, event: E) -> EventId {
         assert!(number < RESERVED, "too many faults");
@@ -214,6 +238,23 @@ impl<E: Clone> Scheduler<E> {
     #[inline]
     pub fn deadline(&self, id: TimerId) -> Option<Time> {
         Some(self.timers[id.0 as usize].at).filter(|at| *at != Time::MAX)
+    }
+    /// What the timer is armed for; to be handed to [`Scheduler::arm_as`].
+    #[inline]
+    pub fn armed(&self, id: TimerId) -> Armed {
+        let t = &self.timers[id.0 as usize];
+        Armed { at: t.at, seq: t.seq, cause: t.cause }
+    }
+    /// Arms the timer as an event with this identity would have (or had) done; [`Time::MAX`] is not armed.
+    #[inline]
+    pub fn arm_as(&mut self, id: TimerId, to: Armed) {
+        let t = &mut self.timers[id.0 as usize];
+        (t.at, t.seq, t.cause) = (to.at, to.seq, to.cause);
+        if to.at != Time::MAX && (t.queued_seq == NOT_QUEUED || (to.at, to.seq) < (t.queued_at, t.queued_seq))
+        {
+            (t.queued_at, t.queued_seq) = (to.at, to.seq);
+            self.alarms.push(Reverse(key(to.at, to.seq, id.0)));
+        }
     }
     /// Gives the timer back.
     pub fn free_timer(&mut self, id: TimerId) {

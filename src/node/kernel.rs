@@ -27,6 +27,13 @@ impl<P: Process> World<P> {
                     self.arrive(mac, sent, frame, s);
                 }
             }
+            Ev::Ack(mac, sent, id) => {
+                if let Some(frame) = self.flight.land(id) {
+                    self.set_aside = Some(EventId(s.current().0 + 1));
+                    self.arrive(mac, sent, frame, s);
+                    self.set_aside = None;
+                }
+            }
             Ev::Timer(pid, generation, timer) => {
                 if self.procs[pid.0 as usize].generation == generation {
                     self.input(pid, Input::Timer(timer), s);
@@ -174,6 +181,9 @@ impl<P: Process> World<P> {
     /// A frame is on its way to an interface.
     #[inline]
     fn fly(&mut self, at: Time, mac: Mac, frame: Frame<P::Msg>, s: &mut Sch<P>) {
+        if self.foresee(at, mac, &frame, s) {
+            return;
+        }
         let sent = s.now();
         let event = match frame.payload {
             Payload::Datagram(from, to, msg) => {
@@ -354,16 +364,7 @@ impl<P: Process> World<P> {
     ) -> bool {
         if self.owns(host, to) {
             let Some(mac) = self.hosts[host.0 as usize].nics.first().map(|n| n.mac) else { return false };
-            let event = match payload {
-                Payload::Datagram(from, to, msg) => {
-                    Ev::Datagram { from_mac: mac, mac, sent: s.now(), plane, from, to, msg }
-                }
-                payload => {
-                    let id = self.flight.depart(Frame { from: mac, to: mac, plane, payload });
-                    Ev::Arrive(mac, s.now(), id)
-                }
-            };
-            s.after(LOOPBACK, event);
+            self.fly(s.now() + LOOPBACK, mac, Frame { from: mac, to: mac, plane, payload }, s);
             return true;
         }
         let to = self.next_hop(host, to);
@@ -478,6 +479,7 @@ impl<P: Process> World<P> {
             }
             return;
         }
+        self.settle_all(host, s);
         let reachable = self.reachable_time(host, now);
         let h = &mut self.hosts[host.0 as usize];
         let (parms, phase) = (h.parms, h.tick_phase);
@@ -523,6 +525,7 @@ impl<P: Process> World<P> {
         frame_to: Mac,
         s: &mut Sch<P>,
     ) {
+        self.settle_all(host, s);
         let now = s.now();
         let gratuitous = sender == target;
         let unicast_reply = reply && frame_to != Mac::ALL;
@@ -597,7 +600,7 @@ impl<P: Process> World<P> {
         let ip = self.next_hop(host, ip);
         for (_, e) in &mut self.hosts[host.0 as usize].neigh {
             if e.ip == ip && !matches!(e.state, Nud::Incomplete | Nud::Failed) {
-                e.confirmed = now;
+                e.confirmed = e.confirmed.max(now);
             }
         }
     }
@@ -832,15 +835,17 @@ impl<P: Process> World<P> {
 
     // ---- addresses -------------------------------------------------------------------------------------------------
 
-    pub(crate) fn add_address(&mut self, host: HostId, net: NetId, cidr: Cidr, s: &Sch<P>) {
+    pub(crate) fn add_address(&mut self, host: HostId, net: NetId, cidr: Cidr, s: &mut Sch<P>) {
         if self.owns(host, cidr.ip) {
             return;
         }
+        self.settle_all(host, s);
         self.hosts[host.0 as usize].addresses.push((net, cidr));
         self.changed = true;
         self.tell(s, Some(host), None, What::AddressAdded(cidr.ip));
     }
-    pub(crate) fn remove_address(&mut self, host: HostId, net: NetId, ip: Ip, s: &Sch<P>) {
+    pub(crate) fn remove_address(&mut self, host: HostId, net: NetId, ip: Ip, s: &mut Sch<P>) {
+        self.settle_all(host, s);
         let before = self.hosts[host.0 as usize].addresses.len();
         self.hosts[host.0 as usize].addresses.retain(|(n, a)| *n != net || a.ip != ip);
         if self.hosts[host.0 as usize].addresses.len() != before {
@@ -851,12 +856,14 @@ impl<P: Process> World<P> {
 
     /// The carrier of an interface comes or goes; the host's processes are told.
     pub fn carrier(&mut self, host: HostId, net: NetId, up: bool, s: &mut Sch<P>) {
-        let Some(nic) = self.hosts[host.0 as usize].nics.iter_mut().find(|n| n.net == net) else { return };
+        let Some(nic) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net) else { return };
         if nic.carrier == up {
             return;
         }
-        nic.carrier = up;
         let mac = nic.mac;
+        self.settle_all(host, s);
+        let (_, i) = self.macs[mac.0 as usize];
+        self.hosts[host.0 as usize].nics[i as usize].carrier = up;
         self.nets[net.0 as usize].forget(mac);
         self.changed = true;
         for i in 0..self.hosts[host.0 as usize].procs.len() {

@@ -3,6 +3,7 @@
 //! [`process`] is the interface that every protocol is written on. [`world`] is the state, [`kernel`] what moves it: power, timers,
 //! datagrams, ARP; [`forward`] what it passes on; [`tcp`] and `stream` are TCP; [`log`] is what a run leaves behind.
 
+mod ack;
 pub mod disk;
 pub mod forward;
 pub mod kernel;

@@ -52,6 +52,8 @@ impl<P: Process> World<P> {
         if h.power == Power::Off {
             return;
         }
+        self.settle_all(host, s);
+        let h = &mut self.hosts[host.0 as usize];
         h.power = Power::Off;
         h.life += 1;
         h.freezes += 1;
@@ -107,11 +109,13 @@ impl<P: Process> World<P> {
         }
     }
     /// The host stands still.
-    pub fn freeze(&mut self, host: HostId, queued: bool, clock_stops: bool, s: &Sch<P>) {
-        let h = &mut self.hosts[host.0 as usize];
+    pub fn freeze(&mut self, host: HostId, queued: bool, clock_stops: bool, s: &mut Sch<P>) {
+        let h = &self.hosts[host.0 as usize];
         if h.power != Power::On || h.freeze.is_some() {
             return;
         }
+        self.settle_all(host, s);
+        let h = &mut self.hosts[host.0 as usize];
         h.freezes += 1;
         h.freeze = Some(Freeze { since: s.now(), queued, clock_stops });
         self.changed = true;

@@ -2,8 +2,9 @@
 
 use super::log::What;
 use super::process::{ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions};
-use super::tcp::{Conn, Pick, Queued, RTO_MAX, Segment, Shared, State, backoff};
+use super::tcp::{Conn, Pick, Queued, Segment, Shared, State};
 use super::world::{Ev, Life, Payload, Sch, World};
+use crate::engine::sched::Armed;
 use crate::engine::{Span, Time};
 use crate::net::Plane;
 use crate::net::addr::{Endpoint, Ip};
@@ -71,6 +72,7 @@ impl<P: Process> World<P> {
                 closed: false,
                 reading: false,
                 peer_closed: false,
+                foreseen: None,
             },
         );
     }
@@ -91,26 +93,20 @@ impl<P: Process> World<P> {
 
     /// Sets the connection's timer for what comes next: a retransmission, a keepalive probe, or nothing.
     fn rearm(&self, host: HostId, id: ConnId, s: &mut Sch<P>) {
-        let now = s.now();
         let Some(c) = self.conn(host, id) else { return };
-        let wait = if c.state != State::Open {
-            Some(backoff(true, c.retries))
-        } else if !c.unacked.is_empty() {
-            Some(backoff(false, c.retries))
-        } else {
-            c.options.keepalive.map(|(idle, interval, _)| if c.probes == 0 { idle } else { interval })
-        };
-        let timer = c.timer;
-        let user = c.options.user_timeout;
-        let deadline =
-            (!user.is_zero() && (c.state != State::Open || !c.unacked.is_empty())).then(|| c.since + user);
-        match wait {
-            Some(wait) => {
-                let at = now + wait.min(RTO_MAX.max(wait));
-                s.arm(timer, deadline.map_or(at, |d| at.min(d.max(now))));
+        match c.deadline(s.now()) {
+            Some(at) => {
+                s.arm(c.timer, at);
             }
-            None => s.disarm(timer),
+            None => s.disarm(c.timer),
         }
+    }
+    /// The same, by an acknowledgement: the arming has the identity that was set aside for it.
+    fn rearm_acked(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        let Some(seq) = self.set_aside.take() else { return self.rearm(host, id, s) };
+        let Some(c) = self.conn(host, id) else { return };
+        let at = c.deadline(s.now()).unwrap_or(Time::MAX);
+        s.arm_as(c.timer, Armed { at, seq: seq.0, cause: s.current().0 });
     }
 
     pub(crate) fn tcp_timer(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
@@ -125,6 +121,7 @@ impl<P: Process> World<P> {
         }
         let (syn_retries, retries2) = (h.tcp_syn_retries, h.tcp_retries2);
         let now = s.now();
+        self.settle(host, id, s);
         let Some(c) = self.conn_mut(host, id) else { return };
         let user = c.options.user_timeout;
         if c.state == State::Open && c.unacked.is_empty() {
@@ -158,6 +155,7 @@ impl<P: Process> World<P> {
 
     pub(crate) fn tcp_send(&mut self, host: HostId, id: ConnId, msg: Option<P::Msg>, s: &mut Sch<P>) {
         let now = s.now();
+        self.settle(host, id, s);
         let Some(c) = self.conn_mut(host, id) else { return };
         if c.closed {
             return;
@@ -216,6 +214,7 @@ impl<P: Process> World<P> {
         }
     }
     fn drop_conn(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        self.settle(host, id, s);
         if let Some(timer) = self.hosts[host.0 as usize].tcp.remove(id) {
             s.free_timer(timer);
         }
@@ -287,6 +286,7 @@ impl<P: Process> World<P> {
             }
             return;
         };
+        self.settle(host, id, s);
         let Some(c) = self.conn_mut(host, id) else { return };
         let owner = c.owner;
         c.heard = now;
@@ -319,7 +319,7 @@ impl<P: Process> World<P> {
                     }
                 }
                 if moved {
-                    self.rearm(host, id, s);
+                    self.rearm_acked(host, id, s);
                 }
                 self.reap(host, id, s);
             }

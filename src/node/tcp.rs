@@ -83,6 +83,8 @@ pub struct Conn<M> {
     pub reading: bool,
     /// The other side has closed.
     pub peer_closed: bool,
+    /// An acknowledgement under way that needs no event.
+    pub(crate) foreseen: Option<super::ack::Foreseen>,
 }
 
 /// Which of the processes that wait in `accept` on one listening port gets the next connection. (The kernel promises nothing.)
@@ -229,6 +231,14 @@ impl<M> Table<M> {
         conn.unacked.clear();
         self.spare.push(conn.unacked);
         Some(conn.timer)
+    }
+    /// How many places there are.
+    pub(crate) fn room(&self) -> usize {
+        self.places.len()
+    }
+    /// The connection in this place, if an acknowledgement of it is foreseen.
+    pub(crate) fn foreseen_in(&self, place: usize) -> Option<ConnId> {
+        self.places.get(place)?.as_ref().filter(|(_, c)| c.foreseen.is_some()).map(|(id, _)| *id)
     }
     /// The connections, by number.
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn<M>)> {

@@ -70,6 +70,8 @@ pub enum Ev<M> {
         /// What it says.
         msg: M,
     },
+    /// An acknowledgement reaches an interface: as `Arrive`, but the identity of the timer that it sets was set aside.
+    Ack(Mac, Time, FrameId),
     /// A timer of a process ran out; the second number is the process's generation.
     Timer(Pid, u32, Timer),
     /// A process gets to its inbox.
@@ -376,6 +378,8 @@ pub struct World<P: Process> {
     pub(crate) batch: (Inputs<P::Msg>, Inputs<P::Msg>),
     /// Frames on their way, except datagrams, which travel in their event.
     pub(crate) flight: Flight<P::Msg>,
+    /// The identity for the arming of a timer by the acknowledgement that is being handled.
+    pub(crate) set_aside: Option<EventId>,
     /// The word for a message, for logs.
     pub label: fn(&P::Msg) -> (&'static str, u32),
 }
@@ -399,6 +403,7 @@ impl<P: Process> World<P> {
             out: Vec::new(),
             batch: (Vec::new(), Vec::new()),
             flight: Flight { places: Vec::new(), free: Vec::new() },
+            set_aside: None,
             label,
         }
     }
