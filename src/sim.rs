@@ -125,6 +125,9 @@ impl Model for Stage {
         } else {
             self.world.handle(event, s);
         }
+        if self.world.log.entries.is_empty() && !self.world.changed && self.watch.crm.is_empty() {
+            return;
+        }
         if self.databases {
             let (world, ledger) = (&self.world, &mut self.watch.ledger);
             let changed = world.log.entries.iter().fold(false, |c, e| ledger.take(e, world) | c);

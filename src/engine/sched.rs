@@ -1,7 +1,7 @@
 //! The event loop: a queue ordered by (time, sequence), timers that re-arm in place, and the cause of everything.
 //!
-//! An event is a 128-bit key in a four-ary heap (time, sequence number, slot) and a payload in a slab, so that the heap moves
-//! sixteen bytes whatever the model's events weigh. A timer is armed again and again without a new queue entry: the deadline is
+//! An event is a 128-bit key (time, sequence number, slot) and a payload in a slab, so that the queue moves sixteen bytes whatever the
+//! model's events weigh. The queue is a short sorted list of what comes next before a four-ary heap of the rest. A timer is armed again and again without a new queue entry: the deadline is
 //! written down, and the one entry in the queue moves itself when it comes up too early. The order is exactly that of a queue
 //! in which every arming pushed a fresh entry and stale ones were skipped.
 
@@ -40,6 +40,8 @@ pub trait Model {
 /// adding one renumbers nothing.
 pub const RESERVED: u64 = 1 << 12;
 const MOST: usize = 1 << 24;
+/// So many of the next events lie in order before the heap: most are scheduled a moment before they happen, and never enter it.
+const FRONT: usize = 32;
 const SLOT_MASK: u128 = (1 << 24) - 1;
 const NOT_QUEUED: u64 = u64::MAX;
 
@@ -68,6 +70,8 @@ pub struct Scheduler<E> {
     next_seq: u64,
     handled: u64,
     digest: u64,
+    /// What comes next, the very next at the end: everything in it comes before everything in the heap.
+    front: Vec<u128>,
     heap: QuaternaryHeap<Reverse<u128>>,
     /// Timers have a queue of their own: they are many, and nearly all of them are armed again before they run out, so the queue
     /// that every event goes through stays small.
@@ -100,6 +104,7 @@ impl<E: Clone> Scheduler<E> {
             next_seq: RESERVED,
             handled: 0,
             digest: 0x9E37_79B9_7F4A_7C15,
+            front: Vec::with_capacity(2 * FRONT),
             heap: QuaternaryHeap::new(),
             alarms: QuaternaryHeap::new(),
             slots: Vec::new(),
@@ -184,7 +189,8 @@ impl<E: Clone> Scheduler<E> {
         let at = at.max(self.now);
         let cause = self.current.0;
         let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = Slot { cause, event: Some(event) };
+            let s = &mut self.slots[slot as usize];
+            (s.cause, s.event) = (cause, Some(event));
             slot
         } else {
             self.slots.push(Slot { cause, event: Some(event) });
@@ -192,8 +198,41 @@ impl<E: Clone> Scheduler<E> {
             assert!(self.slots.len() < MOST, "more than sixteen million pending events");
             slot
         };
-        self.heap.push(Reverse(key(at, seq, slot)));
+        self.queue(key(at, seq, slot));
         EventId(seq)
+    }
+    #[inline]
+    fn queue(&mut self, key: u128) {
+        let Some(last) = self.front.first() else {
+            if self.heap.is_empty() { self.front.push(key) } else { self.heap.push(Reverse(key)) }
+            return;
+        };
+        if key > *last && !(self.heap.is_empty() && self.front.len() < FRONT) {
+            self.heap.push(Reverse(key));
+            return;
+        }
+        // What is scheduled is mostly soon.
+        let at = self.front.iter().rposition(|k| *k > key).map_or(0, |i| i + 1);
+        self.front.insert(at, key);
+        if self.front.len() == 2 * FRONT {
+            self.heap.extend(self.front.drain(..FRONT).map(Reverse));
+        }
+    }
+    /// The key of the next event that is no timer.
+    #[inline]
+    fn next(&mut self) -> u128 {
+        if self.front.is_empty() {
+            self.refill();
+        }
+        self.front.last().copied().unwrap_or(u128::MAX)
+    }
+    fn refill(&mut self) {
+        while self.front.len() < FRONT
+            && let Some(k) = self.heap.pop()
+        {
+            self.front.push(k.0);
+        }
+        self.front.reverse();
     }
 
     /// A timer that fires `event` whenever it runs out. It is not armed yet.
@@ -267,7 +306,7 @@ impl<E: Clone> Scheduler<E> {
     #[inline]
     fn pop(&mut self, limit: Time) -> Option<E> {
         loop {
-            let next = self.heap.peek().map_or(u128::MAX, |k| k.0);
+            let next = self.next();
             let alarm = self.alarms.peek().map_or(u128::MAX, |k| k.0);
             let k = next.min(alarm);
             let at = Time((k >> 64) as u64);
@@ -276,7 +315,7 @@ impl<E: Clone> Scheduler<E> {
             }
             let (seq, slot) = (((k as u64) >> 24), (k & SLOT_MASK) as usize);
             let (event, cause) = if next < alarm {
-                self.heap.pop();
+                self.front.pop();
                 let s = &mut self.slots[slot];
                 let Some(event) = s.event.take() else { continue };
                 let cause = s.cause;
@@ -316,19 +355,20 @@ impl<E: Clone> Scheduler<E> {
     }
     /// The time of the next queue entry (a re-armed timer may turn out to be due later).
     pub fn peek(&self) -> Option<Time> {
-        let next = self.heap.peek().into_iter().chain(self.alarms.peek()).map(|k| k.0).min();
+        let heaps = self.heap.peek().into_iter().chain(self.alarms.peek()).map(|k| k.0);
+        let next = heaps.chain(self.front.last().copied()).min();
         next.map(|k| Time((k >> 64) as u64))
     }
     /// How many entries the queue holds.
     pub fn pending(&self) -> usize {
-        self.heap.len() + self.alarms.len()
+        self.front.len() + self.heap.len() + self.alarms.len()
     }
     /// What is to come, in order, at most `n`, without stale entries: time, cause and payload.
     pub fn upcoming(&self, n: usize) -> Vec<(Time, EventId, &E)> {
         let mut all: Vec<(u128, u64, &E)> = Vec::new();
-        for k in &self.heap {
-            let s = &self.slots[(k.0 & SLOT_MASK) as usize];
-            all.extend(s.event.as_ref().map(|e| (k.0, s.cause, e)));
+        for k in self.heap.iter().map(|k| k.0).chain(self.front.iter().copied()) {
+            let s = &self.slots[(k & SLOT_MASK) as usize];
+            all.extend(s.event.as_ref().map(|e| (k, s.cause, e)));
         }
         for t in self.timers.iter().filter(|t| t.at != Time::MAX) {
             all.extend(t.event.as_ref().map(|e| (key(t.at, t.seq, 0), t.cause, e)));

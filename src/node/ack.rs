@@ -13,11 +13,12 @@
 //! after it, passes the balancer by (a millisecond in a run).
 
 use super::log::Level;
-use super::process::{ConnId, HostId, Process};
-use super::tcp::{Conn, RTO_MAX, Segment, State, backoff};
-use super::world::{Ev, Frame, Payload, Power, Sch, World};
+use super::process::{HostId, Process};
+use super::tcp::{Conn, RTO_MAX, State, backoff};
+use super::world::{Ev, Power, Sch, World};
 use crate::engine::sched::Armed;
 use crate::engine::{EventId, Time};
+use crate::net::Plane;
 use crate::net::addr::{Endpoint, Mac};
 
 /// An acknowledgement on its way of which everything is known.
@@ -67,92 +68,84 @@ impl<M> Conn<M> {
 }
 
 impl<P: Process> World<P> {
-    /// Whether a frame is an acknowledgement that needs no event; then it is taken care of.
-    pub(crate) fn foresee(&mut self, at: Time, mac: Mac, frame: &Frame<P::Msg>, s: &mut Sch<P>) -> bool {
-        let Payload::Tcp(from, to, Segment::Ack(number)) = frame.payload else { return false };
-        let (host, nic) = self.macs[mac.0 as usize];
+    /// An acknowledgement of everything below `number` departs for another host. If it needs no event, it is taken care of, and
+    /// the place of the receiver's connection comes back; `near` is where that was the last time.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn foresee(
+        &mut self,
+        at: Time,
+        ports: (Mac, Mac),
+        plane: Plane,
+        (from, to): (Endpoint, Endpoint),
+        number: u32,
+        near: u32,
+        s: &mut Sch<P>,
+    ) -> Option<u32> {
+        let (host, nic) = self.macs[ports.1.0 as usize];
         let h = &mut self.hosts[host.0 as usize];
         if h.power != Power::On
             || h.freeze.is_some()
-            || !(h.nics[nic as usize].carrier || frame.from == mac)
+            || !(h.nics[nic as usize].carrier || ports.0 == ports.1)
             || P::hooked(&h.files)
+            || !h.takes(to.ip)
         {
-            return false;
+            return None;
         }
-        let Some(id) = h.tcp.peer(to.port, from) else { return false };
-        self.settle(host, id, s);
-        let full = self.log.level == Level::Full;
-        let owned = self.owns(host, to.ip);
-        let Some(c) = self.hosts[host.0 as usize].tcp.get_mut(id) else { return false };
+        let place = h.tcp.peer(to, from, near)?;
+        self.settle(host, place, s);
+        let (_, c) = self.hosts[host.0 as usize].tcp.at(place)?;
         let before = s.armed(c.timer);
         if c.state != State::Open
             || c.closed
             || c.retries > 0
-            || c.local.ip != to.ip
-            || c.plane != frame.plane
-            || !owned
+            || c.plane != plane
             || c.unacked.front().is_none_or(|(first, _)| *first >= number)
             || before.at <= at
         {
-            return false;
+            return None;
         }
-        let event = s.reserve(2);
-        if full {
-            let place = self.flight.depart(frame.clone());
-            s.at_as(at, event, s.current(), Ev::Ack(mac, s.now(), place));
-            return true;
+        let id = s.reserve(2);
+        let (cause, sent) = (s.current(), s.now());
+        if self.log.level == Level::Full {
+            s.at_as(at, id, cause, Ev::Ack { ports, sent, plane, from, to, number });
+            return Some(place);
         }
-        let after =
-            Armed { at: c.deadline_after(number, at).unwrap_or(Time::MAX), seq: event.0 + 1, cause: event.0 };
-        c.foreseen = Some(Foreseen {
-            at,
-            id: event,
-            cause: s.current(),
-            sent: s.now(),
-            number,
-            ports: (frame.from, mac),
-            before,
-        });
-        s.arm_as(c.timer, after);
+        let timer = c.deadline_after(number, at).unwrap_or(Time::MAX);
+        s.arm_as(c.timer, Armed { at: timer, seq: id.0 + 1, cause: id.0 });
+        c.foreseen = Some(Foreseen { at, id, cause, sent, number, ports, before });
         s.mix(at.0);
-        true
+        Some(place)
     }
 
     /// A connection is touched: what was foreseen of it has happened by now, or is a frame under way.
     #[inline]
-    pub(crate) fn settle(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
-        let Some(c) = self.hosts[host.0 as usize].tcp.get_mut(id) else { return };
+    pub(crate) fn settle(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
+        let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
+        if c.foreseen.is_some() {
+            self.settle_now(host, place, s);
+        }
+    }
+    fn settle_now(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
+        let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
         let Some(f) = c.foreseen.take() else { return };
         if (f.at, f.id) <= (s.now(), s.current()) {
             while c.unacked.front().is_some_and(|(first, _)| *first < f.number) {
                 c.unacked.pop_front();
             }
             (c.heard, c.since, c.probes) = (f.at, f.at, 0);
-            let peer = c.remote.ip;
-            self.confirm(host, peer, f.at);
+            let (peer, way) = (c.remote.ip, c.near.0);
+            self.confirm_along(host, peer, way, f.at);
             return;
         }
-        let (from, to, plane) = (c.remote, c.local, c.plane);
         s.arm_as(c.timer, f.before);
-        self.depart(f, (from, to), plane, s);
-    }
-    fn depart(
-        &mut self,
-        f: Foreseen,
-        (from, to): (Endpoint, Endpoint),
-        plane: crate::net::Plane,
-        s: &mut Sch<P>,
-    ) {
-        let payload = Payload::Tcp(from, to, Segment::Ack(f.number));
-        let place = self.flight.depart(Frame { from: f.ports.0, to: f.ports.1, plane, payload });
-        s.at_as(f.at, f.id, f.cause, Ev::Ack(f.ports.1, f.sent, place));
+        let (from, to, plane) = (c.remote, c.local, c.plane);
+        let event = Ev::Ack { ports: f.ports, sent: f.sent, plane, from, to, number: f.number };
+        s.at_as(f.at, f.id, f.cause, event);
     }
     /// All connections of a host are settled.
     pub(crate) fn settle_all(&mut self, host: HostId, s: &mut Sch<P>) {
         for place in 0..self.hosts[host.0 as usize].tcp.room() {
-            if let Some(id) = self.hosts[host.0 as usize].tcp.foreseen_in(place) {
-                self.settle(host, id, s);
-            }
+            self.settle(host, place, s);
         }
     }
 }

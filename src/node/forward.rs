@@ -7,7 +7,7 @@
 
 use super::process::{HostId, Process};
 use super::tcp::Segment;
-use super::world::{Payload, Sch, World};
+use super::world::{Host, Payload, Sch, World};
 use crate::engine::Time;
 use crate::net::Plane;
 use crate::net::addr::{Endpoint, Ip};
@@ -76,12 +76,19 @@ pub enum Verdict {
     },
 }
 
+impl<M, F> Host<M, F> {
+    /// Whether it takes packets to this address.
+    #[inline]
+    pub(crate) fn takes(&self, ip: Ip) -> bool {
+        self.addresses.iter().any(|(_, a)| a.ip == ip) || self.quiet.iter().any(|q| q.ip == ip)
+    }
+}
+
 impl<P: Process> World<P> {
     /// Whether a host takes packets to this address.
     #[inline]
     pub(crate) fn owns(&self, host: HostId, ip: Ip) -> bool {
-        let h = &self.hosts[host.0 as usize];
-        h.addresses.iter().any(|(_, a)| a.ip == ip) || h.quiet.iter().any(|q| q.ip == ip)
+        self.hosts[host.0 as usize].takes(ip)
     }
     /// Whether a host answers ARP requests for this address.
     pub(crate) fn answers_arp(&self, host: HostId, ip: Ip) -> bool {

@@ -2,17 +2,15 @@
 
 use super::log::{Label, LostBy, What};
 use super::process::{Action, Ctx, HostId, Input, NetId, Pid, Probe, Process, Signal, Timer};
+use super::tcp::{NOWHERE, Segment};
 use super::world::{Ev, Frame, Life, Payload, Power, Sch, World};
 use crate::engine::{EventId, Span, SpanRange, Time};
 use crate::net::Plane;
 use crate::net::addr::{Cidr, Endpoint, Ip, Mac};
 use crate::net::arp::{Entry as Neigh, Next, Nud, wheel};
-use crate::net::rules::Effect;
 
 /// How long a reachable time holds (`neigh_periodic_work`).
 pub(crate) const REACHABLE_PERIOD: Span = Span::secs(300);
-/// Time for a packet to go through the loopback interface.
-const LOOPBACK: Span = Span::us(10);
 
 impl<P: Process> World<P> {
     /// Handles one event.
@@ -27,12 +25,13 @@ impl<P: Process> World<P> {
                     self.arrive(mac, sent, frame, s);
                 }
             }
-            Ev::Ack(mac, sent, id) => {
-                if let Some(frame) = self.flight.land(id) {
-                    self.set_aside = Some(EventId(s.current().0 + 1));
-                    self.arrive(mac, sent, frame, s);
-                    self.set_aside = None;
-                }
+            Ev::Segment { from_mac, mac, sent, plane, from, to, near, segment } => {
+                self.segment_arrives((from_mac, mac), sent, plane, (from, to), near, segment, s);
+            }
+            Ev::Ack { ports, sent, plane, from, to, number } => {
+                self.set_aside = Some(EventId(s.current().0 + 1));
+                self.segment_arrives(ports, sent, plane, (from, to), NOWHERE, Segment::Ack(number), s);
+                self.set_aside = None;
             }
             Ev::Timer(pid, generation, timer) => {
                 if self.procs[pid.0 as usize].generation == generation {
@@ -94,134 +93,6 @@ impl<P: Process> World<P> {
 
     // ---- frames ----------------------------------------------------------------------------------------------------
 
-    /// Puts a frame on a network: the switch passes it to the interface that it is for, or to all.
-    pub(crate) fn transmit(&mut self, host: HostId, net: NetId, frame: Frame<P::Msg>, s: &mut Sch<P>) {
-        let Some(nic) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net) else { return };
-        if !nic.carrier || self.hosts[host.0 as usize].power != Power::On {
-            let label = self.frame_label(&frame);
-            self.lost(s, host, host, label, LostBy::NoCarrier);
-            return;
-        }
-        self.nets[net.0 as usize].learn(frame.from, s.now());
-        if frame.to == Mac::ALL {
-            for i in 0..self.nets[net.0 as usize].ports.len() {
-                let (to, mac) = self.nets[net.0 as usize].ports[i];
-                if to != host {
-                    self.wire(host, to, mac, net, frame.clone(), s);
-                }
-            }
-            return;
-        }
-        if let Some(to) = self.mac_host(frame.to) {
-            let mac = frame.to;
-            // The other interfaces see a flooded frame and drop it: it is not for their address.
-            self.nets[net.0 as usize].look_up(mac, s.now());
-            self.wire(host, to, mac, net, frame, s);
-        }
-    }
-
-    /// One copy of a frame on its way from host to host.
-    fn wire(&mut self, from: HostId, to: HostId, mac: Mac, net: NetId, frame: Frame<P::Msg>, s: &mut Sch<P>) {
-        let (latency, loss, duplicate) = {
-            let n = &self.nets[net.0 as usize];
-            (n.latency, n.loss, n.duplicate)
-        };
-        let (delay_stream, fate) = self.streams_of(from, to, net);
-        let mut extra = Span::ZERO;
-        let mut twice = duplicate.ppb > 0 && self.streams.chance(fate, duplicate);
-        if loss.ppb > 0 && self.streams.chance(fate, loss) {
-            let label = self.frame_label(&frame);
-            self.lost(s, from, to, label, LostBy::Chance);
-            return;
-        }
-        for i in 0..self.rules.len() {
-            if !self.rules[i].matches(from.0, to.0, frame.plane) {
-                continue;
-            }
-            let by = self.rules[i].by;
-            let gone = match &mut self.rules[i].effect {
-                Effect::Drop => true,
-                Effect::DropNext(0) => false,
-                Effect::DropNext(n) => {
-                    *n -= 1;
-                    true
-                }
-                Effect::Loss(p) => self.streams.chance(fate, *p),
-                Effect::LoseGarps => {
-                    matches!(&frame.payload, Payload::Arp { sender, target, .. } if sender == target)
-                }
-                Effect::Delay(range) => {
-                    extra += self.streams.span(fate, *range);
-                    false
-                }
-                Effect::Duplicate(p) => {
-                    twice |= self.streams.chance(fate, *p);
-                    false
-                }
-                Effect::Reorder(p, range) => {
-                    if self.streams.chance(fate, *p) {
-                        extra += self.streams.span(fate, *range);
-                    }
-                    false
-                }
-            };
-            if gone {
-                let label = self.frame_label(&frame);
-                self.lost(s, from, to, label, LostBy::Rule(by));
-                return;
-            }
-        }
-        if twice {
-            let at = s.now() + self.streams.span(delay_stream, latency) + extra;
-            self.fly(at, mac, frame.clone(), s);
-        }
-        let at = s.now() + self.streams.span(delay_stream, latency) + extra;
-        self.fly(at, mac, frame, s);
-    }
-    /// A frame is on its way to an interface.
-    #[inline]
-    fn fly(&mut self, at: Time, mac: Mac, frame: Frame<P::Msg>, s: &mut Sch<P>) {
-        if self.foresee(at, mac, &frame, s) {
-            return;
-        }
-        let sent = s.now();
-        let event = match frame.payload {
-            Payload::Datagram(from, to, msg) => {
-                Ev::Datagram { from_mac: frame.from, mac, sent, plane: frame.plane, from, to, msg }
-            }
-            _ => Ev::Arrive(mac, sent, self.flight.depart(frame)),
-        };
-        s.at(at, event);
-    }
-
-    /// The streams of delay and fate for frames from one host to another.
-    fn streams_of(
-        &mut self,
-        from: HostId,
-        to: HostId,
-        net: NetId,
-    ) -> (crate::engine::random::StreamId, crate::engine::random::StreamId) {
-        let n = self.hosts.len();
-        if self.pair.len() != n * n * self.nets.len() {
-            self.pair = vec![None; n * n * self.nets.len()];
-        }
-        let i = (net.0 as usize * n + from.0 as usize) * n + to.0 as usize;
-        if let Some(pair) = self.pair[i] {
-            return pair;
-        }
-        let name = format!(
-            "net/{}/{}-{}",
-            self.nets[net.0 as usize].name, self.hosts[from.0 as usize].name, self.hosts[to.0 as usize].name
-        );
-        let tag = (u64::from(from.0) << 16) | u64::from(to.0);
-        let pair = (
-            self.streams.tagged(&format!("{name}/latency"), tag),
-            self.streams.tagged(&format!("{name}/fate"), tag),
-        );
-        self.pair[i] = Some(pair);
-        pair
-    }
-
     /// Whether a frame that reaches an interface gets into the kernel, and what the log says of it.
     fn receive(
         &mut self,
@@ -248,6 +119,49 @@ impl<P: Process> World<P> {
             self.tell(s, Some(host), None, What::Frame(sender, sent, label));
         }
         Some((host, net))
+    }
+
+    /// A segment reaches an interface; `near` is where the receiver may find its connection.
+    #[allow(clippy::too_many_arguments)]
+    fn segment_arrives(
+        &mut self,
+        (from_mac, mac): (Mac, Mac),
+        sent: Time,
+        plane: Plane,
+        (mut from, mut to): (Endpoint, Endpoint),
+        near: u32,
+        mut segment: Segment<P::Msg>,
+        s: &mut Sch<P>,
+    ) {
+        let label = |w: &Self| w.segment_label(plane, &segment);
+        let Some((host, _)) = self.receive(from_mac, mac, sent, label, s) else { return };
+        if P::hooked(&self.hosts[host.0 as usize].files) {
+            match self.hook(host, plane, Payload::Tcp(from, to, segment), s) {
+                Some(Payload::Tcp(f, t, own)) => (from, to, segment) = (f, t, own),
+                _ => return,
+            }
+        }
+        let sender = self.macs[from_mac.0 as usize].0;
+        self.own_segment(host, sender, (from, to), plane, near, segment, s);
+    }
+    /// A segment that the host does not pass on.
+    #[allow(clippy::too_many_arguments)]
+    fn own_segment(
+        &mut self,
+        host: HostId,
+        sender: HostId,
+        (from, to): (Endpoint, Endpoint),
+        plane: Plane,
+        near: u32,
+        segment: Segment<P::Msg>,
+        s: &mut Sch<P>,
+    ) {
+        if self.owns(host, to.ip) {
+            self.segment(host, (from, to), plane, near, segment, s);
+        } else {
+            let label = self.segment_label(plane, &segment);
+            self.lost(s, sender, host, label, LostBy::NotHere(to.ip));
+        }
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -325,12 +239,7 @@ impl<P: Process> World<P> {
                 self.arp_heard(host, net, reply, sender, sender_mac, target, frame_to, s);
             }
             Payload::Tcp(from, to, segment) => {
-                if self.owns(host, to.ip) {
-                    self.segment(host, from, to, plane, segment, s);
-                } else {
-                    let label = self.segment_label(plane, &segment);
-                    self.lost(s, sender, host, label, LostBy::NotHere(to.ip));
-                }
+                self.own_segment(host, sender, (from, to), plane, NOWHERE, segment, s);
             }
             Payload::Datagram(from, to, msg) => self.deliver(host, sender_port, plane, (from, to, msg), s),
             Payload::Tunnel(..) => {}
@@ -339,66 +248,13 @@ impl<P: Process> World<P> {
 
     // ---- sending ---------------------------------------------------------------------------------------------------
 
-    /// The network and the own address for a destination.
-    pub(crate) fn route(&self, host: HostId, to: Ip) -> Option<(NetId, Ip)> {
-        self.link(host, self.next_hop(host, to))
-    }
-    /// The same for a host on one of the own networks.
-    #[inline]
-    fn link(&self, host: HostId, to: Ip) -> Option<(NetId, Ip)> {
-        let h = &self.hosts[host.0 as usize];
-        h.addresses.iter().find(|(_, a)| a.prefix < 32 && a.contains(to)).map(|(net, a)| {
-            let own = h.addresses.iter().find(|(n, _)| n == net).map_or(a.ip, |(_, first)| first.ip);
-            (*net, own)
-        })
-    }
-
-    /// Sends a packet to a unicast address: locally, or through ARP.
-    pub(crate) fn emit(
-        &mut self,
-        host: HostId,
-        to: Ip,
-        plane: Plane,
-        payload: Payload<P::Msg>,
-        s: &mut Sch<P>,
-    ) -> bool {
-        if self.owns(host, to) {
-            let Some(mac) = self.hosts[host.0 as usize].nics.first().map(|n| n.mac) else { return false };
-            self.fly(s.now() + LOOPBACK, mac, Frame { from: mac, to: mac, plane, payload }, s);
-            return true;
-        }
-        let to = self.next_hop(host, to);
-        let Some((net, own)) = self.link(host, to) else { return false };
-        let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
-            return false;
-        };
-        let now = s.now();
-        let mut frame = Frame { from: mac, to: Mac::ALL, plane, payload };
-        match self.neigh_use(host, net, to, s) {
-            Some(dst) => {
-                frame.to = dst;
-                self.transmit(host, net, frame, s);
-            }
-            None => {
-                let asking = self.neigh_entry(host, net, to).map(|e| e.probes == 1 && e.updated == now);
-                self.hosts[host.0 as usize].waiting.push((net, to, frame));
-                if asking == Some(true)
-                    && self.hosts[host.0 as usize].waiting.iter().filter(|w| w.1 == to).count() == 1
-                {
-                    self.arp_ask(host, net, own, to, Mac::ALL, s);
-                }
-            }
-        }
-        true
-    }
-
-    fn neigh_entry(&self, host: HostId, net: NetId, ip: Ip) -> Option<&Neigh> {
+    pub(crate) fn neigh_entry(&self, host: HostId, net: NetId, ip: Ip) -> Option<&Neigh> {
         self.hosts[host.0 as usize].neigh.iter().find(|(n, e)| *n == net && e.ip == ip).map(|(_, e)| e)
     }
 
     /// The hardware address to use for `ip`, if there is one; the entry notices that it is used.
     #[inline]
-    fn neigh_use(&mut self, host: HostId, net: NetId, ip: Ip, s: &mut Sch<P>) -> Option<Mac> {
+    pub(crate) fn neigh_use(&mut self, host: HostId, net: NetId, ip: Ip, s: &mut Sch<P>) -> Option<Mac> {
         let now = s.now();
         let h = &mut self.hosts[host.0 as usize];
         let (delay, retrans, phase) = (h.parms.delay_first_probe_time, h.parms.retrans_time, h.tick_phase);
@@ -440,7 +296,7 @@ impl<P: Process> World<P> {
         None
     }
 
-    fn arp_ask(&mut self, host: HostId, net: NetId, own: Ip, target: Ip, to: Mac, s: &mut Sch<P>) {
+    pub(crate) fn arp_ask(&mut self, host: HostId, net: NetId, own: Ip, target: Ip, to: Mac, s: &mut Sch<P>) {
         let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac) else {
             return;
         };
@@ -486,6 +342,10 @@ impl<P: Process> World<P> {
         let Some((_, e)) = h.neigh.iter_mut().find(|(n, e)| *n == net && e.ip == ip) else { return };
         let (timer, mac) = (e.timer, e.mac);
         let next = e.on_timer(now, reachable, &parms);
+        let usable = matches!(e.state, Nud::Reachable | Nud::Delay | Nud::Probe);
+        if !usable {
+            self.ways_changed();
+        }
         let own = self.route(host, ip).map(|r| r.1);
         match next {
             Next::Rest => {}
@@ -544,6 +404,9 @@ impl<P: Process> World<P> {
                 s.arm(timer, wheel(now, now + reachable, phase));
             } else if after == Nud::Stale {
                 s.disarm(timer);
+            }
+            if moved || after == Nud::Stale {
+                self.ways_changed();
             }
             if moved {
                 self.changed = true;
@@ -662,15 +525,9 @@ impl<P: Process> World<P> {
         let mut out = std::mem::take(&mut self.out);
         let host = self.procs[pid.0 as usize].host;
         let now = self.clock(host, s.now());
-        let wall_clock =
-            i64::try_from(now.0).unwrap_or(i64::MAX).saturating_add(self.hosts[host.0 as usize].clock_offset);
+        let p = &mut self.procs[pid.0 as usize];
         let h = &mut self.hosts[host.0 as usize];
-        // A host has few interfaces; most have one.
-        let mut carriers = [(NetId(0), false); 8];
-        let n = h.nics.len().min(8);
-        for (slot, nic) in carriers.iter_mut().zip(&h.nics) {
-            *slot = (nic.net, nic.carrier);
-        }
+        let wall_clock = i64::try_from(now.0).unwrap_or(i64::MAX).saturating_add(h.clock_offset);
         let mut ctx = Ctx {
             now,
             wall_clock,
@@ -681,17 +538,19 @@ impl<P: Process> World<P> {
             files: &mut h.files,
             has_watchdog: h.watchdog.present,
             next_conn: &mut h.next_conn,
-            luck: (&mut self.streams, self.procs[pid.0 as usize].luck),
+            luck: (&mut self.streams, p.luck),
             addresses: &h.addresses,
-            carriers: &carriers[..n],
+            nics: &h.nics,
         };
-        self.procs[pid.0 as usize].logic.on(input, &mut ctx);
-        let generation = self.procs[pid.0 as usize].generation;
-        for action in out.drain(..) {
-            if self.procs[pid.0 as usize].generation != generation {
-                break;
-            }
+        p.logic.on(input, &mut ctx);
+        let generation = p.generation;
+        out.reverse();
+        while let Some(action) = out.pop() {
             self.act(pid, host, action, s);
+            // An end of the process is an end of what it asked for.
+            if self.procs[pid.0 as usize].generation != generation {
+                out.clear();
+            }
         }
         self.out = out;
     }
@@ -711,7 +570,9 @@ impl<P: Process> World<P> {
                     return;
                 }
                 if from.ip == Ip::NONE {
-                    from.ip = if self.owns(host, to.ip) {
+                    from.ip = if let Some(way) = self.way(host, to.ip, 0) {
+                        self.known(host, way).own
+                    } else if self.owns(host, to.ip) {
                         to.ip
                     } else {
                         self.route(host, to.ip).map_or(Ip::NONE, |r| r.1)
@@ -841,6 +702,7 @@ impl<P: Process> World<P> {
         }
         self.settle_all(host, s);
         self.hosts[host.0 as usize].addresses.push((net, cidr));
+        self.ways_changed();
         self.changed = true;
         self.tell(s, Some(host), None, What::AddressAdded(cidr.ip));
     }
@@ -849,6 +711,7 @@ impl<P: Process> World<P> {
         let before = self.hosts[host.0 as usize].addresses.len();
         self.hosts[host.0 as usize].addresses.retain(|(n, a)| *n != net || a.ip != ip);
         if self.hosts[host.0 as usize].addresses.len() != before {
+            self.ways_changed();
             self.changed = true;
             self.tell(s, Some(host), None, What::AddressRemoved(ip));
         }
@@ -864,6 +727,7 @@ impl<P: Process> World<P> {
         self.settle_all(host, s);
         let (_, i) = self.macs[mac.0 as usize];
         self.hosts[host.0 as usize].nics[i as usize].carrier = up;
+        self.ways_changed();
         self.nets[net.0 as usize].forget(mac);
         self.changed = true;
         for i in 0..self.hosts[host.0 as usize].procs.len() {

@@ -12,4 +12,5 @@ pub mod power;
 pub mod process;
 mod stream;
 pub mod tcp;
+mod wire;
 pub mod world;

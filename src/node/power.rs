@@ -35,6 +35,7 @@ impl<P: Process> World<P> {
         }
         h.power = Power::On;
         h.addresses = h.nics.iter().map(|n| (n.net, n.primary)).collect();
+        self.ways_changed();
         self.changed = true;
         if s.now() > Time::ZERO {
             self.tell(s, Some(host), None, What::Booted);
@@ -73,6 +74,7 @@ impl<P: Process> World<P> {
             s.free_timer(c.timer);
         }
         h.tcp = super::tcp::Table::default();
+        self.ways_changed();
         self.changed = true;
         for i in 0..self.hosts[host.0 as usize].procs.len() {
             let pid = self.hosts[host.0 as usize].procs[i];

@@ -253,7 +253,7 @@ pub struct Ctx<'a, M, N, F = ()> {
     /// Where [`Ctx::below`] draws from: a stream of the process's own.
     pub(crate) luck: (&'a mut Streams, StreamId),
     pub(crate) addresses: &'a [(NetId, Cidr)],
-    pub(crate) carriers: &'a [(NetId, bool)],
+    pub(crate) nics: &'a [super::world::Nic],
 }
 
 impl<M, N, F> Ctx<'_, M, N, F> {
@@ -295,7 +295,7 @@ impl<M, N, F> Ctx<'_, M, N, F> {
     }
     /// Whether the host's interface on this network has carrier.
     pub fn carrier(&self, net: NetId) -> bool {
-        self.carriers.iter().any(|(n, up)| *n == net && *up)
+        self.nics.iter().any(|n| n.net == net && n.carrier)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::log::What;
 use super::process::{ConnId, HostId, Input, Pid, Process, Tcp, TcpOptions};
-use super::tcp::{Conn, Pick, Queued, Segment, Shared, State};
-use super::world::{Ev, Life, Payload, Sch, World};
+use super::tcp::{Conn, NOWHERE, Pick, Queued, Segment, Shared, State};
+use super::world::{Ev, Frame, Life, Payload, Sch, World};
 use crate::engine::sched::Armed;
 use crate::engine::{Span, Time};
 use crate::net::Plane;
@@ -72,6 +72,7 @@ impl<P: Process> World<P> {
                 closed: false,
                 reading: false,
                 peer_closed: false,
+                near: (0, NOWHERE),
                 foreseen: None,
             },
         );
@@ -86,14 +87,47 @@ impl<P: Process> World<P> {
 
     /// Sends a segment of a connection.
     fn put(&mut self, host: HostId, id: ConnId, segment: Segment<P::Msg>, s: &mut Sch<P>) {
-        let Some(c) = self.conn(host, id) else { return };
-        let (local, remote, plane) = (c.local, c.remote, c.plane);
-        self.emit(host, remote.ip, plane, Payload::Tcp(local, remote, segment), s);
+        if let Some(place) = self.hosts[host.0 as usize].tcp.find(id) {
+            self.put_at(host, place, segment, s);
+        }
+    }
+    fn put_at(&mut self, host: HostId, place: u32, segment: Segment<P::Msg>, s: &mut Sch<P>) {
+        let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
+        let (from, to, plane, (last, near)) = (c.local, c.remote, c.plane, c.near);
+        let Some(place_of_way) = self.way(host, to.ip, last) else {
+            self.emit(host, to.ip, plane, Payload::Tcp(from, to, segment), s);
+            return;
+        };
+        let (way, now) = (self.known(host, place_of_way), s.now());
+        let Some(at) = self.go(host, &way, now) else {
+            let payload = Payload::Tcp(from, to, segment);
+            self.brave(host, &way, Frame { from: way.ports.0, to: way.ports.1, plane, payload }, s);
+            return;
+        };
+        let mut found = None;
+        if let Segment::Ack(n) = segment {
+            found = self.foresee(at, way.ports, plane, (from, to), n, near, s);
+        }
+        let now_near = (place_of_way, found.unwrap_or(near));
+        if now_near != (last, near)
+            && let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place)
+        {
+            c.near = now_near;
+        }
+        if found.is_none() {
+            let (from_mac, mac) = way.ports;
+            s.at(at, Ev::Segment { from_mac, mac, sent: now, plane, from, to, near, segment });
+        }
     }
 
     /// Sets the connection's timer for what comes next: a retransmission, a keepalive probe, or nothing.
-    fn rearm(&self, host: HostId, id: ConnId, s: &mut Sch<P>) {
-        let Some(c) = self.conn(host, id) else { return };
+    fn rearm(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
+        if let Some(place) = self.hosts[host.0 as usize].tcp.find(id) {
+            self.rearm_at(host, place, s);
+        }
+    }
+    fn rearm_at(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
+        let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
         match c.deadline(s.now()) {
             Some(at) => {
                 s.arm(c.timer, at);
@@ -121,7 +155,8 @@ impl<P: Process> World<P> {
         }
         let (syn_retries, retries2) = (h.tcp_syn_retries, h.tcp_retries2);
         let now = s.now();
-        self.settle(host, id, s);
+        let Some(place) = self.hosts[host.0 as usize].tcp.find(id) else { return };
+        self.settle(host, place, s);
         let Some(c) = self.conn_mut(host, id) else { return };
         let user = c.options.user_timeout;
         if c.state == State::Open && c.unacked.is_empty() {
@@ -155,8 +190,9 @@ impl<P: Process> World<P> {
 
     pub(crate) fn tcp_send(&mut self, host: HostId, id: ConnId, msg: Option<P::Msg>, s: &mut Sch<P>) {
         let now = s.now();
-        self.settle(host, id, s);
-        let Some(c) = self.conn_mut(host, id) else { return };
+        let Some(place) = self.hosts[host.0 as usize].tcp.find(id) else { return };
+        self.settle(host, place, s);
+        let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
         if c.closed {
             return;
         }
@@ -171,9 +207,9 @@ impl<P: Process> World<P> {
         let first = c.unacked.len() == 1;
         // While the oldest segment is being repeated, the congestion window holds new ones back.
         if c.state == State::Open && c.retries == 0 {
-            self.put(host, id, Segment::Data(n, msg), s);
+            self.put_at(host, place, Segment::Data(n, msg), s);
             if first {
-                self.rearm(host, id, s);
+                self.rearm_at(host, place, s);
             }
         }
     }
@@ -214,7 +250,9 @@ impl<P: Process> World<P> {
         }
     }
     fn drop_conn(&mut self, host: HostId, id: ConnId, s: &mut Sch<P>) {
-        self.settle(host, id, s);
+        if let Some(place) = self.hosts[host.0 as usize].tcp.find(id) {
+            self.settle(host, place, s);
+        }
         if let Some(timer) = self.hosts[host.0 as usize].tcp.remove(id) {
             s.free_timer(timer);
         }
@@ -233,7 +271,7 @@ impl<P: Process> World<P> {
 
     /// No ARP answer while connecting: EHOSTUNREACH.
     pub(crate) fn tcp_unreachable(&mut self, host: HostId, port: u16, to: Endpoint, s: &mut Sch<P>) {
-        if let Some(id) = self.hosts[host.0 as usize].tcp.peer(port, to)
+        if let Some(id) = self.hosts[host.0 as usize].tcp.to(port, to)
             && self.conn(host, id).is_some_and(|c| c.state == State::SynSent)
         {
             self.finish(host, id, Tcp::Unreachable, s);
@@ -265,18 +303,14 @@ impl<P: Process> World<P> {
     pub(crate) fn segment(
         &mut self,
         host: HostId,
-        from: Endpoint,
-        to: Endpoint,
+        (from, to): (Endpoint, Endpoint),
         plane: Plane,
+        near: u32,
         segment: Segment<P::Msg>,
         s: &mut Sch<P>,
     ) {
         let now = s.now();
-        let known = self.hosts[host.0 as usize]
-            .tcp
-            .peer(to.port, from)
-            .filter(|id| self.conn(host, *id).is_some_and(|c| c.local.ip == to.ip));
-        let Some(id) = known else {
+        let Some(place) = self.hosts[host.0 as usize].tcp.peer(to, from, near) else {
             match segment {
                 Segment::Syn => self.syn(host, from, to, plane, s),
                 Segment::Rst | Segment::Unreachable(_) => {}
@@ -286,9 +320,9 @@ impl<P: Process> World<P> {
             }
             return;
         };
-        self.settle(host, id, s);
-        let Some(c) = self.conn_mut(host, id) else { return };
-        let owner = c.owner;
+        self.settle(host, place, s);
+        let Some((id, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
+        let (id, owner) = (*id, c.owner);
         c.heard = now;
         c.probes = 0;
         match segment {
@@ -322,6 +356,17 @@ impl<P: Process> World<P> {
                     self.rearm_acked(host, id, s);
                 }
                 self.reap(host, id, s);
+            }
+            Segment::Data(n, msg) if n == c.recv_next && c.state == State::Open && c.ahead.is_empty() => {
+                // The next in order: what nearly all are.
+                c.recv_next += 1;
+                // Without anything to repeat, and without keepalive, no timer runs.
+                let (ack, probes) = (c.recv_next, c.unacked.is_empty() && c.options.keepalive.is_some());
+                self.put_at(host, place, Segment::Ack(ack), s);
+                if probes {
+                    self.rearm_at(host, place, s);
+                }
+                self.hand_over(host, id, msg, s);
             }
             Segment::Data(n, msg) => {
                 self.established(host, id, s);

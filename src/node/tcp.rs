@@ -41,6 +41,9 @@ pub enum State {
     Open,
 }
 
+/// A place that is no connection's.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
 /// Segments that were sent and not acknowledged: number and message, the oldest first.
 pub type Unacked<M> = VecDeque<(u32, Option<M>)>;
 
@@ -83,6 +86,8 @@ pub struct Conn<M> {
     pub reading: bool,
     /// The other side has closed.
     pub peer_closed: bool,
+    /// The place of the way to the other end, and of the connection at that end.
+    pub(crate) near: (u16, u32),
     /// An acknowledgement under way that needs no event.
     pub(crate) foreseen: Option<super::ack::Foreseen>,
 }
@@ -193,13 +198,35 @@ impl<M> Table<M> {
         }
         self.by_id.get(u64::from(id.0))
     }
-    /// The connection of an own port with another end.
-    pub fn peer(&mut self, port: u16, remote: Endpoint) -> Option<ConnId> {
-        let id = self.by_peer.get(peer_key(port, remote)).map(ConnId)?;
-        if let Some(place) = self.place(id) {
-            self.last = place;
+    /// Where a connection lies.
+    #[inline]
+    pub(crate) fn find(&mut self, id: ConnId) -> Option<u32> {
+        let place = self.place(id)?;
+        self.last = place;
+        Some(place)
+    }
+    /// The connection in a place.
+    #[inline]
+    pub(crate) fn at(&mut self, place: u32) -> Option<&mut (ConnId, Conn<M>)> {
+        self.places.get_mut(place as usize)?.as_mut()
+    }
+    /// The place of the connection between an own end and another; `near` is where it was the last time.
+    #[inline]
+    pub(crate) fn peer(&mut self, local: Endpoint, remote: Endpoint, near: u32) -> Option<u32> {
+        if let Some(Some((_, c))) = self.places.get(near as usize)
+            && c.local == local
+            && c.remote == remote
+        {
+            self.last = near;
+            return Some(near);
         }
-        Some(id)
+        let id = self.by_peer.get(peer_key(local.port, remote)).map(ConnId)?;
+        let place = self.find(id)?;
+        self.at(place).filter(|c| c.1.local.ip == local.ip).map(|_| place)
+    }
+    /// The connection of an own port with another end, whatever the own address.
+    pub(crate) fn to(&self, port: u16, remote: Endpoint) -> Option<ConnId> {
+        self.by_peer.get(peer_key(port, remote)).map(ConnId)
     }
     /// A queue for [`Conn::unacked`].
     pub fn queue(&mut self) -> Unacked<M> {
@@ -233,12 +260,8 @@ impl<M> Table<M> {
         Some(conn.timer)
     }
     /// How many places there are.
-    pub(crate) fn room(&self) -> usize {
-        self.places.len()
-    }
-    /// The connection in this place, if an acknowledgement of it is foreseen.
-    pub(crate) fn foreseen_in(&self, place: usize) -> Option<ConnId> {
-        self.places.get(place)?.as_ref().filter(|(_, c)| c.foreseen.is_some()).map(|(id, _)| *id)
+    pub(crate) fn room(&self) -> u32 {
+        self.places.len() as u32
     }
     /// The connections, by number.
     pub fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn<M>)> {

@@ -70,8 +70,40 @@ pub enum Ev<M> {
         /// What it says.
         msg: M,
     },
-    /// An acknowledgement reaches an interface: as `Arrive`, but the identity of the timer that it sets was set aside.
-    Ack(Mac, Time, FrameId),
+    /// A segment reaches an interface by unicast.
+    Segment {
+        /// Sender.
+        from_mac: Mac,
+        /// Receiver.
+        mac: Mac,
+        /// When it was sent.
+        sent: Time,
+        /// The plane.
+        plane: Plane,
+        /// Source.
+        from: Endpoint,
+        /// Destination.
+        to: Endpoint,
+        /// Where the receiver found the connection the last time.
+        near: u32,
+        /// What it says.
+        segment: Segment<M>,
+    },
+    /// An acknowledgement reaches an interface, and the identity of the timer that it sets was set aside.
+    Ack {
+        /// Sender and receiver.
+        ports: (Mac, Mac),
+        /// When it was sent.
+        sent: Time,
+        /// The plane.
+        plane: Plane,
+        /// Source.
+        from: Endpoint,
+        /// Destination.
+        to: Endpoint,
+        /// Everything below this number has arrived.
+        number: u32,
+    },
     /// A timer of a process ran out; the second number is the process's generation.
     Timer(Pid, u32, Timer),
     /// A process gets to its inbox.
@@ -197,6 +229,8 @@ pub struct Host<M, F = ()> {
     pub gateway: Option<Ip>,
     /// The neighbour cache.
     pub neigh: Vec<(NetId, Neigh)>,
+    /// How its packets get to addresses.
+    pub(crate) ways: Vec<super::wire::Way>,
     /// Packets that wait for an ARP answer.
     pub waiting: Vec<(NetId, Ip, Frame<M>)>,
     /// Cache settings.
@@ -378,6 +412,8 @@ pub struct World<P: Process> {
     pub(crate) batch: (Inputs<P::Msg>, Inputs<P::Msg>),
     /// Frames on their way, except datagrams, which travel in their event.
     pub(crate) flight: Flight<P::Msg>,
+    /// Counts what changes the ways of packets.
+    pub(crate) epoch: u32,
     /// The identity for the arming of a timer by the acknowledgement that is being handled.
     pub(crate) set_aside: Option<EventId>,
     /// The word for a message, for logs.
@@ -403,6 +439,7 @@ impl<P: Process> World<P> {
             out: Vec::new(),
             batch: (Vec::new(), Vec::new()),
             flight: Flight { places: Vec::new(), free: Vec::new() },
+            epoch: 0,
             set_aside: None,
             label,
         }
@@ -463,6 +500,7 @@ impl<P: Process> World<P> {
             quiet: Vec::new(),
             gateway: None,
             neigh: Vec::new(),
+            ways: Vec::new(),
             waiting: Vec::new(),
             parms,
             tcp_syn_retries: 6,

@@ -465,7 +465,7 @@ fn adapt<M, N>(
         next_conn: &mut *ctx.next_conn,
         luck: (&mut *ctx.luck.0, ctx.luck.1),
         addresses: ctx.addresses,
-        carriers: ctx.carriers,
+        nics: ctx.nics,
     };
     run(input, &mut inner);
     ctx.out.extend(out.drain(..).map(|a| match a {
