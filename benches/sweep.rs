@@ -1,6 +1,6 @@
 //! Many runs of a four-minute drill with a database, clients and checks beside the bare loop, in turn (A B A B), CPU seconds of one core.
 //!
-//!     taskset -c 1 cargo bench --bench sweep            # five rounds of 200 runs and ten million bare events
+//!     taskset -c 1 cargo bench --bench sweep            # five rounds of 100 runs of each drill and ten million bare events
 //!     taskset -c 1 cargo bench --bench sweep -- 1 50    # rounds, runs in each
 //!
 //! What the project promises itself: two cores play 10,000 runs in the time in which one core's bare loop handles 600 million events, so
@@ -30,42 +30,59 @@ fn median(mut v: Vec<f64>) -> f64 {
     v[v.len() / 2]
 }
 
+/// Four-minute drills of Patroni with clients and checks, on these stacks.
+const DRILLS: [(&str, &str); 4] = [
+    ("patroni/primary-power-off", "patroni-etcd-haproxy"),
+    ("any/primary-power-off", "patroni-vip-on-hosts"),
+    ("any/primary-power-off", "patroni-dns"),
+    ("any/primary-power-off", "patroni-consul-haproxy"),
+];
+
 fn main() {
     let start = Instant::now();
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let number = |i: usize, default: u64| args.get(i).and_then(|s| s.parse().ok()).unwrap_or(default);
-    let (rounds, runs) = (number(0, 5).max(1), number(1, 200).max(1));
-    let Ok(l) = firedrill::scenario::load::load("patroni/primary-power-off", &[], None) else { return };
+    let (rounds, runs) = (number(0, 5).max(1), number(1, 100).max(1));
     let per_event = |program: Box<dyn FnOnce() -> Done>| {
         let t = cpu(&start);
         let done = black_box(program());
         (cpu(&start) - t) / done.work as f64
     };
-    let (mut w1, mut w2, mut run) = (Vec::new(), Vec::new(), Vec::new());
-    let mut events = 0;
+    let drills: Vec<_> = DRILLS
+        .iter()
+        .filter_map(|(drill, stack)| firedrill::scenario::load::load(drill, &[], Some(stack)).ok())
+        .collect();
+    let (mut w1, mut w2) = (Vec::new(), Vec::new());
+    let mut run = vec![(Vec::new(), 0); drills.len()];
     for round in 0..=rounds {
         let a = per_event(Box::new(w1_bare(1000, 5_000_000)));
         let b = per_event(Box::new(w2_bare(10)));
-        let t = cpu(&start);
-        events = (0..runs).map(|seed| black_box(headless::run(&l.stack, &l.drill, seed)).events).sum();
-        let c = (cpu(&start) - t) / runs as f64;
-        // The first round is a warm-up.
+        for (l, (times, events)) in drills.iter().zip(&mut run) {
+            let t = cpu(&start);
+            *events = (0..runs).map(|seed| black_box(headless::run(&l.stack, &l.drill, seed)).events).sum();
+            // The first round is a warm-up.
+            if round > 0 {
+                times.push((cpu(&start) - t) / runs as f64);
+            }
+        }
         if round > 0 {
             w1.push(a);
             w2.push(b);
-            run.push(c);
         }
     }
-    let (w1, w2, run) = (median(w1), median(w2), median(run));
-    let each = events as f64 / runs as f64;
-    println!("a run      {:.2} ms, {each:.0} events, {:.0} ns an event", run * 1e3, run * 1e9 / each);
-    for (name, bare) in [("w1-1000", w1), ("w2-10", w2)] {
+    let bare = [("w1-1000", median(w1)), ("w2-10", median(w2))];
+    for (name, bare) in bare {
+        println!("{name:<8} {:.1} M bare events a second: 600 M in {:.0} s", 1e-6 / bare, bare * 600e6);
+    }
+    for ((drill, stack), (times, events)) in DRILLS.iter().zip(run) {
+        let (run, each) = (median(times), events as f64 / runs as f64);
         println!(
-            "{name:<10} {:.1} M bare events a second: 600 M in {:.0} s; 10,000 runs on two cores in {:.0} s; ratio {:.2}",
-            1e-6 / bare,
-            bare * 600e6,
-            run * 5_000.0,
-            bare * PROMISE / run
+            "{drill} on {stack}: a run {:.2} ms, {each:.0} events, {:.0} ns an event",
+            run * 1e3,
+            run * 1e9 / each
         );
+        let ratios: Vec<String> =
+            bare.iter().map(|(n, b)| format!("{:.2} ({n})", b * PROMISE / run)).collect();
+        println!("    10,000 runs on two cores in {:.0} s; ratio {}", run * 5_000.0, ratios.join(", "));
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod exponential;
 pub mod history;
+mod queue;
 pub mod random;
 pub mod sched;
 pub mod time;

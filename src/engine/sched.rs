@@ -1,13 +1,12 @@
 //! The event loop: a queue ordered by (time, sequence), timers that re-arm in place, and the cause of everything.
 //!
 //! An event is a 128-bit key (time, sequence number, slot) and a payload in a slab, so that the queue moves sixteen bytes whatever the
-//! model's events weigh. The queue is a short sorted list of what comes next before a four-ary heap of the rest. A timer is armed again and again without a new queue entry: the deadline is
+//! model's events weigh. [`super::queue`] keeps them in order. A timer is armed again and again without a new queue entry: the deadline is
 //! written down, and the one entry in the queue moves itself when it comes up too early. The order is exactly that of a queue
 //! in which every arming pushed a fresh entry and stale ones were skipped.
 
+use super::queue::Queue;
 use super::time::{Span, Time};
-use dary_heap::QuaternaryHeap;
-use std::cmp::Reverse;
 
 /// The identity of an event: its sequence number, given when it was scheduled. Zero is "nothing": the start of the run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize)]
@@ -40,8 +39,6 @@ pub trait Model {
 /// adding one renumbers nothing.
 pub const RESERVED: u64 = 1 << 12;
 const MOST: usize = 1 << 24;
-/// So many of the next events lie in order before the heap: most are scheduled a moment before they happen, and never enter it.
-const FRONT: usize = 32;
 const SLOT_MASK: u128 = (1 << 24) - 1;
 const NOT_QUEUED: u64 = u64::MAX;
 
@@ -70,12 +67,10 @@ pub struct Scheduler<E> {
     next_seq: u64,
     handled: u64,
     digest: u64,
-    /// What comes next, the very next at the end: everything in it comes before everything in the heap.
-    front: Vec<u128>,
-    heap: QuaternaryHeap<Reverse<u128>>,
+    queue: Queue,
     /// Timers have a queue of their own: they are many, and nearly all of them are armed again before they run out, so the queue
     /// that every event goes through stays small.
-    alarms: QuaternaryHeap<Reverse<u128>>,
+    alarms: Queue,
     slots: Vec<Slot<E>>,
     free: Vec<u32>,
     timers: Vec<Timer<E>>,
@@ -104,9 +99,8 @@ impl<E: Clone> Scheduler<E> {
             next_seq: RESERVED,
             handled: 0,
             digest: 0x9E37_79B9_7F4A_7C15,
-            front: Vec::with_capacity(2 * FRONT),
-            heap: QuaternaryHeap::new(),
-            alarms: QuaternaryHeap::new(),
+            queue: Queue::new(),
+            alarms: Queue::new(),
             slots: Vec::new(),
             free: Vec::new(),
             timers: Vec::new(),
@@ -198,43 +192,9 @@ impl<E: Clone> Scheduler<E> {
             assert!(self.slots.len() < MOST, "more than sixteen million pending events");
             slot
         };
-        self.queue(key(at, seq, slot));
+        self.queue.push(key(at, seq, slot));
         EventId(seq)
     }
-    #[inline]
-    fn queue(&mut self, key: u128) {
-        let Some(last) = self.front.first() else {
-            if self.heap.is_empty() { self.front.push(key) } else { self.heap.push(Reverse(key)) }
-            return;
-        };
-        if key > *last && !(self.heap.is_empty() && self.front.len() < FRONT) {
-            self.heap.push(Reverse(key));
-            return;
-        }
-        // What is scheduled is mostly soon.
-        let at = self.front.iter().rposition(|k| *k > key).map_or(0, |i| i + 1);
-        self.front.insert(at, key);
-        if self.front.len() == 2 * FRONT {
-            self.heap.extend(self.front.drain(..FRONT).map(Reverse));
-        }
-    }
-    /// The key of the next event that is no timer.
-    #[inline]
-    fn next(&mut self) -> u128 {
-        if self.front.is_empty() {
-            self.refill();
-        }
-        self.front.last().copied().unwrap_or(u128::MAX)
-    }
-    fn refill(&mut self) {
-        while self.front.len() < FRONT
-            && let Some(k) = self.heap.pop()
-        {
-            self.front.push(k.0);
-        }
-        self.front.reverse();
-    }
-
     /// A timer that fires `event` whenever it runs out. It is not armed yet.
     pub fn new_timer(&mut self, event: E) -> TimerId {
         let timer = Timer {
@@ -264,7 +224,7 @@ impl<E: Clone> Scheduler<E> {
         (t.at, t.seq, t.cause) = (at, seq, cause);
         if t.queued_seq == NOT_QUEUED || at < t.queued_at {
             (t.queued_at, t.queued_seq) = (at, seq);
-            self.alarms.push(Reverse(key(at, seq, id.0)));
+            self.alarms.push(key(at, seq, id.0));
         }
         EventId(seq)
     }
@@ -292,7 +252,7 @@ impl<E: Clone> Scheduler<E> {
         if to.at != Time::MAX && (t.queued_seq == NOT_QUEUED || (to.at, to.seq) < (t.queued_at, t.queued_seq))
         {
             (t.queued_at, t.queued_seq) = (to.at, to.seq);
-            self.alarms.push(Reverse(key(to.at, to.seq, id.0)));
+            self.alarms.push(key(to.at, to.seq, id.0));
         }
     }
     /// Gives the timer back.
@@ -306,8 +266,8 @@ impl<E: Clone> Scheduler<E> {
     #[inline]
     fn pop(&mut self, limit: Time) -> Option<E> {
         loop {
-            let next = self.next();
-            let alarm = self.alarms.peek().map_or(u128::MAX, |k| k.0);
+            let next = self.queue.peek();
+            let alarm = self.alarms.peek();
             let k = next.min(alarm);
             let at = Time((k >> 64) as u64);
             if at > limit || k == u128::MAX {
@@ -315,7 +275,7 @@ impl<E: Clone> Scheduler<E> {
             }
             let (seq, slot) = (((k as u64) >> 24), (k & SLOT_MASK) as usize);
             let (event, cause) = if next < alarm {
-                self.front.pop();
+                self.queue.pop();
                 let s = &mut self.slots[slot];
                 let Some(event) = s.event.take() else { continue };
                 let cause = s.cause;
@@ -331,9 +291,8 @@ impl<E: Clone> Scheduler<E> {
                     // Armed again for later: the entry moves on, with the order of that arming.
                     (t.queued_at, t.queued_seq) = (t.at, t.seq);
                     let k = key(t.at, t.seq, slot as u32);
-                    if let Some(mut top) = self.alarms.peek_mut() {
-                        *top = Reverse(k);
-                    }
+                    self.alarms.pop();
+                    self.alarms.push(k);
                     continue;
                 }
                 self.alarms.pop();
@@ -355,18 +314,17 @@ impl<E: Clone> Scheduler<E> {
     }
     /// The time of the next queue entry (a re-armed timer may turn out to be due later).
     pub fn peek(&self) -> Option<Time> {
-        let heaps = self.heap.peek().into_iter().chain(self.alarms.peek()).map(|k| k.0);
-        let next = heaps.chain(self.front.last().copied()).min();
-        next.map(|k| Time((k >> 64) as u64))
+        let next = self.queue.peek().min(self.alarms.peek());
+        (next != u128::MAX).then_some(Time((next >> 64) as u64))
     }
     /// How many entries the queue holds.
     pub fn pending(&self) -> usize {
-        self.front.len() + self.heap.len() + self.alarms.len()
+        self.queue.len() + self.alarms.len()
     }
     /// What is to come, in order, at most `n`, without stale entries: time, cause and payload.
     pub fn upcoming(&self, n: usize) -> Vec<(Time, EventId, &E)> {
         let mut all: Vec<(u128, u64, &E)> = Vec::new();
-        for k in self.heap.iter().map(|k| k.0).chain(self.front.iter().copied()) {
+        for k in self.queue.iter() {
             let s = &self.slots[(k & SLOT_MASK) as usize];
             all.extend(s.event.as_ref().map(|e| (k, s.cause, e)));
         }

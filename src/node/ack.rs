@@ -14,8 +14,8 @@
 
 use super::log::Level;
 use super::process::{HostId, Process};
-use super::tcp::{Conn, RTO_MAX, State, backoff};
-use super::world::{Ev, Power, Sch, World};
+use super::tcp::{Conn, RTO_MAX, Segment, State, backoff};
+use super::world::{Ev, Frame, Payload, Power, Sch, World};
 use crate::engine::sched::Armed;
 use crate::engine::{EventId, Time};
 use crate::net::Plane;
@@ -68,20 +68,49 @@ impl<M> Conn<M> {
 }
 
 impl<P: Process> World<P> {
-    /// An acknowledgement of everything below `number` departs for another host. If it needs no event, it is taken care of, and
+    /// The connection in a place acknowledges everything that it has heard: what nearly every segment is answered with.
+    pub(crate) fn acknowledge(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
+        let h = &mut self.hosts[host.0 as usize];
+        let Some((_, c)) = h.tcp.at(place) else { return };
+        let (from, to, plane, number, near) = (c.local, c.remote, c.plane, c.recv_next, c.near);
+        let way = h.ways.get(near.0 as usize).filter(|w| w.leads(to.ip, self.epoch));
+        let Some(way) = way.copied() else { return self.put_at(host, place, Segment::Ack(number), s) };
+        let Some(at) = self.go(host, &way, s.now()) else {
+            let frame = Frame {
+                from: way.ports.0,
+                to: way.ports.1,
+                plane,
+                payload: Payload::Tcp(from, to, Segment::Ack(number)),
+            };
+            return self.brave(host, &way, frame, s);
+        };
+        match self.foresee(at, (way.end, way.ports), plane, (from, to), number, near.1, s) {
+            Some(found) if found == near.1 => {}
+            Some(found) => {
+                if let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) {
+                    c.near.1 = found;
+                }
+            }
+            None => {
+                let ((from_mac, mac), sent, segment) = (way.ports, s.now(), Segment::Ack(number));
+                s.at(at, Ev::Segment { from_mac, mac, sent, plane, from, to, near: near.1, segment });
+            }
+        }
+    }
+    /// An acknowledgement of everything below `number` departs for an interface of a host. If it needs no event, it is taken care of, and
     /// the place of the receiver's connection comes back; `near` is where that was the last time.
     #[allow(clippy::too_many_arguments)]
+    #[inline]
     pub(crate) fn foresee(
         &mut self,
         at: Time,
-        ports: (Mac, Mac),
+        ((host, nic), ports): ((HostId, u16), (Mac, Mac)),
         plane: Plane,
         (from, to): (Endpoint, Endpoint),
         number: u32,
         near: u32,
         s: &mut Sch<P>,
     ) -> Option<u32> {
-        let (host, nic) = self.macs[ports.1.0 as usize];
         let h = &mut self.hosts[host.0 as usize];
         if h.power != Power::On
             || h.freeze.is_some()
@@ -92,8 +121,11 @@ impl<P: Process> World<P> {
             return None;
         }
         let place = h.tcp.peer(to, from, near)?;
-        self.settle(host, place, s);
-        let (_, c) = self.hosts[host.0 as usize].tcp.at(place)?;
+        let mut c = &mut h.tcp.at(place)?.1;
+        if c.foreseen.is_some() {
+            self.settle_now(host, place, s);
+            c = &mut self.hosts[host.0 as usize].tcp.at(place)?.1;
+        }
         let before = s.armed(c.timer);
         if c.state != State::Open
             || c.closed
@@ -126,16 +158,16 @@ impl<P: Process> World<P> {
         }
     }
     fn settle_now(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
-        let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
+        let h = &mut self.hosts[host.0 as usize];
+        let Some((_, c)) = h.tcp.at(place) else { return };
         let Some(f) = c.foreseen.take() else { return };
         if (f.at, f.id) <= (s.now(), s.current()) {
             while c.unacked.front().is_some_and(|(first, _)| *first < f.number) {
                 c.unacked.pop_front();
             }
             (c.heard, c.since, c.probes) = (f.at, f.at, 0);
-            let (peer, way) = (c.remote.ip, c.near.0);
-            self.confirm_along(host, peer, way, f.at);
-            return;
+            let (peer, near) = (c.remote.ip, c.near.0);
+            return self.confirm_along(host, peer, near, f.at);
         }
         s.arm_as(c.timer, f.before);
         let (from, to, plane) = (c.remote, c.local, c.plane);

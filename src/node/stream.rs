@@ -91,7 +91,7 @@ impl<P: Process> World<P> {
             self.put_at(host, place, segment, s);
         }
     }
-    fn put_at(&mut self, host: HostId, place: u32, segment: Segment<P::Msg>, s: &mut Sch<P>) {
+    pub(crate) fn put_at(&mut self, host: HostId, place: u32, segment: Segment<P::Msg>, s: &mut Sch<P>) {
         let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
         let (from, to, plane, (last, near)) = (c.local, c.remote, c.plane, c.near);
         let Some(place_of_way) = self.way(host, to.ip, last) else {
@@ -104,20 +104,18 @@ impl<P: Process> World<P> {
             self.brave(host, &way, Frame { from: way.ports.0, to: way.ports.1, plane, payload }, s);
             return;
         };
-        let mut found = None;
-        if let Segment::Ack(n) = segment {
-            found = self.foresee(at, way.ports, plane, (from, to), n, near, s);
-        }
-        let now_near = (place_of_way, found.unwrap_or(near));
-        if now_near != (last, near)
+        if place_of_way != last
             && let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place)
         {
-            c.near = now_near;
+            c.near.0 = place_of_way;
         }
-        if found.is_none() {
-            let (from_mac, mac) = way.ports;
-            s.at(at, Ev::Segment { from_mac, mac, sent: now, plane, from, to, near, segment });
+        if let Segment::Ack(n) = segment
+            && self.foresee(at, (way.end, way.ports), plane, (from, to), n, near, s).is_some()
+        {
+            return;
         }
+        let (from_mac, mac) = way.ports;
+        s.at(at, Ev::Segment { from_mac, mac, sent: now, plane, from, to, near, segment });
     }
 
     /// Sets the connection's timer for what comes next: a retransmission, a keepalive probe, or nothing.
@@ -361,8 +359,8 @@ impl<P: Process> World<P> {
                 // The next in order: what nearly all are.
                 c.recv_next += 1;
                 // Without anything to repeat, and without keepalive, no timer runs.
-                let (ack, probes) = (c.recv_next, c.unacked.is_empty() && c.options.keepalive.is_some());
-                self.put_at(host, place, Segment::Ack(ack), s);
+                let probes = c.options.keepalive.is_some() && c.unacked.is_empty();
+                self.acknowledge(host, place, s);
                 if probes {
                     self.rearm_at(host, place, s);
                 }

@@ -40,6 +40,14 @@ pub(crate) struct Way {
     neigh: u16,
 }
 
+impl Way {
+    /// Whether it is still a way to this address.
+    #[inline]
+    pub(crate) fn leads(&self, to: Ip, epoch: u32) -> bool {
+        self.ip == to && self.epoch == epoch
+    }
+}
+
 impl<P: Process> World<P> {
     /// Something changed on which ways rest.
     #[inline]
@@ -120,7 +128,7 @@ impl<P: Process> World<P> {
     pub(crate) fn confirm_along(&mut self, host: HostId, ip: Ip, near: u16, at: Time) {
         let h = &mut self.hosts[host.0 as usize];
         match h.ways.get(near as usize) {
-            Some(w) if w.ip == ip && w.epoch == self.epoch && w.net.is_some() => {
+            Some(w) if w.leads(ip, self.epoch) && w.net.is_some() => {
                 let e = &mut h.neigh[w.neigh as usize].1;
                 e.confirmed = e.confirmed.max(at);
             }
@@ -161,7 +169,15 @@ impl<P: Process> World<P> {
     }
 
     /// One copy of a frame on its way from host to host.
-    pub(crate) fn wire(&mut self, from: HostId, to: HostId, mac: Mac, net: NetId, frame: Frame<P::Msg>, s: &mut Sch<P>) {
+    pub(crate) fn wire(
+        &mut self,
+        from: HostId,
+        to: HostId,
+        mac: Mac,
+        net: NetId,
+        frame: Frame<P::Msg>,
+        s: &mut Sch<P>,
+    ) {
         let (latency, loss, duplicate) = {
             let n = &self.nets[net.0 as usize];
             (n.latency, n.loss, n.duplicate)
@@ -224,8 +240,9 @@ impl<P: Process> World<P> {
         let event = match frame.payload {
             Payload::Datagram(from, to, msg) => Ev::Datagram { from_mac, mac, sent, plane, from, to, msg },
             Payload::Tcp(from, to, segment) => {
+                let end = (self.macs[mac.0 as usize], (from_mac, mac));
                 if let Segment::Ack(n) = segment
-                    && self.foresee(at, (from_mac, mac), plane, (from, to), n, NOWHERE, s).is_some()
+                    && self.foresee(at, end, plane, (from, to), n, NOWHERE, s).is_some()
                 {
                     return;
                 }
@@ -237,12 +254,7 @@ impl<P: Process> World<P> {
     }
 
     /// The streams of delay and fate for frames from one host to another.
-    fn streams_of(
-        &mut self,
-        from: HostId,
-        to: HostId,
-        net: NetId,
-    ) -> (StreamId, StreamId) {
+    fn streams_of(&mut self, from: HostId, to: HostId, net: NetId) -> (StreamId, StreamId) {
         let n = self.hosts.len();
         if self.pair.len() != n * n * self.nets.len() {
             self.pair = vec![None; n * n * self.nets.len()];
@@ -325,5 +337,4 @@ impl<P: Process> World<P> {
         }
         true
     }
-
 }
