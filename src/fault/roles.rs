@@ -138,8 +138,8 @@ fn leads(world: &World, host: HostId) -> Option<u32> {
         return None;
     }
     match &world.proc(pid).logic {
-        Daemon::Etcd(e, _) => (e.raft().role() == Role::Leader).then(|| e.raft().term()),
-        Daemon::ConsulServer(c, _) => (c.raft().role() == Role::Leader).then(|| c.raft().term()),
+        Daemon::Etcd(e) => (e.raft().role() == Role::Leader).then(|| e.raft().term()),
+        Daemon::ConsulServer(c) => (c.raft().role() == Role::Leader).then(|| c.raft().term()),
         _ => None,
     }
 }
@@ -151,20 +151,20 @@ pub fn store_leader(world: &World) -> Option<HostId> {
 pub fn key_owner(world: &World) -> Option<String> {
     let furthest = hosts(world).filter_map(|h| store(world, h)).max_by_key(|pid| {
         let applied = match &world.proc(*pid).logic {
-            Daemon::Etcd(e, _) => e.store().revision(),
-            Daemon::ConsulServer(c, _) => c.state().index(),
+            Daemon::Etcd(e) => e.store().revision(),
+            Daemon::ConsulServer(c) => c.state().index(),
             _ => 0,
         };
         (applied, std::cmp::Reverse(*pid))
     })?;
     match &world.proc(furthest).logic {
-        Daemon::Etcd(e, _) => e
+        Daemon::Etcd(e) => e
             .store()
             .range("/")
             .into_iter()
             .find(|kv| kv.key.ends_with("/leader"))
             .map(|kv| kv.value.to_string()),
-        Daemon::ConsulServer(c, _) => {
+        Daemon::ConsulServer(c) => {
             let (keys, _) = c.state().keys("");
             keys.into_iter()
                 .find(|e| e.key.ends_with("/leader") && e.session.is_some())

@@ -72,9 +72,9 @@ impl<C: Clone> Durable<C> {
         &self.raft
     }
     /// Hands the member something; what its owner is to carry out now, in order. The list comes back with [`Durable::recycle`].
-    pub fn drive<M, N>(
+    pub fn drive<M, N, F>(
         &mut self,
-        ctx: &mut Ctx<'_, M, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
         step: impl FnOnce(&mut Raft<C>, &mut Io<'_, C>),
     ) -> Vec<Out<C>> {
         let mut out = std::mem::take(&mut self.spare);
