@@ -458,7 +458,7 @@ impl Etcd3 {
                 let key = kv.key.strip_prefix(&*memory.prefix)?;
                 Some((key, &kv.value, kv.mod_revision, kv.lease.map(|l| Session(l.0))))
             });
-            Arc::new(Cluster::from_keys(keys))
+            Arc::new(Cluster::from_keys(memory.read.as_deref(), keys))
         });
         let view = view.clone();
         memory.loaded(view.clone(), memory.timing.ttl, ctx.now);
