@@ -42,6 +42,10 @@ pub struct Record {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     records: Vec<Record>,
+    /// The numbers of the records that the newest history does not have.
+    outside: Vec<usize>,
+    /// The numbers of the records of operations that had been tried before.
+    again: Vec<usize>,
     newest: Option<(HostId, u32, History)>,
     /// The furthest place that a read saw, by branch: position and host.
     seen: Vec<(Branch, Lsn, HostId)>,
@@ -84,6 +88,13 @@ impl Ledger {
         match note {
             Note::Postgres(postgres::note::Note::Committed { write, place }) => {
                 let record = Record { write: *write, place: *place, at: e.at, host, told: Told::Nothing };
+                let number = self.records.len();
+                if !self.holds(*place) {
+                    self.outside.push(number);
+                }
+                if write.attempt > 0 {
+                    self.again.push(number);
+                }
                 self.records.push(record);
                 false
             }
@@ -148,17 +159,22 @@ impl Ledger {
         self.recount();
         true
     }
+    /// Another history has come into force.
     fn recount(&mut self) {
+        let outside = |i: &usize| !self.holds(self.records[*i].place);
+        self.outside = (0..self.records.len()).filter(outside).collect();
         let mut lost: Option<(u64, Time, HostId)> = None;
-        for r in &self.records {
-            if let Told::Committed(at) = r.told
-                && !self.holds(r.place)
-            {
+        for r in self.outside() {
+            if let Told::Committed(at) = r.told {
                 let (n, when, by) = lost.unwrap_or((0, at, r.host));
                 lost = Some((n + 1, when, by));
             }
         }
         self.lost = lost;
+    }
+    /// The writes that the newest history does not have.
+    fn outside(&self) -> impl Iterator<Item = &Record> {
+        self.outside.iter().map(|i| &self.records[*i])
     }
     fn read(&mut self, place: Place, host: HostId, now: Time) -> bool {
         match self.seen.iter_mut().find(|s| s.0 == place.branch) {
@@ -191,9 +207,7 @@ impl Ledger {
     }
     /// A host on which a read saw what the newest history does not have.
     pub fn phantom_read(&self) -> Option<HostId> {
-        let saw = |b: Branch, upto: Lsn| {
-            self.records.iter().any(|r| r.place.branch == b && r.place.lsn <= upto && !self.holds(r.place))
-        };
+        let saw = |b: Branch, upto: Lsn| self.outside().any(|r| r.place.branch == b && r.place.lsn <= upto);
         self.seen.iter().find(|(b, lsn, _)| saw(*b, *lsn)).map(|s| s.2)
     }
     /// The first operation that the newest history has twice.
@@ -201,29 +215,23 @@ impl Ledger {
         self.twice().next()
     }
     fn twice(&self) -> impl Iterator<Item = u32> + '_ {
-        self.records
-            .iter()
-            .enumerate()
-            .filter(|(_, r)| r.write.attempt > 0 && self.holds(r.place))
-            .filter_map(|(i, r)| {
-                let same = |o: &&Record| {
-                    o.write.client == r.write.client
-                        && o.write.operation == r.write.operation
-                        && o.write.attempt < r.write.attempt
-                        && self.holds(o.place)
-                };
-                self.records[..i].iter().rev().find(same).map(|_| r.write.operation)
-            })
+        let again = self.again.iter().map(|i| (*i, &self.records[*i]));
+        again.filter(|(_, r)| self.holds(r.place)).filter_map(|(i, r)| {
+            let same = |o: &&Record| {
+                o.write.client == r.write.client
+                    && o.write.operation == r.write.operation
+                    && o.write.attempt < r.write.attempt
+                    && self.holds(o.place)
+            };
+            self.records[..i].iter().rev().find(same).map(|_| r.write.operation)
+        })
     }
     fn lost_window(&self) -> Span {
-        let acked = |lost: bool| {
-            self.records.iter().filter_map(move |r| match r.told {
-                Told::Committed(at) if self.holds(r.place) != lost => Some(at),
-                _ => None,
-            })
-        };
-        let (Some(first), Some(last)) = (acked(true).min(), acked(true).max()) else { return Span::ZERO };
-        let before = acked(false).filter(|at| *at < first).max();
+        let acked = |r: &Record| if let Told::Committed(at) = r.told { Some(at) } else { None };
+        let lost = || self.outside().filter_map(acked);
+        let (Some(first), Some(last)) = (lost().min(), lost().max()) else { return Span::ZERO };
+        let kept = self.records.iter().filter(|r| self.holds(r.place)).filter_map(acked);
+        let before = kept.filter(|at| *at < first).max();
         last.since(before.unwrap_or(first))
     }
     /// The book's balance.

@@ -47,11 +47,14 @@ pub fn pgpool(world: &World, host: HostId) -> Option<&crate::proto::pgpool::Setu
 pub fn independent(world: &World) -> bool {
     hosts(world).filter_map(|h| pgpool(world, h)).any(|s| !s.mode.has_primary())
 }
+/// The database server of a host that is awake, if it runs.
+fn server(world: &World, host: HostId) -> Option<&Postmaster> {
+    let (pid, p) = postmaster(world, host).filter(|_| super::awake(world, host))?;
+    (world.proc(pid).life == Life::Running).then_some(p)
+}
 /// Whether a host's server accepts writes just now.
 pub fn writable(world: &World, host: HostId) -> bool {
-    super::awake(world, host)
-        && postmaster(world, host)
-            .is_some_and(|(pid, p)| world.proc(pid).life == Life::Running && p.writable())
+    server(world, host).is_some_and(Postmaster::writable)
 }
 /// The hosts whose servers accept writes.
 pub fn primaries(world: &World) -> impl Iterator<Item = HostId> + '_ {
@@ -67,9 +70,7 @@ pub fn timeline(world: &World, host: HostId) -> u32 {
 }
 /// Whether a host's server runs in recovery and takes connections.
 pub fn is_replica(world: &World, host: HostId) -> bool {
-    super::awake(world, host)
-        && postmaster(world, host)
-            .is_some_and(|(pid, p)| world.proc(pid).life == Life::Running && p.in_recovery())
+    server(world, host).is_some_and(Postmaster::in_recovery)
 }
 /// The replicas: servers in recovery; where pgpool does every statement on every server, all but the first that takes writes.
 pub fn replicas(world: &World) -> Vec<HostId> {
@@ -80,9 +81,8 @@ pub fn replicas(world: &World) -> Vec<HostId> {
 }
 /// Whether a standby streams from a primary that accepts writes.
 pub fn streams(world: &World, host: HostId) -> bool {
-    is_replica(world, host)
-        && postmaster(world, host).is_some_and(|(_, p)| p.streaming())
-        && primaries(world).any(|p| p != host)
+    server(world, host).is_some_and(|p| p.in_recovery() && p.streaming())
+        && hosts(world).any(|h| h != host && writable(world, h))
 }
 /// The place up to which a standby has received WAL.
 pub fn received(world: &World, host: HostId) -> Place {
