@@ -96,17 +96,14 @@ impl<C: Clone> Durable<C> {
             let view = View::of(&self.raft.hard);
             self.held.push_back(Held { sync: self.syncs, done: false, out: Vec::new(), view });
         }
-        out.retain(|o| match o {
-            Out::Timer(t, span) => {
-                ctx.set_timer(Timer(*t), *span);
-                false
+        // The timers at once, before everything else; its owner passes them over.
+        for o in &out {
+            match o {
+                Out::Timer(t, span) => ctx.set_timer(Timer(*t), *span),
+                Out::Cancel(t) => ctx.cancel_timer(Timer(*t)),
+                _ => {}
             }
-            Out::Cancel(t) => {
-                ctx.cancel_timer(Timer(*t));
-                false
-            }
-            _ => true,
-        });
+        }
         if let Some(last) = self.held.back_mut() {
             last.out.append(&mut out);
         }
