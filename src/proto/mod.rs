@@ -26,6 +26,7 @@ use crate::engine::Time;
 use crate::node::disk::End;
 use crate::node::forward::{Packet, Verdict};
 use crate::node::process::{Ctx, HostId, Input, Pid, Process, Tcp};
+use std::sync::Arc;
 
 /// What a process of a world sees and asks.
 pub type Cx<'a> = Ctx<'a, Msg, Note, Files>;
@@ -61,8 +62,12 @@ pub enum Msg {
     Http(http::Http),
     /// A database session.
     Sql(postgres::msg::Sql),
-    /// Replication.
+    /// Replication: what is seldom said.
     Wal(Box<postgres::msg::Wal>),
+    /// A piece of WAL: its sender's kernel keeps it until it has arrived.
+    WalData(Arc<postgres::msg::Data>),
+    /// A standby's positions: many, and small enough to lie here.
+    WalStatus(postgres::msg::Positions),
     /// DNS.
     Dns(Box<dns::msg::Dns>),
     /// Connections, from director to director.
@@ -103,7 +108,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
         Msg::Sql(Sql::Startup { .. } | Sql::Login(_) | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
         Msg::Sql(_) => ("SQL answer", 0),
-        Msg::Wal(_) => ("WAL", 0),
+        Msg::Wal(_) | Msg::WalData(_) | Msg::WalStatus(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
