@@ -79,10 +79,14 @@ pub fn replicas(world: &World) -> Vec<HostId> {
     }
     hosts(world).filter(|h| is_replica(world, *h)).collect()
 }
-/// Whether a standby streams from a primary that accepts writes.
+/// Whether a standby streams, and there is a primary that accepts writes.
 pub fn streams(world: &World, host: HostId) -> bool {
-    server(world, host).is_some_and(|p| p.in_recovery() && p.streaming())
-        && hosts(world).any(|h| h != host && writable(world, h))
+    server(world, host).is_some_and(Postmaster::streaming) && primaries(world).next().is_some()
+}
+/// How many standbys do.
+pub fn standbys(world: &World) -> usize {
+    let streaming = hosts(world).filter(|h| server(world, *h).is_some_and(Postmaster::streaming)).count();
+    if streaming > 0 && primaries(world).next().is_some() { streaming } else { 0 }
 }
 /// The place up to which a standby has received WAL.
 pub fn received(world: &World, host: HostId) -> Place {

@@ -147,12 +147,14 @@ impl Collector {
         }
     }
     /// Takes in what the last event did; most do nothing that is kept.
+    #[inline]
     pub fn observe(&mut self, sim: &Sim) {
         let world = &sim.model.world;
         if world.changed || !world.log.entries.is_empty() {
             self.take(sim);
         }
     }
+    #[inline(never)]
     fn take(&mut self, sim: &Sim) {
         let world = &sim.model.world;
         for e in &world.log.entries {

@@ -299,9 +299,7 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
         Condition::SomePrimary => roles::primary(world).is_some(),
         Condition::NoPrimary => roles::primary(world).is_none(),
         Condition::Streaming(host) => on(host, &|id| roles::streams(world, id)),
-        Condition::Standbys(n) => {
-            roles::hosts(world).filter(|h| roles::streams(world, *h)).count() == *n as usize
-        }
+        Condition::Standbys(n) => roles::standbys(world) == *n as usize,
         Condition::Quorate(host) => on(host, &|id| roles::quorate(world, id)),
         Condition::NotQuorate(host) => on(host, &|id| !roles::quorate(world, id)),
         Condition::Members(host, n) => {
