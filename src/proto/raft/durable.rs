@@ -112,9 +112,7 @@ impl<C: Clone> Durable<C> {
     /// Takes back a list that has been carried out.
     pub fn recycle(&mut self, mut list: Vec<Out<C>>) {
         list.clear();
-        if list.capacity() > self.spare.capacity() {
-            self.spare = list;
-        }
+        self.spare = list;
     }
     /// The disk has answered: what may be carried out now. `None`: it failed, which is the end of a server.
     pub fn synced(&mut self, tag: u16, ok: bool) -> Option<Vec<Out<C>>> {
