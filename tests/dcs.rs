@@ -283,7 +283,7 @@ impl Run {
                 (Kind::Etcd | Kind::Etcd35, true) => {
                     let rules = Rules::etcd(kind == Kind::Etcd35);
                     let config = etcd::Config { me: Member(i as u8), members: servers, rules };
-                    Some(Daemon::Etcd(Box::new(etcd::Etcd::new(config)), Vec::new()))
+                    Some(Daemon::Etcd(Box::new(etcd::Etcd::new(config))))
                 }
                 (Kind::Etcd | Kind::Etcd35, false) => None,
                 (Kind::Consul, true) => {
@@ -295,11 +295,9 @@ impl Run {
                         expiry: Expiry::Exact,
                         place,
                     };
-                    Some(Daemon::ConsulServer(Box::new(consul::Server::new(config)), Vec::new()))
+                    Some(Daemon::ConsulServer(Box::new(consul::Server::new(config))))
                 }
-                (Kind::Consul, false) => {
-                    Some(Daemon::ConsulAgent(consul::Agent::new(servers, place), Vec::new()))
-                }
+                (Kind::Consul, false) => Some(Daemon::ConsulAgent(consul::Agent::new(servers, place))),
             };
             if let Some(daemon) = daemon {
                 world.add_proc(h, "store", None, Node::Daemon(daemon));
@@ -362,10 +360,9 @@ impl Run {
             Node::Daemon(d) => Some(d),
             Node::Probe(_) => None,
         });
-        let of_etcd =
-            daemons.clone().filter_map(|d| if let Daemon::Etcd(e, _) = d { Some(&**e) } else { None });
+        let of_etcd = daemons.clone().filter_map(|d| if let Daemon::Etcd(e) = d { Some(&**e) } else { None });
         let of_consul =
-            daemons.filter_map(|d| if let Daemon::ConsulServer(s, _) = d { Some(&**s) } else { None });
+            daemons.filter_map(|d| if let Daemon::ConsulServer(s) = d { Some(&**s) } else { None });
         let etcd = etcd::majority(of_etcd).and_then(|s| s.get(&format!("/service/demo/{key}")));
         let consul = consul::majority(of_consul).and_then(|s| s.get(&format!("service/demo/{key}")));
         etcd.map(|kv| kv.value.to_string()).or_else(|| consul.map(|e| e.value.to_string()))
@@ -392,8 +389,8 @@ impl Run {
     fn leader(&self) -> u16 {
         let procs = self.0.model.world.procs.iter();
         let leads = |d: &Daemon| match d {
-            Daemon::Etcd(e, _) => e.raft().role() == Role::Leader,
-            Daemon::ConsulServer(s, _) => s.raft().role() == Role::Leader,
+            Daemon::Etcd(e) => e.raft().role() == Role::Leader,
+            Daemon::ConsulServer(s) => s.raft().role() == Role::Leader,
             _ => false,
         };
         let mut of = procs.filter(|p| matches!(&p.logic, Node::Daemon(d) if leads(d)));
@@ -644,7 +641,7 @@ fn etc_13_an_answer_of_an_older_term_is_refused() {
         let mut r = Run::new(Kind::Etcd35, seed, vec![(3, script)], acts);
         r.to(Span::secs(57));
         assert_eq!(r.done(3).last().unwrap().result, Ok(Reply::Done(true)), "updated by the others");
-        let Daemon::Etcd(alone, _) = r.daemon(0) else { panic!("etcd") };
+        let Daemon::Etcd(alone) = r.daemon(0) else { panic!("etcd") };
         assert_eq!(alone.store().get("/service/demo/status").unwrap().value.to_string(), r#"{"optime":100}"#);
         r.to(Span::secs(90));
         let late: Vec<&Done> = r.done(3).iter().filter(|d| d.begun >= Time::secs(60)).collect();
@@ -667,7 +664,7 @@ fn csl_05_patroni_raises_its_session_to_what_the_servers_take() {
     assert!(connected.result == Ok(Reply::Done(true)) && took(connected) >= 5 * SEC, "{connected:?}");
     assert_eq!(r.probe(3).client.ttl(), Span::secs(30), "twice 15 s");
     let id = r.probe(3).client.session().unwrap();
-    let Daemon::ConsulServer(s, _) = r.daemon(r.leader()) else { panic!("a server") };
+    let Daemon::ConsulServer(s) = r.daemon(r.leader()) else { panic!("a server") };
     let session = s.state().sessions().find(|s| s.0.0 == id.0).unwrap().1;
     assert_eq!(session.ttl, Span::secs(15));
 }

@@ -277,7 +277,7 @@ fn under_consul(seed: u64) -> (Run, [HostId; 3]) {
                 ..Place::alone()
             },
         };
-        let consul = run.also(h, Node::Real(Daemon::ConsulServer(Box::new(Consul::new(config)), Vec::new())));
+        let consul = run.also(h, Node::Real(Daemon::ConsulServer(Box::new(Consul::new(config)))));
         if h == c {
             continue;
         }

@@ -6,7 +6,7 @@
 
 use crate::engine::{Span, Time};
 use crate::node::log::What;
-use crate::node::process::HostId;
+use crate::node::process::{HostId, Pid};
 use crate::proto::postgres::history::History;
 use crate::proto::postgres::msg::{Branch, Lsn, Place, WriteId};
 use crate::proto::{Note, app, postgres};
@@ -42,6 +42,14 @@ pub struct Record {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     records: Vec<Record>,
+    /// The furthest record of each branch.
+    furthest: Vec<(Branch, Lsn)>,
+    /// The last operation of each client that has a record.
+    operations: Vec<(Pid, u32)>,
+    /// The numbers of the records that the newest history does not have.
+    outside: Vec<usize>,
+    /// The numbers of the records of operations that had been tried before.
+    again: Vec<usize>,
     newest: Option<(HostId, u32, History)>,
     /// The furthest place that a read saw, by branch: position and host.
     seen: Vec<(Branch, Lsn, HostId)>,
@@ -84,7 +92,7 @@ impl Ledger {
         match note {
             Note::Postgres(postgres::note::Note::Committed { write, place }) => {
                 let record = Record { write: *write, place: *place, at: e.at, host, told: Told::Nothing };
-                self.records.push(record);
+                self.enter(record);
                 false
             }
             Note::Postgres(postgres::note::Note::Primary { .. }) => {
@@ -105,7 +113,7 @@ impl Ledger {
             Note::App(app::note::Note::Acked { write, place }) => {
                 self.acked += 1;
                 let mut at = host;
-                if let Some(r) = self.records.iter_mut().rev().find(|r| r.write == *write) {
+                if let Some(r) = self.record(*write) {
                     r.told = Told::Committed(e.at);
                     at = r.host;
                 }
@@ -117,7 +125,7 @@ impl Ledger {
                 false
             }
             Note::App(app::note::Note::Unknown { write } | app::note::Note::Failed { write }) => {
-                if let Some(r) = self.records.iter_mut().rev().find(|r| r.write == *write) {
+                if let Some(r) = self.record(*write) {
                     r.told = Told::NoSuccess;
                 }
                 false
@@ -128,6 +136,27 @@ impl Ledger {
             Note::Pgpool(n) => matches!(**n, crate::proto::pgpool::note::Note::Watchdog(_)),
             _ => false,
         }
+    }
+    fn enter(&mut self, record: Record) {
+        let (write, place, number) = (record.write, record.place, self.records.len());
+        raise(&mut self.furthest, place.branch, place.lsn);
+        raise(&mut self.operations, write.client, write.operation);
+        if !self.holds(place) {
+            self.outside.push(number);
+        }
+        if write.attempt > 0 {
+            self.again.push(number);
+        }
+        self.records.push(record);
+    }
+    /// The last record of a write.
+    fn record(&mut self, write: WriteId) -> Option<&mut Record> {
+        // Of most that failed there is none, and that is known without a search.
+        let known = |(client, last): &(Pid, u32)| *client == write.client && write.operation <= *last;
+        if !self.operations.iter().any(known) {
+            return None;
+        }
+        self.records.iter_mut().rev().find(|r| r.write == write)
     }
     /// Whether the newest history has a place. Before the first promotion there is one history only.
     fn holds(&self, place: Place) -> bool {
@@ -148,17 +177,22 @@ impl Ledger {
         self.recount();
         true
     }
+    /// Another history has come into force.
     fn recount(&mut self) {
+        let outside = |i: &usize| !self.holds(self.records[*i].place);
+        self.outside = (0..self.records.len()).filter(outside).collect();
         let mut lost: Option<(u64, Time, HostId)> = None;
-        for r in &self.records {
-            if let Told::Committed(at) = r.told
-                && !self.holds(r.place)
-            {
+        for r in self.outside() {
+            if let Told::Committed(at) = r.told {
                 let (n, when, by) = lost.unwrap_or((0, at, r.host));
                 lost = Some((n + 1, when, by));
             }
         }
         self.lost = lost;
+    }
+    /// The writes that the newest history does not have.
+    fn outside(&self) -> impl Iterator<Item = &Record> {
+        self.outside.iter().map(|i| &self.records[*i])
     }
     fn read(&mut self, place: Place, host: HostId, now: Time) -> bool {
         match self.seen.iter_mut().find(|s| s.0 == place.branch) {
@@ -166,19 +200,20 @@ impl Ledger {
             Some(_) => {}
             None => self.seen.push((place.branch, place.lsn, host)),
         }
-        // What the newest history had been told to be committed and this read did not see.
-        let unseen = self
-            .records
-            .iter()
-            .rev()
-            .take_while(|r| r.place.branch != place.branch || r.place.lsn > place.lsn)
-            .filter(|r| self.holds(r.place) && r.place.branch == place.branch && r.place.lsn > place.lsn)
-            .map(|r| r.at)
-            .min();
-        if let Some(at) = unseen {
+        if let Some(at) = self.unseen(place) {
             self.stale = self.stale.max(now.since(at));
         }
         !self.holds(place)
+    }
+    /// Since when the newest history had been told to be committed what a read up to this place did not see.
+    fn unseen(&self, place: Place) -> Option<Time> {
+        let newer = |p: Place| p.branch == place.branch && p.lsn > place.lsn;
+        if !self.furthest.iter().any(|(branch, lsn)| newer(Place { branch: *branch, lsn: *lsn })) {
+            return None;
+        }
+        let recent =
+            self.records.iter().rev().take_while(|r| r.place.branch != place.branch || newer(r.place));
+        recent.filter(|r| newer(r.place) && self.holds(r.place)).map(|r| r.at).min()
     }
 
     /// The server promoted last, and its timeline.
@@ -191,9 +226,7 @@ impl Ledger {
     }
     /// A host on which a read saw what the newest history does not have.
     pub fn phantom_read(&self) -> Option<HostId> {
-        let saw = |b: Branch, upto: Lsn| {
-            self.records.iter().any(|r| r.place.branch == b && r.place.lsn <= upto && !self.holds(r.place))
-        };
+        let saw = |b: Branch, upto: Lsn| self.outside().any(|r| r.place.branch == b && r.place.lsn <= upto);
         self.seen.iter().find(|(b, lsn, _)| saw(*b, *lsn)).map(|s| s.2)
     }
     /// The first operation that the newest history has twice.
@@ -201,29 +234,23 @@ impl Ledger {
         self.twice().next()
     }
     fn twice(&self) -> impl Iterator<Item = u32> + '_ {
-        self.records
-            .iter()
-            .enumerate()
-            .filter(|(_, r)| r.write.attempt > 0 && self.holds(r.place))
-            .filter_map(|(i, r)| {
-                let same = |o: &&Record| {
-                    o.write.client == r.write.client
-                        && o.write.operation == r.write.operation
-                        && o.write.attempt < r.write.attempt
-                        && self.holds(o.place)
-                };
-                self.records[..i].iter().rev().find(same).map(|_| r.write.operation)
-            })
+        let again = self.again.iter().map(|i| (*i, &self.records[*i]));
+        again.filter(|(_, r)| self.holds(r.place)).filter_map(|(i, r)| {
+            let same = |o: &&Record| {
+                o.write.client == r.write.client
+                    && o.write.operation == r.write.operation
+                    && o.write.attempt < r.write.attempt
+                    && self.holds(o.place)
+            };
+            self.records[..i].iter().rev().find(same).map(|_| r.write.operation)
+        })
     }
     fn lost_window(&self) -> Span {
-        let acked = |lost: bool| {
-            self.records.iter().filter_map(move |r| match r.told {
-                Told::Committed(at) if self.holds(r.place) != lost => Some(at),
-                _ => None,
-            })
-        };
-        let (Some(first), Some(last)) = (acked(true).min(), acked(true).max()) else { return Span::ZERO };
-        let before = acked(false).filter(|at| *at < first).max();
+        let acked = |r: &Record| if let Told::Committed(at) = r.told { Some(at) } else { None };
+        let lost = || self.outside().filter_map(acked);
+        let (Some(first), Some(last)) = (lost().min(), lost().max()) else { return Span::ZERO };
+        let kept = self.records.iter().filter(|r| self.holds(r.place)).filter_map(acked);
+        let before = kept.filter(|at| *at < first).max();
         last.since(before.unwrap_or(first))
     }
     /// The book's balance.
@@ -237,5 +264,14 @@ impl Ledger {
             duplicated: self.twice().count() as u64,
             stale_read: self.stale,
         }
+    }
+}
+
+/// Remembers the largest value of each key.
+fn raise<K: PartialEq, V: Ord>(list: &mut Vec<(K, V)>, key: K, value: V) {
+    match list.iter_mut().find(|x| x.0 == key) {
+        Some(x) if x.1 < value => x.1 = value,
+        Some(_) => {}
+        None => list.push((key, value)),
     }
 }

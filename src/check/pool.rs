@@ -32,6 +32,8 @@ const ON_ITS_WAY: Span = Span::ms(2);
 pub(crate) struct Book {
     /// Servers each do their statements for themselves (raw, native replication, snapshot isolation, parallel query).
     pub(crate) independent: bool,
+    /// There is a pgpool that writes to several servers, as far as that has been asked for.
+    replicates: Option<bool>,
     /// A write with fewer copies than were promised: how many, of how many, when.
     fewer: Option<(usize, usize, Time)>,
     /// A read that went to a server that was detached, or this far behind.
@@ -49,6 +51,10 @@ pub(crate) struct Book {
 /// The pgpool that a host's programs use: the first that there is.
 fn pool(world: &World) -> Option<(HostId, &Setup)> {
     roles::hosts(world).find_map(|h| roles::pgpool(world, h).map(|s| (h, s)))
+}
+/// The same, if it writes to several servers.
+fn replicating(world: &World) -> Option<(HostId, &Setup)> {
+    pool(world).filter(|(_, s)| s.mode.replicates())
 }
 /// The host of a node.
 fn node(world: &World, setup: &Setup, n: u8) -> Option<HostId> {
@@ -113,7 +119,10 @@ impl Book {
             Some(o) => o.1 = place,
             None => self.own.push((write.client, place)),
         }
-        let Some((pool, setup)) = pool(world).filter(|(_, s)| s.mode.replicates()) else { return };
+        if !*self.replicates.get_or_insert_with(|| replicating(world).is_some()) {
+            return;
+        }
+        let Some((pool, setup)) = replicating(world) else { return };
         // An answer that was on its way when a node was attached promised nothing about that node.
         let new = |h: &HostId| self.attached.iter().any(|a| a.0 == *h && at.since(a.1) < ON_ITS_WAY);
         let nodes = world.host(pool).files.pgpool.attached().filter_map(|n| node(world, setup, n));
@@ -194,13 +203,13 @@ pub(super) fn check(world: &World, book: &Book, i: Invariant) -> Option<String> 
 
 /// Whether a replicating pgpool is at work: then its servers may differ for a moment.
 pub(super) fn busy(world: &World) -> bool {
-    let Some((host, _)) = pool(world).filter(|(_, s)| s.mode.replicates()) else { return false };
+    let Some((host, _)) = replicating(world) else { return false };
     world.host(host).files.pgpool.children.iter().any(|c| c.busy || c.transaction)
 }
 
 /// Attached servers of a replicating pgpool that differ while none of its sessions is at work.
 fn diverged(world: &World) -> Option<String> {
-    let (host, setup) = pool(world).filter(|(_, s)| s.mode.replicates())?;
+    let (host, setup) = replicating(world)?;
     let shared = &world.host(host).files.pgpool;
     let servers: Vec<HostId> = shared.attached().filter_map(|n| node(world, setup, n)).collect();
     let first = *servers.first()?;

@@ -162,7 +162,7 @@ fn move_leader(world: &mut World, target: &crate::scenario::types::Target, vips:
 fn delete_key(world: &mut World, s: &mut Sched) {
     let Some(pid) = roles::store_leader(world).and_then(|h| roles::store(world, h)) else { return };
     let msg = match &world.proc(pid).logic {
-        Daemon::Etcd(e, _) => {
+        Daemon::Etcd(e) => {
             let Some(key) =
                 e.store().range("/").into_iter().map(|kv| kv.key).find(|k| k.ends_with("/leader"))
             else {
@@ -171,7 +171,7 @@ fn delete_key(world: &mut World, s: &mut Sched) {
             let txn = etcd::msg::Txn { then: vec![etcd::msg::Op::Delete(key)], ..Default::default() };
             Msg::Etcd(Box::new(etcd::msg::Msg::Request(0, etcd::msg::Request::Txn(Arc::new(txn)))))
         }
-        Daemon::ConsulServer(c, _) => {
+        Daemon::ConsulServer(c) => {
             let (keys, _) = c.state().keys("");
             let Some(key) = keys.into_iter().map(|e| e.key).find(|k| k.ends_with("/leader")) else { return };
             let ask = consul::msg::Request::Delete(key, None);

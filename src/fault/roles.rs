@@ -47,11 +47,14 @@ pub fn pgpool(world: &World, host: HostId) -> Option<&crate::proto::pgpool::Setu
 pub fn independent(world: &World) -> bool {
     hosts(world).filter_map(|h| pgpool(world, h)).any(|s| !s.mode.has_primary())
 }
+/// The database server of a host that is awake, if it runs.
+fn server(world: &World, host: HostId) -> Option<&Postmaster> {
+    let (pid, p) = postmaster(world, host).filter(|_| super::awake(world, host))?;
+    (world.proc(pid).life == Life::Running).then_some(p)
+}
 /// Whether a host's server accepts writes just now.
 pub fn writable(world: &World, host: HostId) -> bool {
-    super::awake(world, host)
-        && postmaster(world, host)
-            .is_some_and(|(pid, p)| world.proc(pid).life == Life::Running && p.writable())
+    server(world, host).is_some_and(Postmaster::writable)
 }
 /// The hosts whose servers accept writes.
 pub fn primaries(world: &World) -> impl Iterator<Item = HostId> + '_ {
@@ -67,9 +70,7 @@ pub fn timeline(world: &World, host: HostId) -> u32 {
 }
 /// Whether a host's server runs in recovery and takes connections.
 pub fn is_replica(world: &World, host: HostId) -> bool {
-    super::awake(world, host)
-        && postmaster(world, host)
-            .is_some_and(|(pid, p)| world.proc(pid).life == Life::Running && p.in_recovery())
+    server(world, host).is_some_and(Postmaster::in_recovery)
 }
 /// The replicas: servers in recovery; where pgpool does every statement on every server, all but the first that takes writes.
 pub fn replicas(world: &World) -> Vec<HostId> {
@@ -78,11 +79,14 @@ pub fn replicas(world: &World) -> Vec<HostId> {
     }
     hosts(world).filter(|h| is_replica(world, *h)).collect()
 }
-/// Whether a standby streams from a primary that accepts writes.
+/// Whether a standby streams, and there is a primary that accepts writes.
 pub fn streams(world: &World, host: HostId) -> bool {
-    is_replica(world, host)
-        && postmaster(world, host).is_some_and(|(_, p)| p.streaming())
-        && primaries(world).any(|p| p != host)
+    server(world, host).is_some_and(Postmaster::streaming) && primaries(world).next().is_some()
+}
+/// How many standbys do.
+pub fn standbys(world: &World) -> usize {
+    let streaming = hosts(world).filter(|h| server(world, *h).is_some_and(Postmaster::streaming)).count();
+    if streaming > 0 && primaries(world).next().is_some() { streaming } else { 0 }
 }
 /// The place up to which a standby has received WAL.
 pub fn received(world: &World, host: HostId) -> Place {
@@ -138,8 +142,8 @@ fn leads(world: &World, host: HostId) -> Option<u32> {
         return None;
     }
     match &world.proc(pid).logic {
-        Daemon::Etcd(e, _) => (e.raft().role() == Role::Leader).then(|| e.raft().term()),
-        Daemon::ConsulServer(c, _) => (c.raft().role() == Role::Leader).then(|| c.raft().term()),
+        Daemon::Etcd(e) => (e.raft().role() == Role::Leader).then(|| e.raft().term()),
+        Daemon::ConsulServer(c) => (c.raft().role() == Role::Leader).then(|| c.raft().term()),
         _ => None,
     }
 }
@@ -151,20 +155,20 @@ pub fn store_leader(world: &World) -> Option<HostId> {
 pub fn key_owner(world: &World) -> Option<String> {
     let furthest = hosts(world).filter_map(|h| store(world, h)).max_by_key(|pid| {
         let applied = match &world.proc(*pid).logic {
-            Daemon::Etcd(e, _) => e.store().revision(),
-            Daemon::ConsulServer(c, _) => c.state().index(),
+            Daemon::Etcd(e) => e.store().revision(),
+            Daemon::ConsulServer(c) => c.state().index(),
             _ => 0,
         };
         (applied, std::cmp::Reverse(*pid))
     })?;
     match &world.proc(furthest).logic {
-        Daemon::Etcd(e, _) => e
+        Daemon::Etcd(e) => e
             .store()
             .range("/")
             .into_iter()
             .find(|kv| kv.key.ends_with("/leader"))
             .map(|kv| kv.value.to_string()),
-        Daemon::ConsulServer(c, _) => {
+        Daemon::ConsulServer(c) => {
             let (keys, _) = c.state().keys("");
             keys.into_iter()
                 .find(|e| e.key.ends_with("/leader") && e.session.is_some())

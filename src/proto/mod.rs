@@ -25,7 +25,8 @@ pub mod vrrp;
 use crate::engine::Time;
 use crate::node::disk::End;
 use crate::node::forward::{Packet, Verdict};
-use crate::node::process::{Action, Ctx, HostId, Input, Pid, Process, Tcp};
+use crate::node::process::{Ctx, HostId, Input, Pid, Process, Tcp};
+use std::sync::Arc;
 
 /// What a process of a world sees and asks.
 pub type Cx<'a> = Ctx<'a, Msg, Note, Files>;
@@ -61,8 +62,12 @@ pub enum Msg {
     Http(http::Http),
     /// A database session.
     Sql(postgres::msg::Sql),
-    /// Replication.
+    /// Replication: what is seldom said.
     Wal(Box<postgres::msg::Wal>),
+    /// A piece of WAL: its sender's kernel keeps it until it has arrived.
+    WalData(Arc<postgres::msg::Data>),
+    /// A standby's positions: many, and small enough to lie here.
+    WalStatus(postgres::msg::Positions),
     /// DNS.
     Dns(Box<dns::msg::Dns>),
     /// Connections, from director to director.
@@ -103,7 +108,7 @@ pub fn label(msg: &Msg) -> (&'static str, u32) {
         Msg::Http(http::Http::Response(status, _)) => ("HTTP", u32::from(*status)),
         Msg::Sql(Sql::Startup { .. } | Sql::Login(_) | Sql::Query(..) | Sql::Cancel) => ("SQL", 0),
         Msg::Sql(_) => ("SQL answer", 0),
-        Msg::Wal(_) => ("WAL", 0),
+        Msg::Wal(_) | Msg::WalData(_) | Msg::WalStatus(_) => ("WAL", 0),
         Msg::Dns(_) => ("DNS", 0),
         Msg::Ipvs(records) => ("connections", records.len() as u32),
         Msg::Batch(m) => batch::msg::label(m),
@@ -222,28 +227,24 @@ pub struct Files {
     pub cpu: cpu::Cpu,
 }
 
-/// Where the actions of a protocol that knows only its own messages lie before they are translated: empty between inputs, kept for its
-/// room.
-type Scratch<M, N> = Vec<Action<M, N>>;
-
 /// A process of a world.
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)]
 pub enum Daemon {
     /// keepalived's parent.
-    Keepalived(vrrp::process::Parent, Scratch<vrrp::msg::Advert, vrrp::note::Note>),
+    Keepalived(vrrp::process::Parent),
     /// keepalived's VRRP child, and the database server of its host, which notify scripts act on.
-    Vrrp(Box<vrrp::process::Vrrp>, Scratch<vrrp::msg::Advert, vrrp::note::Note>, Option<Pid>),
+    Vrrp(Box<vrrp::process::Vrrp>, Option<Pid>),
     /// The service, or HAProxy.
     HAProxy(haproxy::process::Service),
     /// A client.
     Client(client::process::ClientProcess),
     /// A member of etcd.
-    Etcd(Box<etcd::Etcd>, Scratch<etcd::msg::Msg, etcd::note::Note>),
+    Etcd(Box<etcd::Etcd>),
     /// A Consul server.
-    ConsulServer(Box<consul::Server>, Scratch<consul::msg::Msg, consul::note::Note>),
+    ConsulServer(Box<consul::Server>),
     /// A Consul client agent.
-    ConsulAgent(consul::Agent, Scratch<consul::msg::Msg, consul::note::Note>),
+    ConsulAgent(consul::Agent),
     /// PostgreSQL.
     Postgres(Box<postgres::Postmaster>),
     /// Patroni.
@@ -295,54 +296,31 @@ impl Process for Daemon {
     type Note = Note;
     type Files = Files;
     fn on(&mut self, input: Input<Msg>, ctx: &mut Cx<'_>) {
-        let advert = (
-            (|m| if let Msg::Advert(m) = m { Some(m) } else { None }) as fn(Msg) -> Option<vrrp::msg::Advert>,
-            Msg::Advert as fn(vrrp::msg::Advert) -> Msg,
-            Note::Vrrp as fn(vrrp::note::Note) -> Note,
-        );
-        let etcd = (
-            (|m| match m {
-                Msg::Etcd(m) => Some(*m),
-                Msg::EtcdRaft(m) => Some(etcd::msg::Msg::Raft(m)),
-                _ => None,
-            }) as fn(Msg) -> Option<etcd::msg::Msg>,
-            (|m| match m {
-                etcd::msg::Msg::Raft(m) => Msg::EtcdRaft(m),
-                m => Msg::Etcd(Box::new(m)),
-            }) as fn(etcd::msg::Msg) -> Msg,
-            Note::Etcd as fn(etcd::note::Note) -> Note,
-        );
-        let consul = (
-            (|m| match m {
-                Msg::Consul(m) => Some(*m),
-                Msg::ConsulRaft(m) => Some(consul::msg::Msg::Raft(m)),
-                Msg::ConsulGossip(n, m) => Some(consul::msg::Msg::Gossip(n, m)),
-                Msg::Dns(m) => Some(consul::msg::Msg::Dns(*m)),
-                Msg::Http(m) => Some(consul::msg::Msg::Http(m)),
-                _ => None,
-            }) as fn(Msg) -> Option<consul::msg::Msg>,
-            (|m| match m {
-                consul::msg::Msg::Raft(m) => Msg::ConsulRaft(m),
-                consul::msg::Msg::Gossip(n, m) => Msg::ConsulGossip(n, m),
-                consul::msg::Msg::Dns(m) => Msg::Dns(Box::new(m)),
-                consul::msg::Msg::Http(m) => Msg::Http(m),
-                m => Msg::Consul(Box::new(m)),
-            }) as fn(consul::msg::Msg) -> Msg,
-            Note::Consul as fn(consul::note::Note) -> Note,
-        );
         match self {
-            Daemon::Keepalived(p, out) => adapt(input, ctx, out, advert, |i, c| p.on(i, c)),
-            Daemon::Vrrp(p, out, postgres) => {
-                adapt(input, ctx, out, advert, |i, c| p.on(i, c));
+            Daemon::Keepalived(p) => p.on(input, ctx),
+            Daemon::Vrrp(p, postgres) => {
+                p.on(input, ctx);
                 if let Some(script) = p.notifies() {
                     vrrp::notify::run(script, *postgres, ctx);
                 }
             }
             Daemon::HAProxy(p) => p.on(input, ctx),
             Daemon::Client(p) => p.on(input, ctx),
-            Daemon::Etcd(p, out) => adapt(input, ctx, out, etcd, |i, c| p.on(i, c)),
-            Daemon::ConsulServer(p, out) => adapt(input, ctx, out, consul, |i, c| p.on(i, c)),
-            Daemon::ConsulAgent(p, out) => adapt(input, ctx, out, consul, |i, c| p.on(i, c)),
+            Daemon::Etcd(p) => {
+                if let Some(input) = understood(input) {
+                    p.on(input, ctx);
+                }
+            }
+            Daemon::ConsulServer(p) => {
+                if let Some(input) = understood(input) {
+                    p.on(input, ctx);
+                }
+            }
+            Daemon::ConsulAgent(p) => {
+                if let Some(input) = understood(input) {
+                    p.on(input, ctx);
+                }
+            }
             Daemon::Postgres(p) => p.on(input, ctx),
             Daemon::Patroni(p) => p.on(input, ctx),
             Daemon::Dns(p) => p.on(input, ctx),
@@ -369,13 +347,13 @@ impl Process for Daemon {
     }
     fn reset(&mut self, end: End, files: &mut Files) {
         match self {
-            Daemon::Keepalived(p, _) => p.reset(),
+            Daemon::Keepalived(p) => p.reset(),
             Daemon::Vrrp(p, ..) => p.reset(),
             Daemon::HAProxy(p) => p.reset(),
             Daemon::Client(p) => p.reset(),
-            Daemon::Etcd(p, _) => p.reset(end),
-            Daemon::ConsulServer(p, _) => p.reset(end),
-            Daemon::ConsulAgent(p, _) => p.reset(),
+            Daemon::Etcd(p) => p.reset(end),
+            Daemon::ConsulServer(p) => p.reset(end),
+            Daemon::ConsulAgent(p) => p.reset(),
             Daemon::Postgres(p) => p.reset(end, &mut files.pg),
             Daemon::Patroni(p) => p.reset(),
             Daemon::Dns(p) => p.reset(),
@@ -411,28 +389,14 @@ impl Process for Daemon {
     }
 }
 
-/// How a protocol's messages and notes become those of a world: unwrap, wrap, note.
-type Translation<M, N> = (fn(Msg) -> Option<M>, fn(M) -> Msg, fn(N) -> Note);
-
-/// Lets a protocol that knows only its own messages run in a world of all of them.
-fn adapt<M, N>(
-    input: Input<Msg>,
-    ctx: &mut Cx<'_>,
-    out: &mut Scratch<M, N>,
-    (unwrap, wrap, note): Translation<M, N>,
-    run: impl FnOnce(Input<M>, &mut Ctx<'_, M, N>),
-) {
-    let input = match input {
-        Input::Packet { from, to, msg } => match unwrap(msg) {
-            Some(msg) => Input::Packet { from, to, msg },
-            None => return,
-        },
+/// What an input is to a protocol that knows only its own messages; nothing, if the message is not one of these. What such a protocol
+/// says and tells goes into the context of whatever world has room for it.
+fn understood<M: TryFrom<Msg>>(input: Input<Msg>) -> Option<Input<M>> {
+    Some(match input {
+        Input::Packet { from, to, msg } => Input::Packet { from, to, msg: msg.try_into().ok()? },
         Input::Tcp(conn, news) => {
             let news = match news {
-                Tcp::Data(msg) => match unwrap(msg) {
-                    Some(msg) => Tcp::Data(msg),
-                    None => return,
-                },
+                Tcp::Data(msg) => Tcp::Data(msg.try_into().ok()?),
                 Tcp::Connected => Tcp::Connected,
                 Tcp::Accepted { from, to } => Tcp::Accepted { from, to },
                 Tcp::Closed => Tcp::Closed,
@@ -442,60 +406,67 @@ fn adapt<M, N>(
             };
             Input::Tcp(conn, news)
         }
-        Input::Call(msg) => match unwrap(msg) {
-            Some(msg) => Input::Call(msg),
-            None => return,
-        },
+        Input::Call(msg) => Input::Call(msg.try_into().ok()?),
         Input::Start => Input::Start,
         Input::Timer(t) => Input::Timer(t),
         Input::Signal(x) => Input::Signal(x),
         Input::Carrier(net, up) => Input::Carrier(net, up),
         Input::Exec { tag, ok } => Input::Exec { tag, ok },
         Input::Synced { tag, ok } => Input::Synced { tag, ok },
-    };
-    let mut inner = Ctx {
-        now: ctx.now,
-        wall_clock: ctx.wall_clock,
-        me: ctx.me,
-        host: ctx.host,
-        event: ctx.event,
-        out,
-        files: &mut (),
-        has_watchdog: ctx.has_watchdog,
-        next_conn: &mut *ctx.next_conn,
-        luck: (&mut *ctx.luck.0, ctx.luck.1),
-        addresses: ctx.addresses,
-        nics: ctx.nics,
-    };
-    run(input, &mut inner);
-    ctx.out.extend(out.drain(..).map(|a| match a {
-        Action::Send { from, to, net, plane, msg } => Action::Send { from, to, net, plane, msg: wrap(msg) },
-        Action::TcpSend(c, m) => Action::TcpSend(c, wrap(m)),
-        Action::Note(n) => Action::Note(note(n)),
-        Action::Bind(p) => Action::Bind(p),
-        Action::Listen(p, n) => Action::Listen(p, n),
-        Action::ListenShared(p, n, k) => Action::ListenShared(p, n, k),
-        Action::Accept(p) => Action::Accept(p),
-        Action::NotAccept(p) => Action::NotAccept(p),
-        Action::Tell(p, m) => Action::Tell(p, wrap(m)),
-        Action::Connect(c, e, p, o) => Action::Connect(c, e, p, o),
-        Action::Close(c) => Action::Close(c),
-        Action::Shutdown(c) => Action::Shutdown(c),
-        Action::Abort(c) => Action::Abort(c),
-        Action::Unaccepted(p, n) => Action::Unaccepted(p, n),
-        Action::AddAddress(n, c) => Action::AddAddress(n, c),
-        Action::RemoveAddress(n, i) => Action::RemoveAddress(n, i),
-        Action::GratuitousArp(n, i) => Action::GratuitousArp(n, i),
-        Action::SetTimer(t, d) => Action::SetTimer(t, d),
-        Action::CancelTimer(t) => Action::CancelTimer(t),
-        Action::Spawn(p) => Action::Spawn(p),
-        Action::Signal(p, x) => Action::Signal(p, x),
-        Action::Watchdog(w) => Action::Watchdog(w),
-        Action::Power(h, w) => Action::Power(h, w),
-        Action::Exec(p, r, t, n) => Action::Exec(p, r, t, n),
-        Action::Sync(n) => Action::Sync(n),
-        Action::Exit(n) => Action::Exit(n),
-    }));
+    })
+}
+
+impl TryFrom<Msg> for etcd::msg::Msg {
+    type Error = ();
+    fn try_from(msg: Msg) -> Result<Self, ()> {
+        match msg {
+            Msg::Etcd(m) => Ok(*m),
+            Msg::EtcdRaft(m) => Ok(etcd::msg::Msg::Raft(m)),
+            _ => Err(()),
+        }
+    }
+}
+impl From<etcd::msg::Msg> for Msg {
+    fn from(msg: etcd::msg::Msg) -> Msg {
+        match msg {
+            etcd::msg::Msg::Raft(m) => Msg::EtcdRaft(m),
+            m => Msg::Etcd(Box::new(m)),
+        }
+    }
+}
+impl From<etcd::note::Note> for Note {
+    fn from(note: etcd::note::Note) -> Note {
+        Note::Etcd(note)
+    }
+}
+impl TryFrom<Msg> for consul::msg::Msg {
+    type Error = ();
+    fn try_from(msg: Msg) -> Result<Self, ()> {
+        match msg {
+            Msg::Consul(m) => Ok(*m),
+            Msg::ConsulRaft(m) => Ok(consul::msg::Msg::Raft(m)),
+            Msg::ConsulGossip(n, m) => Ok(consul::msg::Msg::Gossip(n, m)),
+            Msg::Dns(m) => Ok(consul::msg::Msg::Dns(*m)),
+            Msg::Http(m) => Ok(consul::msg::Msg::Http(m)),
+            _ => Err(()),
+        }
+    }
+}
+impl From<consul::msg::Msg> for Msg {
+    fn from(msg: consul::msg::Msg) -> Msg {
+        match msg {
+            consul::msg::Msg::Raft(m) => Msg::ConsulRaft(m),
+            consul::msg::Msg::Gossip(n, m) => Msg::ConsulGossip(n, m),
+            consul::msg::Msg::Dns(m) => Msg::Dns(Box::new(m)),
+            consul::msg::Msg::Http(m) => Msg::Http(m),
+            m => Msg::Consul(Box::new(m)),
+        }
+    }
+}
+impl From<consul::note::Note> for Note {
+    fn from(note: consul::note::Note) -> Note {
+        Note::Consul(note)
+    }
 }
 
 #[cfg(test)]

@@ -30,8 +30,14 @@ pub struct Mark {
     pub story: bool,
 }
 
-/// The mark that an entry of the log is, if it is one.
+/// The mark that an entry of the log is, if it is one. Most are none: they are passed over at once.
 pub fn mark(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
+    match &e.what {
+        What::Note(n) if n.mark().is_none() => None,
+        _ => described(e, world, faults),
+    }
+}
+fn described(e: &LogEntry, world: &World, faults: usize) -> Option<Mark> {
     let host = |h: HostId| world.host(h).name.as_str();
     let mac = |m| world.mac_host(m).map_or_else(|| say!("mark-nobody"), |h| host(h).to_owned());
     let (kind, text, why) = match &e.what {

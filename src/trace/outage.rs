@@ -3,6 +3,7 @@
 use crate::engine::{Span, Time};
 use crate::node::process::{HostId, Pid};
 use crate::proto::client::process::{Kind, Note, Outcome};
+use std::borrow::Cow;
 
 /// A window in which no request of a client succeeded. It is over when an answer has come: a request that waits, in an accept queue or for
 /// a lock, is no service yet.
@@ -31,33 +32,70 @@ impl Outage {
 /// Requests of a run: whose, when sent, how they ended and when.
 #[derive(Clone, Debug, Default)]
 pub struct Requests {
-    all: Vec<(Client, Note, Time)>,
+    /// The clients, in the order in which they were heard first.
+    own: Vec<Own>,
 }
 /// A client: its host and its process.
 pub type Client = (Option<HostId>, Option<Pid>);
+/// A request, and when it ended.
+type Ended = (Note, Time);
+
+/// A client's own requests.
+#[derive(Clone, Debug)]
+struct Own {
+    client: Client,
+    /// In the order in which they ended ...
+    list: Vec<Ended>,
+    /// ... which is that in which they were sent, as long as none has overtaken another.
+    in_order: bool,
+}
+impl Own {
+    fn add(&mut self, note: Note, at: Time) {
+        self.in_order &= self.list.last().is_none_or(|(last, _)| last.sent <= note.sent);
+        self.list.push((note, at));
+    }
+    fn sort(&mut self) {
+        self.list.sort_by_key(|(n, _)| n.sent);
+        self.in_order = true;
+    }
+    /// The requests in the order in which they were sent.
+    fn sent(&self) -> Cow<'_, [Ended]> {
+        if self.in_order {
+            return Cow::Borrowed(&self.list);
+        }
+        let mut own = self.clone();
+        own.sort();
+        Cow::Owned(own.list)
+    }
+}
+/// Whether a request counts as a write (or a read); one that is neither counts as both.
+fn is(note: &Note, write: bool) -> bool {
+    note.kind != if write { Kind::Read } else { Kind::Write }
+}
 
 impl Requests {
     /// Takes note of a request that ended just now.
     pub fn add(&mut self, client: Client, note: Note, at: Time) {
-        self.all.push((client, note, at));
+        match self.own.iter_mut().find(|o| o.client == client) {
+            Some(own) => own.add(note, at),
+            None => self.own.push(Own { client, list: vec![(note, at)], in_order: true }),
+        }
+    }
+    /// No more will come: puts them in order once, and not for every question.
+    pub fn settle(&mut self) {
+        self.own.iter_mut().filter(|o| !o.in_order).for_each(Own::sort);
     }
     /// The clients, in the order of their processes.
     pub fn clients(&self) -> Vec<Client> {
-        let mut list: Vec<Client> = Vec::new();
-        for (c, ..) in &self.all {
-            if !list.contains(c) {
-                list.push(*c);
-            }
-        }
+        let mut list: Vec<Client> = self.own.iter().map(|o| o.client).collect();
         list.sort_by_key(|c| c.1);
         list
     }
-    fn sorted(&self, of: Option<Client>, write: bool) -> Vec<(Note, Time)> {
-        let other = if write { Kind::Read } else { Kind::Write };
-        let mine = |(c, n, _): &&(Client, Note, Time)| n.kind != other && of.is_none_or(|of| of == *c);
-        let mut list: Vec<(Note, Time)> = self.all.iter().filter(mine).map(|(_, n, at)| (*n, *at)).collect();
-        list.sort_by_key(|(n, _)| n.sent);
-        list
+    fn of(&self, client: Client) -> Option<&Own> {
+        self.own.iter().find(|o| o.client == client)
+    }
+    fn all(&self) -> impl Iterator<Item = &Note> + Clone {
+        self.own.iter().flat_map(|o| &o.list).map(|(n, _)| n)
     }
     /// The windows without service, of writes or of reads, each client's own; `end` is the end of the run.
     pub fn outages(&self, write: bool, end: Time) -> Vec<Outage> {
@@ -71,12 +109,13 @@ impl Requests {
         let mut windows = Vec::new();
         let mut last_ok = None;
         let mut open: Option<Outage> = None;
-        for (n, at) in self.sorted(Some(client), write) {
+        let list = self.of(client).map(Own::sent).unwrap_or_default();
+        for (n, at) in list.iter().filter(|(n, _)| is(n, write)) {
             if let Outcome::Ok(_) = n.outcome {
                 if let Some(o) = open.take() {
-                    windows.push(Outage { to: at, over: true, ..o });
+                    windows.push(Outage { to: *at, over: true, ..o });
                 }
-                last_ok = Some(at);
+                last_ok = Some(*at);
             } else if open.is_none() {
                 let last_ok = last_ok.unwrap_or(n.sent);
                 open = Some(Outage { last_ok, from: n.sent, to: end, over: false });
@@ -92,22 +131,22 @@ impl Requests {
     /// would call a minute without service one failure.
     pub fn availability(&self, write: bool, end: Time) -> u64 {
         let (mut all, mut down) = (0u128, 0u128);
-        for client in self.clients().into_iter().filter(|c| !self.sorted(Some(*c), write).is_empty()) {
+        for own in self.own.iter().filter(|o| o.list.iter().any(|(n, _)| is(n, write))) {
             all += u128::from(end.0);
-            down +=
-                self.outages_of(client, write, end).iter().map(|o| u128::from(o.length().0)).sum::<u128>();
+            let outages = self.outages_of(own.client, write, end);
+            down += outages.iter().map(|o| u128::from(o.length().0)).sum::<u128>();
         }
         (all.saturating_sub(down) * 1_000_000).checked_div(all).unwrap_or(1_000_000) as u64
     }
     /// Requests that succeeded, and all.
     pub fn counts(&self, write: bool) -> (u64, u64) {
-        let list = self.sorted(None, write);
-        let ok = list.iter().filter(|(n, _)| matches!(n.outcome, Outcome::Ok(_))).count() as u64;
-        (ok, list.len() as u64)
+        let list = self.all().filter(|n| is(n, write));
+        let ok = list.clone().filter(|n| matches!(n.outcome, Outcome::Ok(_))).count() as u64;
+        (ok, list.count() as u64)
     }
     /// Requests sent in this time that failed, and all.
     pub fn failed(&self, client: Client, from: Time, to: Time) -> (u64, u64) {
-        let mine = self.all.iter().filter(|(c, ..)| *c == client).map(|(_, n, _)| n);
+        let mine = self.of(client).into_iter().flat_map(|o| &o.list).map(|(n, _)| n);
         let sent = mine.filter(|n| n.sent >= from && n.sent < to);
         let failed = sent.clone().filter(|n| !matches!(n.outcome, Outcome::Ok(_))).count() as u64;
         (failed, sent.count() as u64)
@@ -116,7 +155,7 @@ impl Requests {
     pub fn errors(&self) -> Vec<(&'static str, u64)> {
         let names = ["timeout", "reset", "unreachable", "closed"];
         let mut counts: Vec<(&'static str, u64)> = names.map(|n| (n, 0)).to_vec();
-        for (_, n, _) in &self.all {
+        for n in self.all() {
             let name = match n.outcome {
                 Outcome::Ok(_) => continue,
                 Outcome::Timeout => "timeout",
@@ -138,7 +177,7 @@ impl Requests {
     }
     /// Whether there were any.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.own.is_empty()
     }
 }
 

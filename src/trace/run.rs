@@ -146,12 +146,17 @@ impl Collector {
             self.run.witnessed.push(w);
         }
     }
-    /// Takes in what the last event did.
+    /// Takes in what the last event did; most do nothing that is kept.
+    #[inline]
     pub fn observe(&mut self, sim: &Sim) {
         let world = &sim.model.world;
-        if world.log.entries.is_empty() && !world.changed {
-            return;
+        if world.changed || !world.log.entries.is_empty() {
+            self.take(sim);
         }
+    }
+    #[inline(never)]
+    fn take(&mut self, sim: &Sim) {
+        let world = &sim.model.world;
         for e in &world.log.entries {
             match &e.what {
                 What::Note(Note::Client(n)) => {
@@ -243,6 +248,7 @@ impl Collector {
     pub fn finish(mut self, sim: &Sim) -> Run {
         self.run.digest = sim.sched.digest();
         self.run.events = sim.sched.handled();
+        self.run.requests.settle();
         self.run.balance = sim.model.watch.ledger.balance();
         if self.run.balance.lost > 0 {
             self.witness(Witness::LostWrite);

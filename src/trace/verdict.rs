@@ -54,24 +54,30 @@ pub struct Judge {
     window: Span,
     /// For each `Eventually`: it was looked at inside the window.
     looked: Vec<bool>,
+    /// The first and the last moment at which any condition counts.
+    span: Option<(Time, Time)>,
 }
 
 impl Judge {
     /// A judge of this drill.
     pub fn new(drill: &Drill) -> Self {
-        let n = drill.expect.len();
-        Judge {
-            expect: drill.expect.clone(),
-            met: vec![None; n],
-            missed: vec![None; n],
-            window: Span::MAX,
-            looked: vec![false; n],
-        }
+        Self::within(drill.expect.clone(), Span::MAX)
+    }
+    fn within(expect: Vec<Expect>, window: Span) -> Self {
+        let n = expect.len();
+        let spans = expect.iter().filter_map(|e| match e {
+            Expect::Eventually { by, .. } => Some((by.saturating_sub(window), *by)),
+            Expect::Always { from, to, .. } => Some((*from, to.unwrap_or(Span::MAX))),
+            _ => None,
+        });
+        let whole = spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let span = whole.map(|(from, to)| (Time::ZERO + from, Time::ZERO + to));
+        Judge { expect, met: vec![None; n], missed: vec![None; n], window, looked: vec![false; n], span }
     }
     /// The same for a run of which only the verdict is wanted, not since when something held: of an `Eventually` the last moments count.
     #[must_use]
     pub fn brief(self) -> Self {
-        Judge { window: Span::secs(10), ..self }
+        Self::within(self.expect, Span::secs(10))
     }
     /// Whether the verdict of a brief judge counts: there was something to look at in each of the windows.
     pub fn sure(&self) -> bool {
@@ -85,6 +91,11 @@ impl Judge {
     /// Looks at the world after an event.
     pub fn observe(&mut self, sim: &Sim) {
         let now = sim.sched.now();
+        if self.span.is_some_and(|(from, to)| from <= now && now <= to) {
+            self.look(now, sim);
+        }
+    }
+    fn look(&mut self, now: Time, sim: &Sim) {
         for (i, e) in self.expect.iter().enumerate() {
             match e {
                 Expect::Eventually { state, by } => {
@@ -288,9 +299,7 @@ pub fn holds(sim: &Sim, c: &Condition) -> bool {
         Condition::SomePrimary => roles::primary(world).is_some(),
         Condition::NoPrimary => roles::primary(world).is_none(),
         Condition::Streaming(host) => on(host, &|id| roles::streams(world, id)),
-        Condition::Standbys(n) => {
-            roles::hosts(world).filter(|h| roles::streams(world, *h)).count() == *n as usize
-        }
+        Condition::Standbys(n) => roles::standbys(world) == *n as usize,
         Condition::Quorate(host) => on(host, &|id| roles::quorate(world, id)),
         Condition::NotQuorate(host) => on(host, &|id| !roles::quorate(world, id)),
         Condition::Members(host, n) => {

@@ -232,8 +232,8 @@ impl Lab {
                 let proc = world.proc(*p);
                 proc.life == Life::Running
                     && match &proc.logic {
-                        Daemon::Etcd(e, _) => e.raft().role() == RaftRole::Leader,
-                        Daemon::ConsulServer(c, _) => c.raft().role() == RaftRole::Leader,
+                        Daemon::Etcd(e) => e.raft().role() == RaftRole::Leader,
+                        Daemon::ConsulServer(c) => c.raft().role() == RaftRole::Leader,
                         _ => false,
                     }
             })
@@ -248,14 +248,14 @@ impl Lab {
                 continue;
             }
             match &p.logic {
-                Daemon::Etcd(e, _) => {
+                Daemon::Etcd(e) => {
                     let s = e.store();
                     if s.revision() >= best.0 {
                         let kv = s.range("/service/main/leader");
                         best = (s.revision(), kv.first().map(|k| k.value.to_string()));
                     }
                 }
-                Daemon::ConsulServer(c, _) => {
+                Daemon::ConsulServer(c) => {
                     let s = c.state();
                     if s.index() >= best.0 {
                         let (keys, _) = s.keys("service/main/leader");
@@ -271,10 +271,8 @@ impl Lab {
     pub fn key_session(&self) -> Option<u64> {
         let world = &self.sim.model.world;
         world.procs.iter().filter(|p| p.life == Life::Running).find_map(|p| match &p.logic {
-            Daemon::Etcd(e, _) => e.store().get("/service/main/leader")?.lease.map(|l| l.0),
-            Daemon::ConsulServer(c, _) => {
-                c.state().keys("service/main/leader").0.first()?.session.map(|s| s.0)
-            }
+            Daemon::Etcd(e) => e.store().get("/service/main/leader")?.lease.map(|l| l.0),
+            Daemon::ConsulServer(c) => c.state().keys("service/main/leader").0.first()?.session.map(|s| s.0),
             _ => None,
         })
     }

@@ -553,9 +553,9 @@ impl App {
         let Some(op) = s.op.take() else { return };
         if s.session.is_some() {
             (s.state, s.used) = (State::Idle, ctx.now);
-            let kept = self.slots.iter().filter(|s| s.session.is_some() && s.op.is_none()).count();
+            let kept = || self.slots.iter().filter(|s| s.session.is_some() && s.op.is_none()).count();
             let c = self.config();
-            let spare = c.pool.is_none() && op.worker.is_none() && kept > usize::from(c.sessions);
+            let spare = c.pool.is_none() && op.worker.is_none() && kept() > usize::from(c.sessions);
             if spare || c.connections == Connections::PerOperation {
                 self.drop_session(slot, ctx);
             }

@@ -58,7 +58,7 @@ impl Agent {
         &self.local
     }
     /// Handles one input.
-    pub fn on<N: From<Note>>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+    pub fn on<M: From<Msg>, N: From<Note>, F>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, M, N, F>) {
         if let Some(wants) = self.local.on(&input, ctx) {
             self.local.serf_mut().events.clear();
             return self.wanted(wants, ctx);
@@ -71,7 +71,7 @@ impl Agent {
             }
             Input::Tcp(conn, Tcp::Data(Msg::Request(tag, ask))) => match self.local.asked(&ask, ctx) {
                 Some((reply, wants)) => {
-                    ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply)));
+                    ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply).into()));
                     self.wanted(wants, ctx);
                 }
                 None => self.call(For::Conn(conn, tag), self.mine(ask), ctx),
@@ -92,7 +92,7 @@ impl Agent {
             _ => {}
         }
     }
-    fn wanted<N: From<Note>>(&mut self, wants: Wants, ctx: &mut Ctx<'_, Msg, N>) {
+    fn wanted<M: From<Msg>, N: From<Note>, F>(&mut self, wants: Wants, ctx: &mut Ctx<'_, M, N, F>) {
         for (tag, request) in wants {
             self.call(For::Local(tag), Arc::new(request), ctx);
         }
@@ -108,7 +108,12 @@ impl Agent {
             _ => ask,
         }
     }
-    fn call<N: From<Note>>(&mut self, client: For, ask: Arc<Request>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn call<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        client: For,
+        ask: Arc<Request>,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         let slot = self.calls.iter().position(Option::is_none).unwrap_or(self.calls.len());
         if slot == self.calls.len() {
             self.calls.push(None);
@@ -116,18 +121,23 @@ impl Agent {
         let server = self.dial(slot, ctx);
         self.calls[slot] = Some(Call { client, ask, server, tries: 1 });
     }
-    fn answer<N: From<Note>>(&mut self, to: For, reply: Reply, ctx: &mut Ctx<'_, Msg, N>) {
+    fn answer<M: From<Msg>, N: From<Note>, F>(&mut self, to: For, reply: Reply, ctx: &mut Ctx<'_, M, N, F>) {
         match to {
-            For::Conn(conn, tag) => ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply))),
+            For::Conn(conn, tag) => ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply).into())),
             For::Local(tag) => self.local.answered(tag, &reply, ctx),
         }
     }
-    fn dial<N: From<Note>>(&self, slot: usize, ctx: &mut Ctx<'_, Msg, N>) -> ConnId {
+    fn dial<M: From<Msg>, N: From<Note>, F>(&self, slot: usize, ctx: &mut Ctx<'_, M, N, F>) -> ConnId {
         ctx.set_timer(timer(slot), DIAL_TIMEOUT);
         let ip = self.servers.get(self.at).copied().unwrap_or(Ip::NONE);
         ctx.connect(Endpoint::new(ip, RPC_PORT), Plane::dcs, TcpOptions::default())
     }
-    fn tcp<N: From<Note>>(&mut self, conn: ConnId, news: Tcp<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn tcp<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        conn: ConnId,
+        news: Tcp<Msg>,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         let Some(slot) = self.calls.iter().position(|c| c.as_ref().is_some_and(|c| c.server == conn)) else {
             if news == Tcp::Closed {
                 ctx.act(Action::Close(conn));
@@ -139,7 +149,7 @@ impl Agent {
             Tcp::Connected => {
                 ctx.cancel_timer(timer(slot));
                 if let Some(c) = &self.calls[slot] {
-                    ctx.act(Action::TcpSend(conn, Msg::Request(slot as u32, c.ask.clone())));
+                    ctx.act(Action::TcpSend(conn, Msg::Request(slot as u32, c.ask.clone()).into()));
                 }
             }
             Tcp::Data(Msg::Reply(_, reply)) => {
@@ -158,7 +168,7 @@ impl Agent {
         }
     }
     /// The client has gone: nobody waits for the server any more.
-    fn given_up<N: From<Note>>(&mut self, client: ConnId, ctx: &mut Ctx<'_, Msg, N>) {
+    fn given_up<M: From<Msg>, N: From<Note>, F>(&mut self, client: ConnId, ctx: &mut Ctx<'_, M, N, F>) {
         for (slot, call) in self.calls.iter_mut().enumerate() {
             if call.as_ref().is_some_and(|c| matches!(c.client, For::Conn(conn, _) if conn == client))
                 && let Some(c) = call.take()
@@ -169,7 +179,7 @@ impl Agent {
         }
     }
     /// The server failed: the next one, each once.
-    fn next<N: From<Note>>(&mut self, slot: usize, ctx: &mut Ctx<'_, Msg, N>) {
+    fn next<M: From<Msg>, N: From<Note>, F>(&mut self, slot: usize, ctx: &mut Ctx<'_, M, N, F>) {
         self.at = (self.at + 1) % self.servers.len().max(1);
         let tried = self.calls[slot].as_ref().map_or(0, |c| c.tries);
         if tried < self.servers.len() {

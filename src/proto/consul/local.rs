@@ -131,7 +131,7 @@ impl Local {
         self.services.iter().map(|s| (&*s.service, s.passing))
     }
 
-    pub(super) fn start<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    pub(super) fn start<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         if self.place.nodes.is_empty() {
             return;
         }
@@ -145,10 +145,10 @@ impl Local {
         self.arm(ctx);
     }
     /// Handles an input: `None` if it is not for this part, otherwise what the servers are to be asked for.
-    pub(super) fn on<N: From<Note>>(
+    pub(super) fn on<M: From<Msg>, N: From<Note>, F>(
         &mut self,
         input: &Input<Msg>,
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
     ) -> Option<Wants> {
         match input {
             Input::Timer(T_CHECK) => Some(self.due(ctx)),
@@ -179,10 +179,10 @@ impl Local {
     }
 
     /// Something that the agent answers itself; `None`: it is for the servers.
-    pub(super) fn asked<N: From<Note>>(
+    pub(super) fn asked<M: From<Msg>, N: From<Note>, F>(
         &mut self,
         request: &Request,
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
     ) -> Option<(Reply, Wants)> {
         match request {
             Request::AgentSelf => {
@@ -218,7 +218,7 @@ impl Local {
             _ => None,
         }
     }
-    fn take_out<N: From<Note>>(&mut self, i: usize, ctx: &mut Ctx<'_, Msg, N>) {
+    fn take_out<M: From<Msg>, N: From<Note>, F>(&mut self, i: usize, ctx: &mut Ctx<'_, M, N, F>) {
         let s = &mut self.services[i];
         if let Some(conn) = s.conn.take() {
             ctx.act(Action::Close(conn));
@@ -227,7 +227,7 @@ impl Local {
     }
 
     /// Does what is due: checks, syncs, the reaping of what has been critical for long.
-    fn due<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) -> Wants {
+    fn due<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) -> Wants {
         let now = ctx.now;
         if self.reap <= now {
             while self.reap <= now {
@@ -270,7 +270,7 @@ impl Local {
         self.arm(ctx);
         wants
     }
-    fn arm<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn arm<M: From<Msg>, N: From<Note>, F>(&self, ctx: &mut Ctx<'_, M, N, F>) {
         let live = self.services.iter().filter(|s| !s.gone);
         let checks = live.clone().map(|s| s.next);
         let syncs =
@@ -280,13 +280,18 @@ impl Local {
             ctx.set_timer(T_CHECK, at.since(ctx.now));
         }
     }
-    fn checked<N: From<Note>>(&mut self, i: usize, news: &Tcp<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn checked<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        i: usize,
+        news: &Tcp<Msg>,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         let s = &mut self.services[i];
         let Some(conn) = s.conn else { return };
         let status = match news {
             Tcp::Connected => {
                 let get = Http::Request(Method::GET, s.service.check.1.clone(), None);
-                ctx.act(Action::TcpSend(conn, Msg::Http(get)));
+                ctx.act(Action::TcpSend(conn, Msg::Http(get).into()));
                 return;
             }
             Tcp::Data(Msg::Http(Http::Response(status, _))) => Some(*status),
@@ -302,7 +307,12 @@ impl Local {
     }
 
     /// The servers' answer to something wanted.
-    pub(super) fn answered<N: From<Note>>(&mut self, tag: u32, reply: &Reply, ctx: &mut Ctx<'_, Msg, N>) {
+    pub(super) fn answered<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        tag: u32,
+        reply: &Reply,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         if let Some(i) = self.lookups.iter().position(|l| l.tag == tag) {
             let l = self.lookups.swap_remove(i);
             let answer = match reply {
@@ -318,7 +328,7 @@ impl Local {
             };
             let from = Endpoint::new(Ip::NONE, DNS_PORT);
             let msg = Msg::Dns(answer);
-            ctx.act(Action::Send { from, to: l.asker, net: None, plane: Plane::dns, msg });
+            ctx.act(Action::Send { from, to: l.asker, net: None, plane: Plane::dns, msg: msg.into() });
             return;
         }
         if let Some(i) = self.services.iter().position(|s| s.sync == Sync::Asked(tag)) {
@@ -336,7 +346,7 @@ impl Local {
 }
 
 /// A check has ended.
-fn judged<N: From<Note>>(s: &mut Checked, status: Option<u16>, ctx: &mut Ctx<'_, Msg, N>) {
+fn judged<M: From<Msg>, N: From<Note>, F>(s: &mut Checked, status: Option<u16>, ctx: &mut Ctx<'_, M, N, F>) {
     let passing = status.is_some_and(|n| (200..300).contains(&n));
     if passing != s.passing {
         (s.passing, s.since, s.sync) = (passing, ctx.now, Sync::At(ctx.now));

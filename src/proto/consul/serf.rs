@@ -173,7 +173,7 @@ impl Serf {
         Timer(self.first_timer + n)
     }
 
-    pub(super) fn start<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    pub(super) fn start<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         if self.nodes.is_empty() {
             return;
         }
@@ -189,24 +189,24 @@ impl Serf {
         self.ask_in(ctx);
     }
     /// `retry_join`.
-    fn ask_in<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn ask_in<M: From<Msg>, N: From<Note>, F>(&self, ctx: &mut Ctx<'_, M, N, F>) {
         for n in self.join.iter().filter(|n| **n != self.me) {
             self.say(*n, Gossip::State(self.state(), true), ctx);
         }
     }
     /// Says goodbye to all.
-    pub(super) fn leave<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+    pub(super) fn leave<M: From<Msg>, N: From<Note>, F>(&self, ctx: &mut Ctx<'_, M, N, F>) {
         let Some(me) = self.known.get(self.me.0 as usize) else { return };
         let rumour: Arc<[Rumour]> = [Rumour::Left(self.me, me.incarnation)].into();
         for (n, _) in self.members().filter(|m| m.0 != self.me) {
             self.say(n, Gossip::Rumours(rumour.clone()), ctx);
         }
     }
-    fn say<N: From<Note>>(&self, to: NodeId, gossip: Gossip, ctx: &mut Ctx<'_, Msg, N>) {
+    fn say<M: From<Msg>, N: From<Note>, F>(&self, to: NodeId, gossip: Gossip, ctx: &mut Ctx<'_, M, N, F>) {
         let Some((_, ip)) = self.nodes.get(to.0 as usize) else { return };
         let (from, to) = (Endpoint::new(Ip::NONE, SERF_PORT), Endpoint::new(*ip, SERF_PORT));
         let msg = Msg::Gossip(self.me, gossip);
-        ctx.act(Action::Send { from, to, net: None, plane: Plane::dcs, msg });
+        ctx.act(Action::Send { from, to, net: None, plane: Plane::dcs, msg: msg.into() });
     }
     fn state(&self) -> Arc<[(NodeId, Status, u32)]> {
         let all = self.known.iter().enumerate().filter(|(_, k)| k.status != Status::Unknown);
@@ -218,11 +218,11 @@ impl Serf {
         }
     }
     /// Other agents that fit, in a drawn order.
-    fn some<N: From<Note>>(
+    fn some<M: From<Msg>, N: From<Note>, F>(
         &self,
         count: usize,
         fits: impl Fn(NodeId, &Known) -> bool,
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
     ) -> Vec<NodeId> {
         let all = self.known.iter().enumerate().map(|(i, k)| (NodeId(i as u16), k));
         let mut list: Vec<NodeId> =
@@ -236,7 +236,11 @@ impl Serf {
     }
 
     /// A timer ran out: whether it was one of these.
-    pub(super) fn timed<N: From<Note>>(&mut self, timer: Timer, ctx: &mut Ctx<'_, Msg, N>) -> bool {
+    pub(super) fn timed<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        timer: Timer,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) -> bool {
         match timer.0.checked_sub(self.first_timer) {
             Some(T_PROBE) => {
                 ctx.set_timer(timer, PROBE_INTERVAL);
@@ -275,7 +279,7 @@ impl Serf {
         }
         true
     }
-    fn probe_next<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn probe_next<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         for _ in 0..=2 * self.known.len() {
             if self.at >= self.order.len() {
                 self.at = 0;
@@ -303,7 +307,7 @@ impl Serf {
             }
         }
     }
-    fn probe_indirectly<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn probe_indirectly<M: From<Msg>, N: From<Note>, F>(&self, ctx: &mut Ctx<'_, M, N, F>) {
         let Some(p) = self.probe else { return };
         let others = self.some(INDIRECT_CHECKS, |n, k| n != p.target && k.status == Status::Alive, ctx);
         for n in others {
@@ -312,7 +316,12 @@ impl Serf {
     }
 
     /// Something arrived.
-    pub(super) fn heard<N: From<Note>>(&mut self, from: NodeId, gossip: Gossip, ctx: &mut Ctx<'_, Msg, N>) {
+    pub(super) fn heard<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        from: NodeId,
+        gossip: Gossip,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         match gossip {
             Gossip::Ping(seq, suspect) => {
                 if let Some(incarnation) = suspect {
@@ -363,7 +372,7 @@ impl Serf {
     }
 
     /// Takes a rumour in, and passes it on if it is news.
-    fn rumour<N: From<Note>>(&mut self, r: Rumour, ctx: &mut Ctx<'_, Msg, N>) {
+    fn rumour<M: From<Msg>, N: From<Note>, F>(&mut self, r: Rumour, ctx: &mut Ctx<'_, M, N, F>) {
         let n = r.about();
         let Some(k) = self.known.get(n.0 as usize).copied() else { return };
         match r {
@@ -423,13 +432,13 @@ impl Serf {
         }
     }
     /// It is said to be silent or dead, and says that it is not.
-    fn refute<N: From<Note>>(&mut self, accused: u32, ctx: &mut Ctx<'_, Msg, N>) {
+    fn refute<M: From<Msg>, N: From<Note>, F>(&mut self, accused: u32, ctx: &mut Ctx<'_, M, N, F>) {
         let me = self.me;
         let incarnation = self.known[me.0 as usize].incarnation.max(accused) + 1;
         self.incarnate(me, Status::Alive, incarnation, ctx.now);
         self.spread(Rumour::Alive(me, incarnation), ctx);
     }
-    fn spread<N: From<Note>>(&mut self, r: Rumour, ctx: &mut Ctx<'_, Msg, N>) {
+    fn spread<M: From<Msg>, N: From<Note>, F>(&mut self, r: Rumour, ctx: &mut Ctx<'_, M, N, F>) {
         // A newer rumour of an agent takes the place of an older one.
         self.queue.retain(|(q, _)| q.about() != r.about());
         if self.queue.is_empty() {
@@ -443,7 +452,7 @@ impl Serf {
         }
         self.queue.push((r, RETRANSMIT_MULT * digits));
     }
-    fn pass_on<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn pass_on<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         let now = ctx.now;
         let fits = |_: NodeId, k: &Known| match k.status {
             Status::Alive | Status::Suspect => true,
@@ -488,14 +497,14 @@ impl Serf {
         };
         s.begun + takes
     }
-    fn arm<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn arm<M: From<Msg>, N: From<Note>, F>(&self, ctx: &mut Ctx<'_, M, N, F>) {
         let ends = self.known.iter().filter_map(|k| k.suspicion).map(|s| self.ends(s));
         match ends.min() {
             Some(at) => ctx.set_timer(self.timer(T_SUSPECT), at.since(ctx.now)),
             None => ctx.cancel_timer(self.timer(T_SUSPECT)),
         }
     }
-    fn condemn<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn condemn<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         for i in 0..self.known.len() {
             let k = self.known[i];
             if k.suspicion.is_some_and(|s| self.ends(s) <= ctx.now) {

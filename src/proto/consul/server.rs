@@ -143,7 +143,7 @@ impl Server {
     }
 
     /// Handles one input.
-    pub fn on<N: From<Note>>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+    pub fn on<M: From<Msg>, N: From<Note>, F>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, M, N, F>) {
         if let Some(wants) = self.local.on(&input, ctx) {
             self.wanted(wants, ctx);
             return self.gossiped(ctx);
@@ -196,9 +196,9 @@ impl Server {
         }
     }
 
-    fn drive<N: From<Note>>(
+    fn drive<M: From<Msg>, N: From<Note>, F>(
         &mut self,
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
         step: impl FnOnce(&mut Raft<Command>, &mut Io<'_, Command>),
     ) {
         let before = (self.raft().leader(), self.raft().has_quorum());
@@ -213,11 +213,11 @@ impl Server {
         }
     }
     /// Whom it follows, or whether a quorum answers, has changed.
-    fn turned<N: From<Note>>(
+    fn turned<M: From<Msg>, N: From<Note>, F>(
         &self,
         before: (Option<Member>, bool),
         after: (Option<Member>, bool),
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
     ) {
         let servers = self.config.servers.len();
         if before.1 != after.1 {
@@ -240,13 +240,13 @@ impl Server {
         known.unwrap_or_else(|| "?".into())
     }
     /// What the server's own host wants.
-    fn wanted<N: From<Note>>(&mut self, wants: Wants, ctx: &mut Ctx<'_, Msg, N>) {
+    fn wanted<M: From<Msg>, N: From<Note>, F>(&mut self, wants: Wants, ctx: &mut Ctx<'_, M, N, F>) {
         for (tag, request) in wants {
             self.request(For::Local(tag), Arc::new(request), ctx);
         }
     }
     /// The leader writes down who has come or gone.
-    fn gossiped<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn gossiped<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         if self.local.serf().events.is_empty() {
             return;
         }
@@ -261,7 +261,12 @@ impl Server {
             }
         }
     }
-    fn reconcile<N: From<Note>>(&mut self, node: NodeId, alive: bool, ctx: &mut Ctx<'_, Msg, N>) {
+    fn reconcile<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        node: NodeId,
+        alive: bool,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         if self.state.node(node) == Some(alive) {
             return;
         }
@@ -271,13 +276,13 @@ impl Server {
         self.write(Request::Health(node, alive), ctx);
     }
     /// A command of the leader's own.
-    fn write<N: From<Note>>(&mut self, act: Request, ctx: &mut Ctx<'_, Msg, N>) {
+    fn write<M: From<Msg>, N: From<Note>, F>(&mut self, act: Request, ctx: &mut Ctx<'_, M, N, F>) {
         let command = Command { number: 0, at: ctx.now, act };
         self.drive(ctx, |r, io| {
             r.propose(command, io);
         });
     }
-    fn carry_out<N: From<Note>>(&mut self, out: Out<Command>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn carry_out<M: From<Msg>, N: From<Note>, F>(&mut self, out: Out<Command>, ctx: &mut Ctx<'_, M, N, F>) {
         match out {
             Out::Send(to, m) => self.tell(to, Msg::Raft(m), ctx),
             Out::Timer(..) | Out::Cancel(_) => {}
@@ -309,21 +314,27 @@ impl Server {
             }
         }
     }
-    fn tell<N: From<Note>>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, Msg, N>) {
+    fn tell<M: From<Msg>, N: From<Note>, F>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, M, N, F>) {
         let Some(ip) = self.config.servers.get(to.0 as usize) else { return };
         let (from, to) = (Endpoint::new(Ip::NONE, RPC_PORT), Endpoint::new(*ip, RPC_PORT));
-        ctx.act(Action::Send { from, to, net: None, plane: Plane::dcs, msg });
+        ctx.act(Action::Send { from, to, net: None, plane: Plane::dcs, msg: msg.into() });
     }
-    fn answer<N: From<Note>>(&mut self, to: For, reply: Reply, ctx: &mut Ctx<'_, Msg, N>) {
+    fn answer<M: From<Msg>, N: From<Note>, F>(&mut self, to: For, reply: Reply, ctx: &mut Ctx<'_, M, N, F>) {
         match to {
-            For::Conn(conn, tag) => ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply))),
+            For::Conn(conn, tag) => ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply).into())),
             For::Server(m, n) => self.tell(m, Msg::Reply(n, reply), ctx),
             For::Local(tag) => self.local.answered(tag, &reply, ctx),
             For::Nobody => {}
         }
     }
     /// A session's time begins.
-    fn begin<N: From<Note>>(&mut self, id: SessionId, ttl: Span, basis: Basis, ctx: &mut Ctx<'_, Msg, N>) {
+    fn begin<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        id: SessionId,
+        ttl: Span,
+        basis: Basis,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         let lasts = match self.config.expiry {
             Expiry::Exact => ttl.times(2),
             Expiry::Contract => Span(ttl.0 + ctx.below(ttl.0 + 1)),
@@ -331,7 +342,12 @@ impl Server {
         self.expires.insert(id, (ctx.now + lasts, basis));
     }
 
-    fn request<N: From<Note>>(&mut self, to: For, ask: Arc<Request>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn request<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        to: For,
+        ask: Arc<Request>,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         if let Some((reply, wants)) = self.local.asked(&ask, ctx) {
             self.answer(to, reply, ctx);
             return self.wanted(wants, ctx);
@@ -367,12 +383,12 @@ impl Server {
         known.map(|(_, n)| n.1).collect()
     }
     /// To the leader, if there is one; a request that came from a server goes no further.
-    fn route<N: From<Note>>(
+    fn route<M: From<Msg>, N: From<Note>, F>(
         &mut self,
         to: For,
         ask: Arc<Request>,
         deadline: Time,
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
     ) {
         self.next = self.next.wrapping_add(1);
         let number = self.next;
@@ -389,14 +405,14 @@ impl Server {
             }
         }
     }
-    fn rearm_hold<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn rearm_hold<M: From<Msg>, N: From<Note>, F>(&self, ctx: &mut Ctx<'_, M, N, F>) {
         if self.pending.iter().any(|p| matches!(p.wait, Wait::Hold(_) | Wait::Forwarded(_))) {
             let wait = Span(1 + ctx.below(self.config.rpc_hold_timeout.0 / JITTER));
             ctx.set_timer(T_HOLD, wait);
         }
     }
     /// Looks again at what waits for a leader, or for one that leads no longer.
-    fn held<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn held<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         let leader = self.raft().leader();
         let (again, rest) = std::mem::take(&mut self.pending).into_iter().partition(|p| match p.wait {
             Wait::Hold(_) => true,
@@ -419,7 +435,12 @@ impl Server {
     }
 
     /// The leader does what is asked.
-    fn lead<N: From<Note>>(&mut self, to: For, ask: Arc<Request>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn lead<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        to: For,
+        ask: Arc<Request>,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         match &*ask {
             Request::Get { consistency: Consistency::Default | Consistency::Stale, .. } => {
                 return self.read(to, ask, ctx);
@@ -455,7 +476,12 @@ impl Server {
             r.propose(command, io);
         });
     }
-    fn read<N: From<Note>>(&mut self, to: For, ask: Arc<Request>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn read<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        to: For,
+        ask: Arc<Request>,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         let Request::Get { prefix, blocking, .. } = &*ask else { return };
         match blocking {
             Some((known, wait)) if self.state.index_of(prefix) <= *known => {
@@ -471,7 +497,7 @@ impl Server {
             }
         }
     }
-    fn rearm_wait<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn rearm_wait<M: From<Msg>, N: From<Note>, F>(&self, ctx: &mut Ctx<'_, M, N, F>) {
         let ends =
             self.pending.iter().filter_map(|p| if let Wait::Change(t) = p.wait { Some(t) } else { None });
         match ends.min() {
@@ -480,7 +506,7 @@ impl Server {
         }
     }
     /// Answers blocking queries whose keys have changed or whose wait is over.
-    fn changed<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn changed<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         let mut i = 0;
         while let Some(p) = self.pending.get(i) {
             let (Wait::Change(until), Request::Get { prefix, blocking: Some((known, _)), .. }) =
@@ -501,7 +527,7 @@ impl Server {
         self.rearm_wait(ctx);
     }
 
-    fn apply<N: From<Note>>(&mut self, index: u32, ctx: &mut Ctx<'_, Msg, N>) {
+    fn apply<M: From<Msg>, N: From<Note>, F>(&mut self, index: u32, ctx: &mut Ctx<'_, M, N, F>) {
         while self.applied < index {
             self.applied += 1;
             let Some(command) = self.raft().command(self.applied).cloned() else { continue };
@@ -543,7 +569,12 @@ impl Server {
         }
     }
     /// Sessions have come to their end: the leader tells of those that held something.
-    fn invalidated<N: From<Note>>(&mut self, command: &Command, leads: bool, ctx: &mut Ctx<'_, Msg, N>) {
+    fn invalidated<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        command: &Command,
+        leads: bool,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         for i in std::mem::take(&mut self.state.ended) {
             let ends = self.expires.remove(&i.id);
             let why = match (&command.act, ends) {
@@ -567,14 +598,14 @@ impl Server {
         }
         self.arm(ctx);
     }
-    fn arm<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn arm<M: From<Msg>, N: From<Note>, F>(&self, ctx: &mut Ctx<'_, M, N, F>) {
         match self.expires.values().map(|e| e.0).min() {
             Some(at) => ctx.set_timer(T_SESSION, at.since(ctx.now)),
             None => ctx.cancel_timer(T_SESSION),
         }
     }
     /// The leader destroys sessions whose time is over; each is looked at again if the write should be lost.
-    fn expire<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn expire<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         let now = ctx.now;
         for (at, _) in self.expires.values_mut().filter(|e| e.0 <= now) {
             *at = now + AGAIN;

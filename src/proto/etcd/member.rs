@@ -130,7 +130,7 @@ impl Etcd {
     }
 
     /// Handles one input.
-    pub fn on<N: From<Note>>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, Msg, N>) {
+    pub fn on<M: From<Msg>, N: From<Note>, F>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, M, N, F>) {
         match input {
             Input::Start => {
                 ctx.act(Action::Bind(PEER_PORT));
@@ -169,9 +169,9 @@ impl Etcd {
         }
     }
 
-    fn drive<N: From<Note>>(
+    fn drive<M: From<Msg>, N: From<Note>, F>(
         &mut self,
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
         step: impl FnOnce(&mut Raft<Command>, &mut Io<'_, Command>),
     ) {
         let before = (self.raft().leader(), self.raft().has_quorum());
@@ -186,11 +186,11 @@ impl Etcd {
         }
     }
     /// Whom it follows, or whether a quorum answers, has changed.
-    fn turned<N: From<Note>>(
+    fn turned<M: From<Msg>, N: From<Note>, F>(
         &mut self,
         before: (Option<Member>, bool),
         after: (Option<Member>, bool),
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
     ) {
         let members = self.config.members.len();
         if before.1 != after.1 {
@@ -212,7 +212,7 @@ impl Etcd {
         self.config.members.get(m.0 as usize).copied().unwrap_or(Ip::NONE)
     }
     /// There is a leader again: it gets what has waited for one.
-    fn brought<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn brought<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         let waits = |p: &Pending| matches!(p.wait, Wait::Propose(..));
         while let Some(i) = self.pending.iter().position(waits) {
             let p = self.pending.remove(i);
@@ -221,7 +221,7 @@ impl Etcd {
             }
         }
     }
-    fn synced<N: From<Note>>(&mut self, tag: u16, ok: bool, ctx: &mut Ctx<'_, Msg, N>) {
+    fn synced<M: From<Msg>, N: From<Note>, F>(&mut self, tag: u16, ok: bool, ctx: &mut Ctx<'_, M, N, F>) {
         // A write-ahead log that cannot be written ends etcd.
         let Some(mut ready) = self.member.synced(tag, ok) else { return ctx.act(Action::Exit(1)) };
         for o in ready.drain(..) {
@@ -229,7 +229,7 @@ impl Etcd {
         }
         self.member.recycle(ready);
     }
-    fn carry_out<N: From<Note>>(&mut self, out: Out<Command>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn carry_out<M: From<Msg>, N: From<Note>, F>(&mut self, out: Out<Command>, ctx: &mut Ctx<'_, M, N, F>) {
         match out {
             Out::Send(to, m) => self.tell(to, Msg::Raft(m), ctx),
             Out::Timer(..) | Out::Cancel(_) => {}
@@ -251,15 +251,15 @@ impl Etcd {
             }
         }
     }
-    fn tell<N: From<Note>>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, Msg, N>) {
+    fn tell<M: From<Msg>, N: From<Note>, F>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, M, N, F>) {
         let Some(ip) = self.config.members.get(to.0 as usize) else { return };
         let from = Endpoint::new(Ip::NONE, PEER_PORT);
         let to = Endpoint::new(*ip, PEER_PORT);
-        ctx.act(Action::Send { from, to, net: None, plane: Plane::dcs, msg });
+        ctx.act(Action::Send { from, to, net: None, plane: Plane::dcs, msg: msg.into() });
     }
-    fn answer<N: From<Note>>(&self, to: For, reply: Reply, ctx: &mut Ctx<'_, Msg, N>) {
+    fn answer<M: From<Msg>, N: From<Note>, F>(&self, to: For, reply: Reply, ctx: &mut Ctx<'_, M, N, F>) {
         match to {
-            For::Client(conn, tag) => ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply))),
+            For::Client(conn, tag) => ctx.act(Action::TcpSend(conn, Msg::Reply(tag, reply).into())),
             For::Member(m, n) => {
                 let ttl = if let Reply::KeptAlive(ttl) = reply { Some(ttl) } else { None };
                 self.tell(m, Msg::Renewed(n, ttl), ctx);
@@ -268,7 +268,7 @@ impl Etcd {
         }
     }
 
-    fn request<N: From<Note>>(&mut self, me: For, ask: Request, ctx: &mut Ctx<'_, Msg, N>) {
+    fn request<M: From<Msg>, N: From<Note>, F>(&mut self, me: For, ask: Request, ctx: &mut Ctx<'_, M, N, F>) {
         let deadline = ctx.now + self.request_timeout();
         let act = match ask {
             Request::Range { prefix, serializable: true } => {
@@ -314,24 +314,30 @@ impl Etcd {
         };
         self.propose(me, act, None, deadline, ctx);
     }
-    fn move_leader<N: From<Note>>(&mut self, to: Member, ctx: &mut Ctx<'_, Msg, N>) {
+    fn move_leader<M: From<Msg>, N: From<Note>, F>(&mut self, to: Member, ctx: &mut Ctx<'_, M, N, F>) {
         if self.raft().role() == Role::Leader && to != self.config.me {
             ctx.note(Note::Moves(self.host(to)).into());
         }
         self.drive(ctx, |r, io| r.transfer(to, io));
     }
-    fn wait<N: From<Note>>(&mut self, client: For, wait: Wait, deadline: Time, ctx: &mut Ctx<'_, Msg, N>) {
+    fn wait<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        client: For,
+        wait: Wait,
+        deadline: Time,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         self.pending.push(Pending { client, wait, deadline });
         self.arm(ctx);
     }
     /// A proposal waits for a leader as long as its deadline allows.
-    fn propose<N: From<Note>>(
+    fn propose<M: From<Msg>, N: From<Note>, F>(
         &mut self,
         client: For,
         act: Act,
         read: Option<Text>,
         deadline: Time,
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
     ) {
         let Some(leader) = self.raft().leader() else {
             return self.wait(client, Wait::Propose(act, read), deadline, ctx);
@@ -348,7 +354,7 @@ impl Etcd {
         }
     }
 
-    fn peer<N: From<Note>>(&mut self, from: Member, msg: Msg, ctx: &mut Ctx<'_, Msg, N>) {
+    fn peer<M: From<Msg>, N: From<Note>, F>(&mut self, from: Member, msg: Msg, ctx: &mut Ctx<'_, M, N, F>) {
         match msg {
             Msg::Raft(m) => self.drive(ctx, |r, io| r.message(from, m, io)),
             Msg::Propose(command) => self.drive(ctx, |r, io| {
@@ -373,7 +379,7 @@ impl Etcd {
     }
 
     /// The leader renews a lease.
-    fn renew<N: From<Note>>(&mut self, to: For, id: LeaseId, ctx: &mut Ctx<'_, Msg, N>) {
+    fn renew<M: From<Msg>, N: From<Note>, F>(&mut self, to: For, id: LeaseId, ctx: &mut Ctx<'_, M, N, F>) {
         let Some(ttl) = self.store.lease(id).map(Span::secs) else {
             return self.answer(to, Reply::Failed(Error::LeaseNotFound), ctx);
         };
@@ -388,7 +394,7 @@ impl Etcd {
         }
     }
     /// Brings renewals to the leader that have not been brought to it yet.
-    fn seek_renewals<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn seek_renewals<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         let leader = self.raft().leader();
         for i in 0..self.pending.len() {
             let Wait::Renew(n, id, asked) = &mut self.pending[i].wait else { continue };
@@ -411,7 +417,7 @@ impl Etcd {
         self.arm(ctx);
     }
     /// The leader's lessor: revokes what is over.
-    fn expire<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn expire<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         let Some(expires) = &self.expires else { return };
         let over: Vec<LeaseId> =
             expires.iter().filter(|(_, (at, _))| *at <= ctx.now).map(|(id, _)| *id).collect();
@@ -425,7 +431,7 @@ impl Etcd {
 
     /// The next look at what waits: a renewal that the leader did not take soon, one without a leader after an election timeout
     /// (`waitLeader`).
-    fn arm<N: From<Note>>(&self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn arm<M: From<Msg>, N: From<Note>, F>(&self, ctx: &mut Ctx<'_, M, N, F>) {
         let leader = self.raft().leader();
         let seeking = self
             .pending
@@ -440,7 +446,7 @@ impl Etcd {
             None => ctx.cancel_timer(T_PENDING),
         }
     }
-    fn overdue<N: From<Note>>(&mut self, ctx: &mut Ctx<'_, Msg, N>) {
+    fn overdue<M: From<Msg>, N: From<Note>, F>(&mut self, ctx: &mut Ctx<'_, M, N, F>) {
         while let Some(i) = self.pending.iter().position(|p| p.deadline <= ctx.now) {
             let p = self.pending.remove(i);
             let error = match p.wait {
@@ -452,7 +458,7 @@ impl Etcd {
         self.seek_renewals(ctx);
     }
 
-    fn apply<N: From<Note>>(&mut self, index: u32, ctx: &mut Ctx<'_, Msg, N>) {
+    fn apply<M: From<Msg>, N: From<Note>, F>(&mut self, index: u32, ctx: &mut Ctx<'_, M, N, F>) {
         let mut changes: Changes = Vec::new();
         while self.applied < index {
             self.applied += 1;
@@ -473,7 +479,12 @@ impl Etcd {
         }
     }
     /// A lease that the leader revoked because its time was over.
-    fn expired<N: From<Note>>(&self, act: &Act, changes: &Changes, ctx: &mut Ctx<'_, Msg, N>) {
+    fn expired<M: From<Msg>, N: From<Note>, F>(
+        &self,
+        act: &Act,
+        changes: &Changes,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         let (Act::Revoke(id), Some(expires)) = (act, &self.expires) else { return };
         if let Some((at, basis)) = expires.get(id)
             && !changes.is_empty()
@@ -483,7 +494,12 @@ impl Etcd {
             ctx.note(Note::Expired { keys, basis: *basis, ttl }.into());
         }
     }
-    fn lessor<N: From<Note>>(&mut self, act: &Act, result: Result<bool, Error>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn lessor<M: From<Msg>, N: From<Note>, F>(
+        &mut self,
+        act: &Act,
+        result: Result<bool, Error>,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) {
         let Some(expires) = &mut self.expires else { return };
         match act {
             Act::Grant(id, ttl) if result.is_ok() => {
@@ -500,18 +516,18 @@ impl Etcd {
             _ => {}
         }
     }
-    fn publish<N: From<Note>>(&self, changes: &Arc<Changes>, ctx: &mut Ctx<'_, Msg, N>) {
+    fn publish<M: From<Msg>, N: From<Note>, F>(&self, changes: &Arc<Changes>, ctx: &mut Ctx<'_, M, N, F>) {
         for (conn, tag, prefix) in &self.watchers {
             self.publish_to((*conn, *tag, prefix), changes, self.store.revision(), ctx);
         }
     }
     /// Tells a watcher of a revision, as far as it watches what was changed.
-    fn publish_to<N: From<Note>>(
+    fn publish_to<M: From<Msg>, N: From<Note>, F>(
         &self,
         (conn, tag, prefix): (ConnId, u32, &Text),
         changes: &Arc<Changes>,
         revision: u64,
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
     ) {
         let watched = |c: &(Text, Option<Kv>)| c.0.starts_with(&**prefix);
         let seen = if changes.iter().all(watched) {
@@ -523,12 +539,12 @@ impl Etcd {
             self.answer(For::Client(conn, tag), Reply::Changed(seen, revision, self.raft().term()), ctx);
         }
     }
-    fn applied_own<N: From<Note>>(
+    fn applied_own<M: From<Msg>, N: From<Note>, F>(
         &mut self,
         number: u32,
         act: &Act,
         result: Result<bool, Error>,
-        ctx: &mut Ctx<'_, Msg, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
     ) {
         let mine = |p: &Pending| matches!(&p.wait, Wait::Apply(n, _) if *n == number);
         let Some(i) = self.pending.iter().position(mine) else { return };

@@ -186,11 +186,8 @@ impl Agent {
                 all.insert(m.name.clone(), m.data.api_url.clone());
             }
         }
-        all.entry(self.setup.name.clone()).or_insert_with(|| self.api_url());
+        all.entry(self.setup.name.clone()).or_insert_with(|| self.api_url.clone());
         all
-    }
-    pub(super) fn api_url(&self) -> Arc<str> {
-        format!("http://{}:{}/patroni", self.setup.ip, super::REST_PORT).into()
     }
 
     /// A view has been read.
@@ -242,12 +239,8 @@ impl Agent {
     fn member_data(&mut self, info: Option<&Status>) -> MemberData {
         let word = |s: &str| Arc::<str>::from(s);
         let mut data = MemberData {
-            conn_url: word(&format!(
-                "postgres://{}:{}/postgres",
-                self.setup.ip,
-                crate::proto::postgres::PORT
-            )),
-            api_url: self.api_url(),
+            conn_url: self.conn_url.clone(),
+            api_url: self.api_url.clone(),
             state: word(self.state.word()),
             role: word(self.role.word()),
             tags: self.effective_tags(),

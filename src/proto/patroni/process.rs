@@ -106,6 +106,9 @@ pub(super) struct FailsafeRecord {
 pub struct Agent {
     pub(super) config: Patroni,
     pub(super) setup: Setup,
+    /// Where its REST interface and its PostgreSQL are, as members tell each other.
+    pub(super) api_url: Arc<str>,
+    pub(super) conn_url: Arc<str>,
     /// The configuration in force.
     pub(super) dynamic: Dynamic,
     // ---- threads
@@ -182,6 +185,8 @@ impl Agent {
         let dynamic = Dynamic::of(&config);
         let local = Endpoint::new(setup.ip, postgres::PORT);
         let timing = dcs_timing(dynamic.timing);
+        let api_url = format!("http://{}:{}/patroni", setup.ip, super::REST_PORT).into();
+        let conn_url = format!("postgres://{}:{}/postgres", setup.ip, postgres::PORT).into();
         let dcs = Client::new(
             &dcs::Setup {
                 dcs: setup.dcs.clone(),
@@ -194,6 +199,8 @@ impl Agent {
             timing,
         );
         Agent {
+            api_url,
+            conn_url,
             dynamic,
             threads: vec![Thread::default(); REST + REST_THREADS],
             ready: VecDeque::new(),

@@ -550,7 +550,7 @@ impl Agent {
                     let Ok(Json::Object(patch)) = serde_json::from_str::<Json>(text) else {
                         return self.say(&job, 400, "no JSON object", ctx);
                     };
-                    let mut data = config.data.clone();
+                    let mut data = (*config.data).clone();
                     merge(&mut data, &patch);
                     let op = dcs::Op::Set(
                         Key::Config,

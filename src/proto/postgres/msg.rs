@@ -212,7 +212,7 @@ pub enum Sql {
     Fatal(SqlState),
 }
 
-/// What travels between a server and its standbys, and what `pg_rewind` and `pg_basebackup` ask.
+/// What travels between a server and its standbys beside [`Data`] and [`Positions`], and what `pg_rewind` and `pg_basebackup` ask.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wal {
     /// `IDENTIFY_SYSTEM`.
@@ -225,12 +225,8 @@ pub enum Wal {
     Started(super::history::History, u32),
     /// It does not.
     Refused(Refusal),
-    /// WAL.
-    Data(Data),
     /// The sender has flushed so much; `true`: it wants a reply.
     Keepalive(Lsn, bool),
-    /// The standby's positions: written, flushed, applied; `true`: it wants a reply.
-    Status(Lsn, Lsn, Lsn, bool),
     /// The sender ends the stream: its timeline is over (`true`), or it is shutting down.
     Done(bool),
 }
@@ -268,6 +264,19 @@ pub struct Data {
     pub apply_feedback: bool,
     /// The last checkpoint record in it.
     pub checkpoint: Option<super::data::Checkpoint>,
+}
+
+/// How far a standby is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Positions {
+    /// Written.
+    pub write: Lsn,
+    /// Flushed.
+    pub flush: Lsn,
+    /// Applied.
+    pub apply: Lsn,
+    /// It wants a reply.
+    pub ask: bool,
 }
 
 /// Why a server does not send.

@@ -212,6 +212,7 @@ impl Postmaster {
     fn downstream(&mut self, conn: ConnId, news: Tcp<Msg>, ctx: &mut Cx<'_>) {
         match news {
             Tcp::Data(Msg::Sql(sql)) => self.client_says(conn, sql, ctx),
+            Tcp::Data(Msg::WalStatus(at)) => self.standby_is(conn, at, ctx),
             Tcp::Data(Msg::Wal(wal)) => self.standby_says(conn, *wal, ctx),
             Tcp::Closed | Tcp::Reset | Tcp::TimedOut => {
                 if news == Tcp::Closed {

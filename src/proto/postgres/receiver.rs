@@ -7,7 +7,7 @@
 //! loop.
 
 use super::data::Conninfo;
-use super::msg::{Data, Lsn, Refusal, Start, Wal};
+use super::msg::{Data, Lsn, Positions, Refusal, Start, Wal};
 use super::note::{Lost, Note};
 use super::process::{Phase, Postmaster, T_RECEIVER, T_REPLAY, T_STATUS};
 use super::{PORT, data::SEGMENT};
@@ -61,6 +61,8 @@ pub(super) struct Receiver {
     pub(super) latest_end: Lsn,
     /// The primary waits until this has been applied.
     apply_wanted: Option<Lsn>,
+    /// The first reply after the start of replication is set to come.
+    first_due: bool,
     /// Why it was lost last: the same is not told twice.
     told: Option<Lost>,
 }
@@ -73,6 +75,12 @@ impl Receiver {
     }
     pub(super) fn streams(&self) -> bool {
         matches!(self.link, Link::Streaming(_))
+    }
+    /// Its upstream has said something.
+    fn heard(&mut self, now: Time) {
+        self.last_recv = now;
+        self.asked = false;
+        self.doubtful = false;
     }
     /// Whom it follows.
     pub(super) fn from(&self) -> Option<Ip> {
@@ -154,7 +162,14 @@ impl Postmaster {
                 self.receiver.link = Link::Identifying(conn);
                 Self::ask(conn, Wal::Identify, ctx);
             }
-            Tcp::Data(Msg::Wal(wal)) => self.upstream_says(conn, *wal, ctx),
+            Tcp::Data(Msg::WalData(wal)) => {
+                self.receiver.heard(ctx.now);
+                self.received(&wal, ctx);
+            }
+            Tcp::Data(Msg::Wal(wal)) => {
+                self.receiver.heard(ctx.now);
+                self.upstream_says(conn, *wal, ctx);
+            }
             Tcp::Closed => {
                 ctx.act(Action::Close(conn));
                 self.lost(Lost::Closed, ctx);
@@ -166,9 +181,6 @@ impl Postmaster {
         }
     }
     fn upstream_says(&mut self, conn: ConnId, wal: Wal, ctx: &mut Cx<'_>) {
-        self.receiver.last_recv = ctx.now;
-        self.receiver.asked = false;
-        self.receiver.doubtful = false;
         match wal {
             Wal::Identity(identity) => {
                 let data = &mut ctx.files.pg;
@@ -218,10 +230,10 @@ impl Postmaster {
                 Self::tell(ctx, Note::Streaming { from: ip.unwrap_or_default(), timeline, lsn });
                 self.arm_receiver(ctx);
                 // Its loop tells the positions within its first round, if no WAL comes before.
+                self.receiver.first_due = true;
                 ctx.set_timer(T_STATUS, Span::ms(100));
             }
             Wal::Refused(why) => self.lost(Lost::Refused(why), ctx),
-            Wal::Data(data) => self.received(&data, ctx),
             Wal::Keepalive(end, ask) => {
                 self.receiver.latest_end = end;
                 // In the middle of a flush it reads this only afterwards, when it replies anyway.
@@ -234,7 +246,7 @@ impl Postmaster {
                 Self::ask(conn, Wal::Identify, ctx);
             }
             Wal::Done(false) => self.lost(Lost::Ended, ctx),
-            Wal::Identify | Wal::Start(_) | Wal::Status(..) => {}
+            Wal::Identify | Wal::Start(_) => {}
         }
     }
     fn received(&mut self, wal: &Data, ctx: &mut Cx<'_>) {
@@ -306,13 +318,15 @@ impl Postmaster {
     fn tell_status(&mut self, ask: bool, ctx: &mut Cx<'_>) {
         let Link::Streaming(conn) = self.receiver.link else { return };
         self.receiver.last_sent = ctx.now;
-        ctx.cancel_timer(T_STATUS);
-        let applied = self.replay.at(ctx.now);
-        if self.receiver.apply_wanted.is_some_and(|lsn| lsn <= applied) {
+        if std::mem::take(&mut self.receiver.first_due) {
+            ctx.cancel_timer(T_STATUS);
+        }
+        let apply = self.replay.at(ctx.now);
+        if self.receiver.apply_wanted.is_some_and(|lsn| lsn <= apply) {
             self.receiver.apply_wanted = None;
         }
-        let (written, flushed) = (self.receiver.written, self.receiver.flushed);
-        Self::ask(conn, Wal::Status(written, flushed, applied, ask), ctx);
+        let (write, flush) = (self.receiver.written, self.receiver.flushed);
+        ctx.act(Action::TcpSend(conn, Msg::WalStatus(Positions { write, flush, apply, ask })));
     }
     /// The first reply after the start of replication.
     pub(super) fn first_status(&mut self, ctx: &mut Cx<'_>) {

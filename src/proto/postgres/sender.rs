@@ -6,7 +6,7 @@
 
 use super::config::{SynchronousCommit, span_of};
 use super::data::{Checkpoint, Identity, SEGMENT, SenderState};
-use super::msg::{Data, Lsn, Refusal, Start, Wal};
+use super::msg::{Data, Lsn, Positions, Refusal, Start, Wal};
 use super::note::{Note, SenderGone};
 use super::process::{Phase, Postmaster, Step, Stop, T_PACE, T_SENDERS};
 use crate::engine::{Span, Time};
@@ -86,13 +86,7 @@ impl Postmaster {
                     ctx.act(Action::Close(conn));
                 }
             },
-            Wal::Status(write, flush, apply, ask) => self.reply(conn, [write, flush, apply], ask, ctx),
-            Wal::Identity(_)
-            | Wal::Started(..)
-            | Wal::Refused(_)
-            | Wal::Data(_)
-            | Wal::Keepalive(..)
-            | Wal::Done(_) => {}
+            Wal::Identity(_) | Wal::Started(..) | Wal::Refused(_) | Wal::Keepalive(..) | Wal::Done(_) => {}
         }
     }
     fn no_senders(&self) -> Option<Refusal> {
@@ -171,15 +165,19 @@ impl Postmaster {
     /// Sends what there is to send.
     pub(super) fn pump(&mut self, i: usize, ctx: &mut Cx<'_>) {
         let limit = self.flushed(ctx);
+        match self.senders.get_mut(i) {
+            Some(s) if s.sending.is_none() && s.sent >= limit => s.state = SenderState::Streaming,
+            Some(s) if s.sending.is_none() => self.send_up_to(limit, i, ctx),
+            _ => {}
+        }
+    }
+    fn send_up_to(&mut self, limit: Lsn, i: usize, ctx: &mut Cx<'_>) {
         let (window, rate) =
             (self.setup.config.socket_buffer.0, self.setup.config.replication_bandwidth.0.max(1));
         let piece =
             PIECE.max(u64::try_from(u128::from(rate) * u128::from(LONG.0) / 1_000_000_000).unwrap_or(PIECE));
         let piece = piece.min(window);
         while let Some(s) = self.senders.get_mut(i) {
-            if s.sending.is_some() {
-                return;
-            }
             if s.sent >= limit {
                 s.state = SenderState::Streaming;
                 return;
@@ -232,24 +230,25 @@ impl Postmaster {
             apply_feedback: level == SynchronousCommit::RemoteApply,
             checkpoint,
         };
-        Self::send(s.conn, Wal::Data(data), ctx);
+        ctx.act(Action::TcpSend(s.conn, Msg::WalData(Arc::new(data))));
     }
 
-    fn reply(&mut self, conn: ConnId, [write, flush, apply]: [Lsn; 3], ask: bool, ctx: &mut Cx<'_>) {
+    /// A standby tells its positions.
+    pub(super) fn standby_is(&mut self, conn: ConnId, at: Positions, ctx: &mut Cx<'_>) {
         let Some(i) = self.senders.iter().position(|s| s.conn == conn) else { return };
         let s = &mut self.senders[i];
-        s.write = write;
-        s.flush = flush;
-        s.apply = apply;
+        s.write = at.write;
+        s.flush = at.flush;
+        s.apply = at.apply;
         s.last_reply = ctx.now;
         s.asked = false;
         s.doubtful = false;
         if let Some(slot) = s.slot.as_ref().and_then(|name| ctx.files.pg.slots.get_mut(name))
-            && flush > Lsn(0)
+            && at.flush > Lsn(0)
         {
-            slot.restart = Some(flush);
+            slot.restart = Some(at.flush);
         }
-        if ask {
+        if at.ask {
             Self::send(conn, Wal::Keepalive(self.flushed(ctx), false), ctx);
         }
         self.pump(i, ctx);

@@ -72,9 +72,9 @@ impl<C: Clone> Durable<C> {
         &self.raft
     }
     /// Hands the member something; what its owner is to carry out now, in order. The list comes back with [`Durable::recycle`].
-    pub fn drive<M, N>(
+    pub fn drive<M, N, F>(
         &mut self,
-        ctx: &mut Ctx<'_, M, N>,
+        ctx: &mut Ctx<'_, M, N, F>,
         step: impl FnOnce(&mut Raft<C>, &mut Io<'_, C>),
     ) -> Vec<Out<C>> {
         let mut out = std::mem::take(&mut self.spare);
@@ -96,17 +96,14 @@ impl<C: Clone> Durable<C> {
             let view = View::of(&self.raft.hard);
             self.held.push_back(Held { sync: self.syncs, done: false, out: Vec::new(), view });
         }
-        out.retain(|o| match o {
-            Out::Timer(t, span) => {
-                ctx.set_timer(Timer(*t), *span);
-                false
+        // The timers at once, before everything else; its owner passes them over.
+        for o in &out {
+            match o {
+                Out::Timer(t, span) => ctx.set_timer(Timer(*t), *span),
+                Out::Cancel(t) => ctx.cancel_timer(Timer(*t)),
+                _ => {}
             }
-            Out::Cancel(t) => {
-                ctx.cancel_timer(Timer(*t));
-                false
-            }
-            _ => true,
-        });
+        }
         if let Some(last) = self.held.back_mut() {
             last.out.append(&mut out);
         }
@@ -115,9 +112,7 @@ impl<C: Clone> Durable<C> {
     /// Takes back a list that has been carried out.
     pub fn recycle(&mut self, mut list: Vec<Out<C>>) {
         list.clear();
-        if list.capacity() > self.spare.capacity() {
-            self.spare = list;
-        }
+        self.spare = list;
     }
     /// The disk has answered: what may be carried out now. `None`: it failed, which is the end of a server.
     pub fn synced(&mut self, tag: u16, ok: bool) -> Option<Vec<Out<C>>> {

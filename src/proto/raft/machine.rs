@@ -86,6 +86,9 @@ pub struct Raft<C> {
     timeout: u32,
     last_contact: Time,
     transferee: Option<Member>,
+    /// The entries of the last message that had some, and the index before them: the next one, to another member or again to one that does
+    /// not answer, mostly has the same.
+    batch: (u32, Arc<Vec<Entry<C>>>),
 }
 
 /// The tick (etcd), the follower's and the candidate's timer (HashiCorp).
@@ -121,6 +124,7 @@ impl<C: Clone> Raft<C> {
             timeout: 0,
             last_contact: Time::ZERO,
             transferee: None,
+            batch: (0, Arc::default()),
         }
     }
     /// What it is.
@@ -426,11 +430,10 @@ impl<C: Clone> Raft<C> {
         }
         self.advance(io);
     }
-    fn append_to(&self, to: Member, io: &mut Io<'_, C>) {
+    fn append_to(&mut self, to: Member, io: &mut Io<'_, C>) {
         let Some(peer) = self.peers.get(to.0 as usize) else { return };
         let prev = peer.next.saturating_sub(1);
-        let rest = self.hard.log.get(prev as usize..).unwrap_or(&[]);
-        let entries = (!rest.is_empty()).then(|| Arc::new(rest[..rest.len().min(BATCH)].to_vec()));
+        let entries = self.batch_after(prev);
         let prev_term = self.term_at(prev).unwrap_or(0);
         let message = Message::Append { term: self.hard.term, prev, prev_term, commit: self.commit, entries };
         io.out.push(Out::Send(to, message));
@@ -438,6 +441,15 @@ impl<C: Clone> Raft<C> {
             let wait = io.one_to_two(commit);
             io.out.push(Out::Timer(T_PEER + u16::from(to.0), wait));
         }
+    }
+    /// The entries behind an index that go into one message, if there are any.
+    fn batch_after(&mut self, prev: u32) -> Option<Arc<Vec<Entry<C>>>> {
+        let rest = self.hard.log.get(prev as usize..).filter(|r| !r.is_empty())?;
+        let rest = &rest[..rest.len().min(BATCH)];
+        if self.batch.0 != prev || self.batch.1.len() != rest.len() {
+            self.batch = (prev, Arc::new(rest.to_vec()));
+        }
+        Some(self.batch.1.clone())
     }
     /// Commits what a quorum has, if the last of it is of the leader's own term.
     fn advance(&mut self, io: &mut Io<'_, C>) {
@@ -576,6 +588,7 @@ impl<C: Clone> Raft<C> {
     /// Puts entries at this place of the log, counted from 0, instead of what stands there and after it.
     pub(super) fn replace(&mut self, at: usize, entries: impl Iterator<Item = Entry<C>>) {
         if at < self.hard.log.len() {
+            self.batch = (0, Arc::default());
             let mut gone = self.hard.log.split_off(at);
             // Of what an earlier replacement has put there only the part below it had been there before.
             if let Some((from, mut before)) = self.cut.take() {

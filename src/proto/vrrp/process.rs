@@ -16,10 +16,9 @@ use super::timers::{master_down, skew};
 use crate::engine::{Span, SpanRange, Time};
 use crate::net::Plane;
 use crate::net::addr::{Cidr, Endpoint, Ip, VRRP_GROUP};
-use crate::node::process::{Action, Ctx, Input, NetId, Pid, Probe, Signal, Timer};
+use crate::node::process::{Action, Input, NetId, Pid, Probe, Signal, Timer};
+use crate::proto::{Cx, Msg};
 use crate::say;
-
-type Cx<'a> = Ctx<'a, Advert, Note>;
 
 /// Timers of an instance; its number times this, plus one of the kinds below. Scripts come after the instances.
 const TIMERS: u16 = 5;
@@ -245,7 +244,7 @@ impl Vrrp {
     }
 
     /// Handles one input.
-    pub fn on(&mut self, input: Input<Advert>, cx: &mut Cx<'_>) {
+    pub fn on(&mut self, input: Input<Msg>, cx: &mut Cx<'_>) {
         match input {
             Input::Start => self.start(cx),
             Input::Timer(t) if t == self.notify_timer() => self.notifies = true,
@@ -253,14 +252,14 @@ impl Vrrp {
                 self.run_script(t as usize - self.instances.len() * TIMERS as usize, cx);
             }
             Input::Timer(Timer(t)) => self.timer((t / TIMERS) as usize, t % TIMERS, cx),
-            Input::Packet { from, msg, .. } => self.advert(from.ip, msg, cx),
+            Input::Packet { from, msg: Msg::Advert(advert), .. } => self.advert(from.ip, advert, cx),
             Input::Exec { tag, ok } => self.script_ended(tag as usize, ok == Some(true), cx),
             Input::Carrier(net, up) => {
                 let why = say!(if up { "vrrp-link-up" } else { "vrrp-link-down" }, net = self.net_name(net));
                 self.recompute(&why, cx);
             }
             Input::Signal(Signal::Term) => self.stop(cx),
-            Input::Signal(_) | Input::Tcp(..) | Input::Synced { .. } | Input::Call(_) => {}
+            _ => {}
         }
     }
     fn net_name(&self, net: NetId) -> String {
@@ -281,7 +280,7 @@ impl Vrrp {
                 .collect();
             for vip in left {
                 cx.act(Action::RemoveAddress(net, vip));
-                cx.note(Note::VipDown { vip, left_over: true });
+                tell(cx, Note::VipDown { vip, left_over: true });
             }
             let own = cx
                 .addresses()
@@ -301,7 +300,7 @@ impl Vrrp {
             if let Some(why) = self.failed(i, cx) {
                 self.instances[i].role = Role::Fault;
                 let instance = self.instances[i].name.clone();
-                cx.note(Note::Fault { instance, why, was_master: false });
+                tell(cx, Note::Fault { instance, why, was_master: false });
             } else if self.instances[i].base == 255 {
                 self.want_master(i, false, cx);
             } else {
@@ -311,7 +310,7 @@ impl Vrrp {
     }
     fn stop(&mut self, cx: &mut Cx<'_>) {
         let was_master = self.instances.iter().any(|i| i.role == Role::Master);
-        cx.note(Note::Stopping { was_master });
+        tell(cx, Note::Stopping { was_master });
         for i in 0..self.instances.len() {
             if self.instances[i].role == Role::Master {
                 self.send(i, 0, cx);
@@ -359,7 +358,7 @@ impl Vrrp {
             Check::Running(p) => p.clone(),
             Check::Answers(p) => format!("port {p}"),
         };
-        cx.note(Note::Script { script: script.clone(), ok, after: needed });
+        tell(cx, Note::Script { script: script.clone(), ok, after: needed });
         let why = say!(if ok { "vrrp-script-ok" } else { "vrrp-script-bad" }, script = script);
         self.recompute(&why, cx);
     }
@@ -404,7 +403,7 @@ impl Vrrp {
             if from != to {
                 self.instances[i].priority = to;
                 let instance = self.instances[i].name.clone();
-                cx.note(Note::Priority { instance, from, to, why: why.to_owned() });
+                tell(cx, Note::Priority { instance, from, to, why: why.to_owned() });
                 self.shift_down_timer(i, from, to, cx);
             }
             let failed = self.failed(i, cx);
@@ -470,7 +469,7 @@ impl Vrrp {
         inst.lower_due.clear();
         let wait = self.restart_down_timer(i, cx);
         let inst = &self.instances[i];
-        cx.note(Note::Backup { instance: inst.name.clone(), why, priority: inst.priority, wait });
+        tell(cx, Note::Backup { instance: inst.name.clone(), why, priority: inst.priority, wait });
     }
     fn become_fault(&mut self, i: usize, why: String, cx: &mut Cx<'_>) {
         for j in self.group(i) {
@@ -490,7 +489,7 @@ impl Vrrp {
                 cx.cancel_timer(Timer(j as u16 * TIMERS + kind));
             }
             let why = if j == i { why.clone() } else { say!("vrrp-sync-group", why = why) };
-            cx.note(Note::Fault { instance: inst.name.clone(), why, was_master: was == Role::Master });
+            tell(cx, Note::Fault { instance: inst.name.clone(), why, was_master: was == Role::Master });
         }
     }
     /// The instance's timer ran out, or it owns the address. In a sync group everybody has to want it.
@@ -499,7 +498,7 @@ impl Vrrp {
         self.instances[i].waits = true;
         if group.iter().any(|j| !self.instances[*j].waits && self.instances[*j].role != Role::Master) {
             let instance = self.instances[i].name.clone();
-            cx.note(Note::GroupWaits { instance });
+            tell(cx, Note::GroupWaits { instance });
             self.restart_down_timer(i, cx);
             return;
         }
@@ -529,14 +528,14 @@ impl Vrrp {
             (false, false, None, None, None);
         inst.master = None;
         cx.cancel_timer(Timer(i as u16 * TIMERS + DOWN));
-        cx.note(note);
+        tell(cx, note);
         let priority = self.instances[i].priority;
         self.send(i, priority, cx);
         self.again(i, cx);
         let (net, vips) = (self.instances[i].net, self.instances[i].vips.clone());
         for vip in &vips {
             cx.act(Action::AddAddress(net, *vip));
-            cx.note(Note::VipUp { vip: vip.ip });
+            tell(cx, Note::VipUp { vip: vip.ip });
         }
         let c = &self.config;
         let count = if c.min_garp || c.strict { 1 } else { c.garp_master_repeat };
@@ -624,7 +623,7 @@ impl Vrrp {
             None
         };
         if let Some(why) = bad {
-            cx.note(Note::BadAdvert { from, why });
+            tell(cx, Note::BadAdvert { from, why });
             return;
         }
         match self.instances[i].role {
@@ -650,7 +649,7 @@ impl Vrrp {
                     let until = cx.now + inst.preempt_delay;
                     inst.delay_until = Some(until);
                     let (instance, delay) = (inst.name.clone(), inst.preempt_delay);
-                    cx.note(Note::PreemptDelay { instance, delay, theirs: a.priority });
+                    tell(cx, Note::PreemptDelay { instance, delay, theirs: a.priority });
                     until
                 }
                 until => until.unwrap_or(Time::ZERO),
@@ -706,7 +705,7 @@ impl Vrrp {
             return;
         }
         let answered = !self.config.strict && !self.config.lower_prio_no_advert;
-        cx.note(Note::LowerHeard { from, theirs: a.priority, answered });
+        tell(cx, Note::LowerHeard { from, theirs: a.priority, answered });
         if self.config.strict {
             return;
         }
@@ -740,12 +739,15 @@ impl Vrrp {
         }
         (inst.rival, inst.base, inst.priority) = (None, OWNER - 1, OWNER - 1);
         let instance = inst.name.clone();
-        cx.note(Note::Priority {
-            instance,
-            from: OWNER,
-            to: OWNER - 1,
-            why: say!("vrrp-two-owners", from = from),
-        });
+        tell(
+            cx,
+            Note::Priority {
+                instance,
+                from: OWNER,
+                to: OWNER - 1,
+                why: say!("vrrp-two-owners", from = from),
+            },
+        );
         true
     }
 
@@ -761,11 +763,12 @@ impl Vrrp {
                 r.until = Some(cx.now + inst.interval.max(r.interval).ratio(6, 5));
             }
         }
-        let msg = Advert { version, vrid: inst.vrid, priority, advert_int: inst.interval, source: inst.own };
+        let advert =
+            Advert { version, vrid: inst.vrid, priority, advert_int: inst.interval, source: inst.own };
         let (from, net) = (Endpoint::new(inst.own, PORT), Some(inst.net));
         if inst.peers.is_empty() {
             let to = Endpoint::new(VRRP_GROUP, PORT);
-            cx.act(Action::Send { from, to, net, plane: Plane::heartbeat, msg });
+            cx.act(Action::Send { from, to, net, plane: Plane::heartbeat, msg: Msg::Advert(advert) });
         } else {
             for peer in inst.peers.iter().filter(|p| **p != inst.own) {
                 cx.act(Action::Send {
@@ -773,11 +776,11 @@ impl Vrrp {
                     to: Endpoint::new(*peer, PORT),
                     net,
                     plane: Plane::heartbeat,
-                    msg,
+                    msg: Msg::Advert(advert),
                 });
             }
         }
-        cx.note(Note::AdvertSent { priority });
+        tell(cx, Note::AdvertSent { priority });
     }
     fn garps(&self, i: usize, count: u32, why: &'static str, cx: &mut Cx<'_>) {
         let inst = &self.instances[i];
@@ -789,13 +792,13 @@ impl Vrrp {
                 cx.act(Action::GratuitousArp(inst.net, vip.ip));
             }
         }
-        cx.note(Note::Garps { count: count * inst.vips.len() as u32, why });
+        tell(cx, Note::Garps { count: count * inst.vips.len() as u32, why });
     }
     fn drop_vips(&self, i: usize, cx: &mut Cx<'_>) {
         let inst = &self.instances[i];
         for vip in &inst.vips {
             cx.act(Action::RemoveAddress(inst.net, vip.ip));
-            cx.note(Note::VipDown { vip: vip.ip, left_over: false });
+            tell(cx, Note::VipDown { vip: vip.ip, left_over: false });
         }
     }
 }
@@ -806,6 +809,10 @@ impl Repeat {
     fn times(&self, n: u32) -> u32 {
         self.0.saturating_mul(n)
     }
+}
+
+fn tell(cx: &mut Cx<'_>, note: Note) {
+    cx.note(crate::proto::Note::Vrrp(note));
 }
 
 /// keepalived's parent: it starts the VRRP child, and starts it again when it dies.
@@ -829,19 +836,19 @@ impl Parent {
         self.again = false;
     }
     /// Handles one input.
-    pub fn on(&mut self, input: Input<Advert>, cx: &mut Cx<'_>) {
+    pub fn on(&mut self, input: Input<Msg>, cx: &mut Cx<'_>) {
         match input {
             Input::Start if self.startup.is_zero() => cx.act(Action::Spawn(self.child)),
             Input::Start => cx.set_timer(Timer(0), self.startup),
             Input::Timer(_) => {
                 if self.again {
-                    cx.note(Note::Respawned);
+                    tell(cx, Note::Respawned);
                 }
                 self.again = false;
                 cx.act(Action::Spawn(self.child));
             }
             Input::Signal(Signal::ChildDied(_)) => {
-                cx.note(Note::ChildDied);
+                tell(cx, Note::ChildDied);
                 self.again = true;
                 cx.set_timer(Timer(0), self.respawn);
             }

@@ -21,7 +21,7 @@ pub(super) fn etcd(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config: 
     let rules = Rules { library, pre_vote: config.pre_vote };
     let members = hosts.iter().map(|h| h.1).collect();
     let member = etcd::Etcd::new(etcd::Config { me: Member(me as u8), members, rules });
-    world.add_proc(site.id, site.name, None, Daemon::Etcd(Box::new(member), Vec::new()));
+    world.add_proc(site.id, site.name, None, Daemon::Etcd(Box::new(member)));
 }
 
 pub(super) fn consul(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config: &Consul) {
@@ -46,9 +46,9 @@ pub(super) fn consul(world: &mut World, plan: &Plan<'_>, site: &Site<'_>, config
             expiry: config.session_expiry,
             place,
         });
-        Daemon::ConsulServer(Box::new(server), Vec::new())
+        Daemon::ConsulServer(Box::new(server))
     } else {
-        Daemon::ConsulAgent(consul::Agent::new(servers, place), Vec::new())
+        Daemon::ConsulAgent(consul::Agent::new(servers, place))
     };
     world.add_proc(site.id, site.name, None, daemon);
 }

@@ -207,20 +207,14 @@ fn keepalived(
     let startup = draw(world, "startup", config.startup_time);
     let respawn = draw(world, "respawn", config.respawn_time);
     let child = Pid(world.procs.len() as u16 + 1);
-    let parent =
-        world.add_proc(id, name, None, Daemon::Keepalived(Parent::new(child, startup, respawn), Vec::new()));
+    let parent = world.add_proc(id, name, None, Daemon::Keepalived(Parent::new(child, startup, respawn)));
     let vrrp = Vrrp::new(config.clone(), nets.to_vec());
     for vip in vrrp.instances().iter().flat_map(|i| i.vips()) {
         if !vips.contains(&vip.ip) {
             vips.push(vip.ip);
         }
     }
-    world.add_proc(
-        id,
-        &format!("{name}/vrrp"),
-        Some(parent),
-        Daemon::Vrrp(Box::new(vrrp), Vec::new(), postgres),
-    );
+    world.add_proc(id, &format!("{name}/vrrp"), Some(parent), Daemon::Vrrp(Box::new(vrrp), postgres));
 }
 
 /// The faults of a drill with their times; a range is drawn from once, by the number of the fault.

@@ -2,6 +2,7 @@
 //!
 //! Source: Patroni 4.1.5, `dcs/__init__.py`. **Not modelled:** keys of versions before 2.1, groups of Citus, `conn_kwargs`.
 
+use super::text::{MemberText, StatusText};
 use crate::net::addr::Ip;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -31,8 +32,15 @@ pub struct Leader {
 pub struct ClusterConfig {
     /// Its version.
     pub version: Version,
+    /// Its text.
+    pub text: Text,
     /// The dynamic configuration; `{}` if the text is no JSON object.
-    pub data: Map<String, Value>,
+    pub data: Arc<Map<String, Value>>,
+}
+impl ClusterConfig {
+    fn parse(version: Version, text: &Text) -> ClusterConfig {
+        ClusterConfig { version, text: text.clone(), data: Arc::new(object(text)) }
+    }
 }
 
 /// `/status`: what the leader published last.
@@ -276,15 +284,23 @@ impl Cluster {
     pub fn leader_member(&self) -> Option<&Member> {
         self.leader_name().and_then(|n| self.member(n))
     }
-    /// The view behind keys without their prefix, their values, versions and sessions.
+    /// The view behind keys without their prefix, their values, versions and sessions. What `before` has read of the same long text, of
+    /// those that seldom change, is not read again.
     pub fn from_keys<'a>(
+        before: Option<&Cluster>,
         keys: impl IntoIterator<Item = (&'a str, &'a Text, Version, Option<Session>)>,
     ) -> Self {
         let mut c = Cluster::default();
         for (key, value, version, session) in keys {
             match key {
                 "initialize" => c.initialize = Some(value.clone()),
-                "config" => c.config = Some(ClusterConfig { version, data: object(value) }),
+                "config" => {
+                    let known = before.and_then(|b| b.config.as_ref()).filter(|k| k.text == *value);
+                    c.config = Some(match known {
+                        Some(known) => ClusterConfig { version, ..known.clone() },
+                        None => ClusterConfig::parse(version, value),
+                    });
+                }
                 "leader" => c.leader = Some(Leader { version, session, name: value.clone() }),
                 "status" => c.status = Status::parse(value),
                 "failover" => {
@@ -297,7 +313,13 @@ impl Cluster {
                     });
                 }
                 "sync" => c.sync = SyncState::parse(version, value),
-                "history" => c.history = Some(TimelineHistory::parse(version, value)),
+                "history" => {
+                    let known = before.and_then(|b| b.history.as_ref()).filter(|k| k.value == *value);
+                    c.history = Some(match known {
+                        Some(known) => TimelineHistory { version, ..known.clone() },
+                        None => TimelineHistory::parse(version, value),
+                    });
+                }
                 "failsafe" => c.failsafe = failsafe(value),
                 key => {
                     if let Some(name) = key.strip_prefix("members/").filter(|n| !n.contains('/')) {
@@ -314,20 +336,12 @@ impl Cluster {
 impl Status {
     /// The text of the key.
     pub fn text(&self) -> Text {
-        let mut m = Map::new();
-        m.insert("optime".to_owned(), self.optime.into());
-        if !self.slots.is_empty() {
-            let slots: Map<String, Value> =
-                self.slots.iter().map(|(k, v)| (k.as_ref().to_owned(), (*v).into())).collect();
-            m.insert("slots".to_owned(), slots.into());
-        }
-        if !self.retain_slots.is_empty() {
-            let names: Vec<&str> = self.retain_slots.iter().map(|s| &**s).collect();
-            m.insert("retain_slots".to_owned(), names.into());
-        }
-        Value::Object(m).to_string().into()
+        written(&StatusText::from(self))
     }
     fn parse(text: &str) -> Status {
+        read::<StatusText<'_>>(text).map_or_else(|| Status::parse_any(text), Into::into)
+    }
+    fn parse_any(text: &str) -> Status {
         let v = object(text);
         let slots = v.get("slots").and_then(Value::as_object);
         let retain = v.get("retain_slots").and_then(Value::as_array);
@@ -354,49 +368,13 @@ impl MemberData {
     }
     /// The text of the key.
     pub fn text(&self) -> Text {
-        let mut m = Map::new();
-        let mut put = |k: &str, v: Value| {
-            m.insert(k.to_owned(), v);
-        };
-        for (k, v) in [
-            ("conn_url", &self.conn_url),
-            ("api_url", &self.api_url),
-            ("state", &self.state),
-            ("role", &self.role),
-        ] {
-            if !v.is_empty() {
-                put(k, (**v).into());
-            }
-        }
-        let numbers = [
-            ("xlog_location", self.xlog_location),
-            ("receive_lsn", self.receive_lsn),
-            ("replay_lsn", self.replay_lsn),
-            ("timeline", self.timeline.map(u64::from)),
-        ];
-        for (k, v) in numbers.into_iter().filter_map(|(k, v)| Some((k, v?))) {
-            put(k, v.into());
-        }
-        if let Some(s) = &self.replication_state {
-            put("replication_state", (**s).into());
-        }
-        for (k, v) in [
-            ("pause", self.pause),
-            ("pending_restart", self.pending_restart),
-            ("watchdog_failed", self.watchdog_failed),
-        ] {
-            if v {
-                put(k, v.into());
-            }
-        }
-        let tags = self.tags.value();
-        if !tags.is_empty() {
-            put("tags", tags.into());
-        }
-        Value::Object(m).to_string().into()
+        written(&MemberText::from(self))
     }
     /// What a text says; what it does not say is empty.
     pub fn parse(text: &str) -> MemberData {
+        read::<MemberText<'_>>(text).map_or_else(|| MemberData::parse_any(text), Into::into)
+    }
+    fn parse_any(text: &str) -> MemberData {
         let v = object(text);
         let word = |k: &str| Text::from(v.get(k).and_then(Value::as_str).unwrap_or_default());
         let number = |k: &str| v.get(k).and_then(Value::as_u64);
@@ -419,29 +397,6 @@ impl MemberData {
     }
 }
 impl Tags {
-    fn value(&self) -> Map<String, Value> {
-        let mut m = Map::new();
-        for (k, v) in [
-            ("nofailover", self.nofailover),
-            ("nosync", self.nosync),
-            ("noloadbalance", self.noloadbalance),
-            ("clonefrom", self.clonefrom),
-            ("nostream", self.nostream),
-        ] {
-            if v {
-                m.insert(k.to_owned(), true.into());
-            }
-        }
-        for (k, v) in [("failover_priority", self.failover_priority), ("sync_priority", self.sync_priority)] {
-            if let Some(v) = v {
-                m.insert(k.to_owned(), v.into());
-            }
-        }
-        if let Some(r) = &self.replicatefrom {
-            m.insert("replicatefrom".to_owned(), (**r).into());
-        }
-        m
-    }
     fn parse(m: &Map<String, Value>) -> Tags {
         let yes = |k: &str| m.get(k).and_then(Value::as_bool).unwrap_or(false);
         let number = |k: &str| m.get(k).and_then(Value::as_i64);
@@ -472,6 +427,12 @@ fn failsafe(text: &str) -> Option<Failsafe> {
 pub fn ip_of(url: &str) -> Option<Ip> {
     let rest = url.split_once("://").map_or(url, |r| r.1);
     rest.split([':', '/']).next()?.parse().ok()
+}
+fn written(value: &impl serde::Serialize) -> Text {
+    serde_json::to_string(value).unwrap_or_default().into()
+}
+fn read<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Option<T> {
+    text.starts_with('{').then(|| serde_json::from_str(text).ok())?
 }
 fn object(text: &str) -> Map<String, Value> {
     match serde_json::from_str(text) {

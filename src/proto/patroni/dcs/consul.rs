@@ -538,7 +538,7 @@ impl Consul {
                     let key = e.key.strip_prefix(&*prefix)?;
                     Some((key, &e.value, e.modify_index, e.session.map(|s| Session(s.0))))
                 });
-                let view = Arc::new(Cluster::from_keys(keys));
+                let view = Arc::new(Cluster::from_keys(memory.read.as_deref(), keys));
                 memory.loaded(view.clone(), self.session_ttl.times(2), ctx.now);
                 Flow::Done(Ok(Reply::Cluster(view)))
             }

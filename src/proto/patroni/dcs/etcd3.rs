@@ -5,7 +5,9 @@
 use super::cluster::Cluster;
 use super::retry::Retry;
 use super::wire::{Fail, Outcome, Rpc, Wire, fired};
-use super::{Cause, Failsafe, Memory, Op, Reply, Session, Status, SyncState, Text, Timing, cluster};
+use super::{
+    Cause, Failsafe, MemberData, Memory, Op, Reply, Session, Status, SyncState, Text, Timing, cluster,
+};
 use crate::engine::{Span, Time};
 use crate::net::Plane;
 use crate::net::addr::Endpoint;
@@ -34,6 +36,8 @@ pub(super) struct Etcd3 {
     do_not_watch: bool,
     cache: Cache,
     task: Option<Task>,
+    /// What the member tells of itself, and the text of it.
+    told: Option<(Arc<MemberData>, Text)>,
     first_timer: u16,
 }
 
@@ -253,6 +257,7 @@ impl Etcd3 {
             do_not_watch: false,
             cache,
             task: None,
+            told: None,
             first_timer,
         }
     }
@@ -458,7 +463,7 @@ impl Etcd3 {
                 let key = kv.key.strip_prefix(&*memory.prefix)?;
                 Some((key, &kv.value, kv.mod_revision, kv.lease.map(|l| Session(l.0))))
             });
-            Arc::new(Cluster::from_keys(keys))
+            Arc::new(Cluster::from_keys(memory.read.as_deref(), keys))
         });
         let view = view.clone();
         memory.loaded(view.clone(), memory.timing.ttl, ctx.now);
@@ -603,8 +608,10 @@ impl Etcd3 {
                 if memory.member(ctx.now).is_some_and(|m| m.session == session && m.data == **data) {
                     return Flow::Done(Ok(Reply::Done(true)));
                 }
+                let (data, text) = (data.clone(), data.text());
+                self.told = Some((data, text.clone()));
                 let key = format!("{}members/{}", memory.prefix, memory.name).into();
-                Flow::Ask(put(key, data.text(), self.lease, None), None, Stage::Main)
+                Flow::Ask(put(key, text, self.lease, None), None, Stage::Main)
             }
             _ => Flow::Done(Ok(Reply::Done(true))),
         }
@@ -715,7 +722,11 @@ impl Etcd3 {
             (Op::Acquire | Op::TakeLeader | Op::UpdateLeader { .. }, _) => {
                 ("leader".to_owned(), Some(memory.name.clone()), lease)
             }
-            (Op::TouchMember(data), _) => (format!("members/{}", memory.name), Some(data.text()), lease),
+            (Op::TouchMember(data), _) => {
+                let told = self.told.as_ref().filter(|t| Arc::ptr_eq(&t.0, data)).map(|t| t.1.clone());
+                let text = told.unwrap_or_else(|| data.text());
+                (format!("members/{}", memory.name), Some(text), lease)
+            }
             (Op::DeleteLeader { .. }, _) => ("leader".to_owned(), None, None),
             (Op::Set(key, value, _), _) => (key.name().to_owned(), Some(value.clone()), None),
             (Op::WriteSync(sync, _), _) => ("sync".to_owned(), Some(sync.text()), None),

@@ -12,6 +12,7 @@ mod consul;
 mod etcd3;
 pub mod retry;
 mod service;
+mod text;
 mod wire;
 
 pub use service::service_name;
@@ -212,6 +213,8 @@ struct Memory {
     timing: Timing,
     /// The last view, and until when `dcs.cluster` returns it.
     cluster: Option<(Arc<Cluster>, Time)>,
+    /// The view that was read last, forgotten or not: texts that have not changed since are not read again.
+    read: Option<Arc<Cluster>>,
     /// What `/status` and `/failsafe` are believed to say.
     status: Status,
     failsafe: Option<Failsafe>,
@@ -230,6 +233,7 @@ impl Memory {
     fn loaded(&mut self, cluster: Arc<Cluster>, ttl: Span, now: Time) {
         self.status.clone_from(&cluster.status);
         self.failsafe.clone_from(&cluster.failsafe);
+        self.read = Some(cluster.clone());
         self.cluster = Some((cluster, now + ttl));
     }
     /// What is to be written to `/status`, if it differs: what is not given stays as it is known.
@@ -269,6 +273,7 @@ impl Client {
             name: setup.name.clone(),
             timing,
             cluster: None,
+            read: None,
             status: Status::default(),
             failsafe: Some(Failsafe::new()),
             event: false,
