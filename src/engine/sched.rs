@@ -262,9 +262,9 @@ impl<E: Clone> Scheduler<E> {
         self.free_timers.push(id.0);
     }
 
-    /// Takes the next event at or before `limit`.
+    /// Moves on to the next event at or before `limit`: where it lies, a slot or a timer.
     #[inline]
-    fn pop(&mut self, limit: Time) -> Option<E> {
+    fn due(&mut self, limit: Time) -> Option<Place> {
         loop {
             let next = self.queue.peek();
             let alarm = self.alarms.peek();
@@ -274,42 +274,43 @@ impl<E: Clone> Scheduler<E> {
                 return None;
             }
             let (seq, slot) = (((k as u64) >> 24), (k & SLOT_MASK) as usize);
-            let (event, cause) = if next < alarm {
+            let (place, cause) = if next < alarm {
                 self.queue.pop();
-                let s = &mut self.slots[slot];
-                let Some(event) = s.event.take() else { continue };
-                let cause = s.cause;
                 self.free.push(slot as u32);
-                (event, cause)
+                (Place::Slot(slot), self.slots[slot].cause)
             } else {
+                self.alarms.pop();
                 let t = &mut self.timers[slot];
                 if t.queued_seq & SEQ_MASK != seq {
-                    self.alarms.pop();
                     continue;
                 }
                 if t.at != Time::MAX && t.seq != seq {
                     // Armed again for later: the entry moves on, with the order of that arming.
                     (t.queued_at, t.queued_seq) = (t.at, t.seq);
-                    let k = key(t.at, t.seq, slot as u32);
-                    self.alarms.pop();
-                    self.alarms.push(k);
+                    self.alarms.push(key(t.at, t.seq, slot as u32));
                     continue;
                 }
-                self.alarms.pop();
                 t.queued_seq = NOT_QUEUED;
                 if t.at == Time::MAX {
                     continue;
                 }
                 t.at = Time::MAX;
-                let Some(event) = t.event.clone() else { continue };
-                (event, t.cause)
+                (Place::Timer(slot), t.cause)
             };
             self.now = at;
             self.current = EventId(seq);
             self.cause = EventId(cause);
             self.handled += 1;
             self.mix(at.0);
-            return Some(event);
+            return Some(place);
+        }
+    }
+    /// The event that [`Scheduler::due`] has found.
+    #[inline]
+    fn take(&mut self, place: Place) -> Option<E> {
+        match place {
+            Place::Slot(i) => self.slots[i].event.take(),
+            Place::Timer(i) => self.timers[i].event.clone(),
         }
     }
     /// The time of the next queue entry (a re-armed timer may turn out to be due later).
@@ -335,6 +336,12 @@ impl<E: Clone> Scheduler<E> {
         all.into_iter().take(n).map(|(k, c, e)| (Time((k >> 64) as u64), EventId(c), e)).collect()
     }
 }
+/// Where an event lies.
+#[derive(Clone, Copy)]
+enum Place {
+    Slot(usize),
+    Timer(usize),
+}
 const SEQ_MASK: u64 = (1 << 40) - 1;
 
 /// A model with its scheduler: a run in progress. Cloning it is a fork.
@@ -357,8 +364,10 @@ impl<M: Model> Engine<M> {
         if self.sched.stopped {
             return false;
         }
-        let Some(event) = self.sched.pop(limit) else { return false };
-        self.model.handle(event, &mut self.sched);
+        let Some(place) = self.sched.due(limit) else { return false };
+        if let Some(event) = self.sched.take(place) {
+            self.model.handle(event, &mut self.sched);
+        }
         true
     }
     /// Handles everything up to and including `limit`, and moves the clock there.

@@ -42,7 +42,11 @@ pub(crate) struct Foreseen {
 
 impl<M> Conn<M> {
     /// When the connection's timer runs out if it is set at `now`: a retransmission, a keepalive probe, or nothing.
+    #[inline]
     pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
+        if self.state == State::Open && !self.unacked.is_empty() && self.options.user_timeout.is_zero() {
+            return Some(now + backoff(false, self.retries));
+        }
         let wait = if self.state != State::Open {
             Some(backoff(true, self.retries))
         } else if !self.unacked.is_empty() {

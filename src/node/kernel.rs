@@ -14,6 +14,7 @@ pub(crate) const REACHABLE_PERIOD: Span = Span::secs(300);
 
 impl<P: Process> World<P> {
     /// Handles one event.
+    #[inline]
     pub fn handle(&mut self, event: Ev<P::Msg>, s: &mut Sch<P>) {
         self.changed = false;
         match event {
@@ -133,6 +134,18 @@ impl<P: Process> World<P> {
         mut segment: Segment<P::Msg>,
         s: &mut Sch<P>,
     ) {
+        let (host, nic) = self.macs[mac.0 as usize];
+        let h = &self.hosts[host.0 as usize];
+        // Nearly always nothing is in the way.
+        if h.power == Power::On
+            && h.freeze.is_none()
+            && (h.nics[nic as usize].carrier || from_mac == mac)
+            && self.log.level != super::log::Level::Full
+            && !P::hooked(&h.files)
+            && h.takes(to.ip)
+        {
+            return self.segment(host, (from, to), plane, near, segment, s);
+        }
         let label = |w: &Self| w.segment_label(plane, &segment);
         let Some((host, _)) = self.receive(from_mac, mac, sent, label, s) else { return };
         if P::hooked(&self.hosts[host.0 as usize].files) {
@@ -471,7 +484,18 @@ impl<P: Process> World<P> {
     // ---- processes -------------------------------------------------------------------------------------------------
 
     /// Hands an input to a process: now, or when it gets to it.
+    #[inline]
     pub(crate) fn input(&mut self, pid: Pid, input: Input<P::Msg>, s: &mut Sch<P>) {
+        let p = &self.procs[pid.0 as usize];
+        let h = &self.hosts[p.host.0 as usize];
+        if p.life == Life::Running && h.power == Power::On && h.freeze.is_none() && h.wakeup.max == Span::ZERO
+        {
+            self.run(pid, input, s);
+        } else {
+            self.input_later(pid, input, s);
+        }
+    }
+    fn input_later(&mut self, pid: Pid, input: Input<P::Msg>, s: &mut Sch<P>) {
         let p = &self.procs[pid.0 as usize];
         let h = &self.hosts[p.host.0 as usize];
         if p.life == Life::Dead || h.power != Power::On {
@@ -496,9 +520,7 @@ impl<P: Process> World<P> {
                 let delay = self.streams.span(stream, range);
                 s.after(delay, Ev::Wake(pid, generation));
             }
-            return;
         }
-        self.run(pid, input, s);
     }
 
     /// A process works through its inbox: overdue timers first, as an event loop does.
@@ -521,6 +543,7 @@ impl<P: Process> World<P> {
         self.batch = (timers, others);
     }
 
+    #[inline(never)]
     fn run(&mut self, pid: Pid, input: Input<P::Msg>, s: &mut Sch<P>) {
         let mut out = std::mem::take(&mut self.out);
         let host = self.procs[pid.0 as usize].host;
@@ -569,14 +592,14 @@ impl<P: Process> World<P> {
                     self.transmit(host, net, Frame { from: mac, to: Mac::ALL, plane, payload }, s);
                     return;
                 }
+                if let Some(way) = self.way(host, to.ip, 0) {
+                    let way = self.known(host, way);
+                    from.ip = if from.ip == Ip::NONE { way.own } else { from.ip };
+                    return self.send_along(host, &way, plane, Payload::Datagram(from, to, msg), s);
+                }
                 if from.ip == Ip::NONE {
-                    from.ip = if let Some(way) = self.way(host, to.ip, 0) {
-                        self.known(host, way).own
-                    } else if self.owns(host, to.ip) {
-                        to.ip
-                    } else {
-                        self.route(host, to.ip).map_or(Ip::NONE, |r| r.1)
-                    };
+                    from.ip = self.route(host, to.ip).map_or(Ip::NONE, |r| r.1);
+                    from.ip = if self.owns(host, to.ip) { to.ip } else { from.ip };
                 }
                 self.emit(host, to.ip, plane, Payload::Datagram(from, to, msg), s);
             }

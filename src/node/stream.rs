@@ -101,8 +101,7 @@ impl<P: Process> World<P> {
         let (way, now) = (self.known(host, place_of_way), s.now());
         let Some(at) = self.go(host, &way, now) else {
             let payload = Payload::Tcp(from, to, segment);
-            self.brave(host, &way, Frame { from: way.ports.0, to: way.ports.1, plane, payload }, s);
-            return;
+            return self.brave(host, &way, Frame { from: way.ports.0, to: way.ports.1, plane, payload }, s);
         };
         if place_of_way != last
             && let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place)
@@ -364,7 +363,12 @@ impl<P: Process> World<P> {
                 if probes {
                     self.rearm_at(host, place, s);
                 }
-                self.hand_over(host, id, msg, s);
+                match msg {
+                    Some(m) if self.hosts[host.0 as usize].tcp.shared.is_empty() => {
+                        self.input(owner, Input::Tcp(id, Tcp::Data(m)), s);
+                    }
+                    msg => self.hand_over(host, id, msg, s),
+                }
             }
             Segment::Data(n, msg) => {
                 self.established(host, id, s);

@@ -116,8 +116,7 @@ impl<P: Process> World<P> {
         let Some((net, (delay, _))) = way.net else { return Some(now + LOOPBACK) };
         self.hosts[host.0 as usize].neigh[way.neigh as usize].1.used = now;
         let n = &mut self.nets[net.0 as usize];
-        n.learn(way.ports.0, now);
-        n.look_up(way.ports.1, now);
+        n.pass(way.ports.0, way.ports.1, now);
         if n.loss.ppb > 0 || n.duplicate.ppb > 0 || !self.rules.is_empty() {
             return None;
         }
@@ -133,6 +132,21 @@ impl<P: Process> World<P> {
                 e.confirmed = e.confirmed.max(at);
             }
             _ => self.confirm(host, ip, at),
+        }
+    }
+    /// Sends a packet along a way.
+    pub(crate) fn send_along(
+        &mut self,
+        host: HostId,
+        way: &Way,
+        plane: Plane,
+        payload: Payload<P::Msg>,
+        s: &mut Sch<P>,
+    ) {
+        let frame = Frame { from: way.ports.0, to: way.ports.1, plane, payload };
+        match self.go(host, way, s.now()) {
+            Some(at) => self.fly(at, way.ports.1, frame, s),
+            None => self.brave(host, way, frame, s),
         }
     }
     /// A frame goes along a way on which more may happen to it than a delay.
@@ -300,12 +314,8 @@ impl<P: Process> World<P> {
         s: &mut Sch<P>,
     ) -> bool {
         if let Some(way) = self.way(host, to, 0) {
-            let (way, now) = (self.known(host, way), s.now());
-            let frame = Frame { from: way.ports.0, to: way.ports.1, plane, payload };
-            match self.go(host, &way, now) {
-                Some(at) => self.fly(at, way.ports.1, frame, s),
-                None => self.brave(host, &way, frame, s),
-            }
+            let way = self.known(host, way);
+            self.send_along(host, &way, plane, payload, s);
             return true;
         }
         if self.owns(host, to) {

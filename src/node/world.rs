@@ -352,6 +352,18 @@ impl Net {
         self.flooded += u64::from(!known);
         known
     }
+    /// A frame from one known port to another: [`Net::learn`] and [`Net::look_up`].
+    #[inline]
+    pub(crate) fn pass(&mut self, from: Mac, to: Mac, now: Time) {
+        match self.seen.get_mut(from.0 as usize) {
+            Some(seen) => *seen = Some(now),
+            None => self.learn(from, now),
+        }
+        match self.seen.get(to.0 as usize) {
+            Some(Some(at)) if now.since(*at) <= self.mac_ageing => {}
+            _ => self.flooded += 1,
+        }
+    }
     /// A port lost its link: what was learned there goes.
     pub(crate) fn forget(&mut self, mac: Mac) {
         if let Some(seen) = self.seen.get_mut(mac.0 as usize) {
