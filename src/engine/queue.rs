@@ -76,8 +76,14 @@ impl Queue {
         if slice > self.now {
             self.later(key, slice);
         } else if self.front.len() < FEW {
-            let at = self.front.iter().rposition(|k| *k > key).map_or(0, |i| i + 1);
-            self.front.insert(at, key);
+            // It is one of the next few: those before it move up.
+            let mut i = self.front.len();
+            self.front.push(key);
+            while i > 0 && self.front[i - 1] < key {
+                self.front[i] = self.front[i - 1];
+                i -= 1;
+            }
+            self.front[i] = key;
         } else {
             self.crowd.push(Reverse(key));
         }
@@ -102,12 +108,15 @@ impl Queue {
     /// Takes the smallest number, which [`Queue::peek`] has told.
     #[inline]
     pub(super) fn pop(&mut self) {
-        let crowd = self.crowd.peek().is_some_and(|c| self.front.last().is_none_or(|f| c.0 < *f));
-        let taken = if crowd { self.crowd.pop().map(|k| k.0) } else { self.front.pop() };
+        let taken = if self.crowd.is_empty() { self.front.pop() } else { self.pop_crowded() };
         self.count -= usize::from(taken.is_some());
         if self.front.is_empty() && self.crowd.is_empty() && self.count > 0 {
             self.turn();
         }
+    }
+    fn pop_crowded(&mut self) -> Option<u128> {
+        let crowd = self.crowd.peek().is_some_and(|c| self.front.last().is_none_or(|f| c.0 < *f));
+        if crowd { self.crowd.pop().map(|k| k.0) } else { self.front.pop() }
     }
     /// The next slice in which there is anything becomes the present one.
     fn turn(&mut self) {

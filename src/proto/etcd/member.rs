@@ -146,6 +146,7 @@ impl Etcd {
                 self.expire(ctx);
             }
             Input::Timer(T_PENDING) => self.overdue(ctx),
+            Input::Timer(Timer(t)) if self.member.quiet_tick(t, ctx) => {}
             Input::Timer(Timer(t)) => self.drive(ctx, |r, io| r.timer(t, io)),
             Input::Synced { tag, ok } => self.synced(tag, ok, ctx),
             Input::Call(Msg::Request(_, ask)) => self.request(For::Nobody, ask, ctx),

@@ -71,6 +71,14 @@ impl<C: Clone> Durable<C> {
     pub fn raft(&self) -> &Raft<C> {
         &self.raft
     }
+    /// [`Raft::quiet_tick`]: nothing is said and nothing is written. Whether that was all.
+    pub fn quiet_tick<M, N, F>(&mut self, timer: u16, ctx: &mut Ctx<'_, M, N, F>) -> bool {
+        let next = self.raft.quiet_tick(timer);
+        if let Some(span) = next {
+            ctx.set_timer(Timer(timer), span);
+        }
+        next.is_some()
+    }
     /// Hands the member something; what its owner is to carry out now, in order. The list comes back with [`Durable::recycle`].
     pub fn drive<M, N, F>(
         &mut self,

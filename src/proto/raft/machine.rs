@@ -188,6 +188,15 @@ impl<C: Clone> Raft<C> {
         }
     }
 
+    /// A timer ran out, and if all that comes of it is that a tick is counted, it is: when the next one is due.
+    pub fn quiet_tick(&mut self, timer: u16) -> Option<Span> {
+        let Library::Etcd { heartbeat, .. } = self.rules.library else { return None };
+        if timer != T_ELECTION || self.role == Role::Leader || self.elapsed + 1 >= self.timeout {
+            return None;
+        }
+        self.elapsed += 1;
+        Some(heartbeat)
+    }
     /// A timer ran out.
     pub fn timer(&mut self, timer: u16, io: &mut Io<'_, C>) {
         match (self.rules.library, timer) {
