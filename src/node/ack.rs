@@ -79,14 +79,14 @@ impl<P: Process> World<P> {
         let (from, to, plane, number, near) = (c.local, c.remote, c.plane, c.recv_next, c.near);
         let way = h.ways.get(near.0 as usize).filter(|w| w.leads(to.ip, self.epoch));
         let Some(way) = way.copied() else { return self.put_at(host, place, Segment::Ack(number), s) };
-        let Some(at) = self.go(host, &way, s.now()) else {
+        let Some(at) = self.go_along(host, &way, s.now()) else {
             let frame = Frame {
                 from: way.ports.0,
                 to: way.ports.1,
                 plane,
                 payload: Payload::Tcp(from, to, Segment::Ack(number)),
             };
-            return self.brave(host, &way, frame, s);
+            return self.wire_along(host, &way, frame, s);
         };
         match self.foresee(at, (way.end, way.ports), plane, (from, to), number, near.1, s) {
             Some(found) if found == near.1 => {}

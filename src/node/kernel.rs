@@ -18,26 +18,40 @@ impl<P: Process> World<P> {
     pub fn handle(&mut self, event: Ev<P::Msg>, s: &mut Sch<P>) {
         self.changed = false;
         match event {
-            Ev::Datagram { from_mac, mac, sent, plane, from, to, msg } => {
-                self.datagram(from_mac, mac, sent, plane, from, to, msg, s);
-            }
-            Ev::Arrive(mac, sent, id) => {
-                if let Some(frame) = self.flight.land(id) {
-                    self.arrive(mac, sent, frame, s);
-                }
-            }
             Ev::Segment { from_mac, mac, sent, plane, from, to, near, segment } => {
                 self.segment_arrives((from_mac, mac), sent, plane, (from, to), near, segment, s);
             }
-            Ev::Ack { ports, sent, plane, from, to, number } => {
-                self.set_aside = Some(EventId(s.current().0 + 1));
-                self.segment_arrives(ports, sent, plane, (from, to), NOWHERE, Segment::Ack(number), s);
-                self.set_aside = None;
+            Ev::Datagram { from_mac, mac, sent, plane, from, to, msg } => {
+                self.datagram(from_mac, mac, sent, plane, from, to, msg, s);
             }
             Ev::Timer(pid, generation, timer) => {
                 if self.procs[pid.0 as usize].generation == generation {
                     self.input(pid, Input::Timer(timer), s);
                 }
+            }
+            Ev::Synced(pid, generation, tag) => {
+                let p = &self.procs[pid.0 as usize];
+                if p.generation == generation {
+                    let ok = !self.host(p.host).disk.full;
+                    self.input(pid, Input::Synced { tag, ok }, s);
+                }
+            }
+            seldom => self.handle_seldom(seldom, s),
+        }
+    }
+    /// The events that are few: they have a function of their own, so that the others have a small one.
+    #[inline(never)]
+    fn handle_seldom(&mut self, event: Ev<P::Msg>, s: &mut Sch<P>) {
+        match event {
+            Ev::Arrive(mac, sent, id) => {
+                if let Some(frame) = self.flight.land(id) {
+                    self.arrive(mac, sent, frame, s);
+                }
+            }
+            Ev::Ack { ports, sent, plane, from, to, number } => {
+                self.set_aside = Some(EventId(s.current().0 + 1));
+                self.segment_arrives(ports, sent, plane, (from, to), NOWHERE, Segment::Ack(number), s);
+                self.set_aside = None;
             }
             Ev::Wake(pid, generation) => {
                 if self.procs[pid.0 as usize].generation == generation {
@@ -50,13 +64,6 @@ impl<P: Process> World<P> {
                 if self.procs[pid.0 as usize].generation == generation {
                     let ok = if run.1 { None } else { Some(self.probe(pid, &run.0)) };
                     self.input(pid, Input::Exec { tag, ok }, s);
-                }
-            }
-            Ev::Synced(pid, generation, tag) => {
-                let p = &self.procs[pid.0 as usize];
-                if p.generation == generation {
-                    let ok = !self.host(p.host).disk.full;
-                    self.input(pid, Input::Synced { tag, ok }, s);
                 }
             }
             Ev::Watchdog(host, life) => {
@@ -81,7 +88,7 @@ impl<P: Process> World<P> {
                     self.thaw(host, s);
                 }
             }
-            Ev::Outer(_) => {}
+            Ev::Outer(_) | Ev::Segment { .. } | Ev::Datagram { .. } | Ev::Timer(..) | Ev::Synced(..) => {}
         }
     }
 
@@ -578,31 +585,62 @@ impl<P: Process> World<P> {
         self.out = out;
     }
 
+    #[inline]
     fn act(&mut self, pid: Pid, host: HostId, action: Action<P::Msg, P::Note>, s: &mut Sch<P>) {
         match action {
-            Action::Send { mut from, to, net, plane, msg } => {
-                if to.ip.is_multicast() {
-                    let Some(net) = net else { return };
-                    let Some(mac) =
-                        self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac)
-                    else {
-                        return;
-                    };
-                    let payload = Payload::Datagram(from, to, msg);
-                    self.transmit(host, net, Frame { from: mac, to: Mac::ALL, plane, payload }, s);
-                    return;
-                }
-                if let Some(way) = self.way(host, to.ip, 0) {
-                    let way = self.known(host, way);
-                    from.ip = if from.ip == Ip::NONE { way.own } else { from.ip };
-                    return self.send_along(host, &way, plane, Payload::Datagram(from, to, msg), s);
-                }
-                if from.ip == Ip::NONE {
-                    from.ip = self.route(host, to.ip).map_or(Ip::NONE, |r| r.1);
-                    from.ip = if self.owns(host, to.ip) { to.ip } else { from.ip };
-                }
-                self.emit(host, to.ip, plane, Payload::Datagram(from, to, msg), s);
-            }
+            Action::TcpSend(conn, msg) => self.tcp_send(host, conn, Some(msg), s),
+            Action::Send { from, to, net, plane, msg } => self.send(host, from, to, net, plane, msg, s),
+            Action::SetTimer(timer, span) => self.set_timer(pid, timer, span, s),
+            Action::Sync(tag) => self.sync(pid, host, tag, s),
+            Action::Note(note) => self.tell(s, Some(host), Some(pid), What::Note(note)),
+            seldom => self.act_seldom(pid, host, seldom, s),
+        }
+    }
+    #[allow(clippy::too_many_arguments)]
+    fn send(
+        &mut self,
+        host: HostId,
+        mut from: Endpoint,
+        to: Endpoint,
+        net: Option<NetId>,
+        plane: Plane,
+        msg: P::Msg,
+        s: &mut Sch<P>,
+    ) {
+        if to.ip.is_multicast() {
+            let Some(net) = net else { return };
+            let Some(mac) = self.hosts[host.0 as usize].nics.iter().find(|n| n.net == net).map(|n| n.mac)
+            else {
+                return;
+            };
+            let payload = Payload::Datagram(from, to, msg);
+            self.transmit(host, net, Frame { from: mac, to: Mac::ALL, plane, payload }, s);
+            return;
+        }
+        if let Some(way) = self.way(host, to.ip, 0) {
+            let way = self.known(host, way);
+            from.ip = if from.ip == Ip::NONE { way.own } else { from.ip };
+            return self.send_along(host, &way, plane, Payload::Datagram(from, to, msg), s);
+        }
+        if from.ip == Ip::NONE {
+            from.ip = self.route(host, to.ip).map_or(Ip::NONE, |r| r.1);
+            from.ip = if self.owns(host, to.ip) { to.ip } else { from.ip };
+        }
+        self.emit(host, to.ip, plane, Payload::Datagram(from, to, msg), s);
+    }
+    fn sync(&mut self, pid: Pid, host: HostId, tag: u16, s: &mut Sch<P>) {
+        let h = &self.hosts[host.0 as usize];
+        let (stream, range) = (h.s_disk, h.disk.slow.unwrap_or(h.disk.time));
+        let took = self.streams.span(stream, range);
+        let disk = &mut self.hosts[host.0 as usize].disk;
+        disk.busy_until = disk.busy_until.max(s.now()) + took;
+        let at = disk.busy_until;
+        s.at(at, Ev::Synced(pid, self.procs[pid.0 as usize].generation, tag));
+    }
+    /// What is asked for now and then; see [`World::handle_seldom`].
+    #[inline(never)]
+    fn act_seldom(&mut self, pid: Pid, host: HostId, action: Action<P::Msg, P::Note>, s: &mut Sch<P>) {
+        match action {
             Action::Bind(port) => self.hosts[host.0 as usize].bound.push((port, pid)),
             Action::Listen(port, backlog) => {
                 self.hosts[host.0 as usize].tcp.listeners.insert(port, (pid, backlog));
@@ -618,7 +656,6 @@ impl<P: Process> World<P> {
             Action::Connect(conn, to, plane, options) => {
                 self.tcp_connect(host, pid, conn, to, plane, options, s)
             }
-            Action::TcpSend(conn, msg) => self.tcp_send(host, conn, Some(msg), s),
             Action::Close(conn) => self.tcp_close(host, conn, s),
             Action::Shutdown(conn) => self.tcp_shutdown(host, conn, s),
             Action::Abort(conn) => self.tcp_abort(host, conn, s),
@@ -635,7 +672,6 @@ impl<P: Process> World<P> {
                 let payload = Payload::Arp { reply: false, sender: ip, mac, target: ip };
                 self.transmit(host, net, Frame { from: mac, to: Mac::ALL, plane: Plane::arp, payload }, s);
             }
-            Action::SetTimer(timer, span) => self.set_timer(pid, timer, span, s),
             Action::CancelTimer(timer) => {
                 if let Some(Some(id)) = self.procs[pid.0 as usize].timers.get(timer.0 as usize) {
                     s.disarm(*id);
@@ -660,17 +696,12 @@ impl<P: Process> World<P> {
                 let generation = self.procs[pid.0 as usize].generation;
                 s.after(took.min(timeout), Ev::Exec(pid, generation, tag, Box::new((probe, killed))));
             }
-            Action::Sync(tag) => {
-                let h = &self.hosts[host.0 as usize];
-                let (stream, range) = (h.s_disk, h.disk.slow.unwrap_or(h.disk.time));
-                let took = self.streams.span(stream, range);
-                let disk = &mut self.hosts[host.0 as usize].disk;
-                disk.busy_until = disk.busy_until.max(s.now()) + took;
-                let at = disk.busy_until;
-                s.at(at, Ev::Synced(pid, self.procs[pid.0 as usize].generation, tag));
-            }
             Action::Exit(_) => self.end(pid, false, s),
-            Action::Note(note) => self.tell(s, Some(host), Some(pid), What::Note(note)),
+            Action::TcpSend(..)
+            | Action::Send { .. }
+            | Action::SetTimer(..)
+            | Action::Sync(_)
+            | Action::Note(_) => {}
         }
     }
 

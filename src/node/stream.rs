@@ -91,6 +91,7 @@ impl<P: Process> World<P> {
             self.put_at(host, place, segment, s);
         }
     }
+    /// The same by place, where the segment is one that somebody has to hear ([`World::acknowledge`] sends the others).
     pub(crate) fn put_at(&mut self, host: HostId, place: u32, segment: Segment<P::Msg>, s: &mut Sch<P>) {
         let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
         let (from, to, plane, (last, near)) = (c.local, c.remote, c.plane, c.near);
@@ -99,19 +100,19 @@ impl<P: Process> World<P> {
             return;
         };
         let (way, now) = (self.known(host, place_of_way), s.now());
-        let Some(at) = self.go(host, &way, now) else {
+        let Some(at) = self.go_along(host, &way, now) else {
             let payload = Payload::Tcp(from, to, segment);
-            return self.brave(host, &way, Frame { from: way.ports.0, to: way.ports.1, plane, payload }, s);
+            return self.wire_along(
+                host,
+                &way,
+                Frame { from: way.ports.0, to: way.ports.1, plane, payload },
+                s,
+            );
         };
         if place_of_way != last
             && let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place)
         {
             c.near.0 = place_of_way;
-        }
-        if let Segment::Ack(n) = segment
-            && self.foresee(at, (way.end, way.ports), plane, (from, to), n, near, s).is_some()
-        {
-            return;
         }
         let (from_mac, mac) = way.ports;
         s.at(at, Ev::Segment { from_mac, mac, sent: now, plane, from, to, near, segment });

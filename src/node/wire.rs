@@ -112,7 +112,7 @@ impl<P: Process> World<P> {
     }
     /// A packet goes along a way: when it arrives, unless the network or a rule may do more to it than delay it.
     #[inline]
-    pub(crate) fn go(&mut self, host: HostId, way: &Way, now: Time) -> Option<Time> {
+    pub(crate) fn go_along(&mut self, host: HostId, way: &Way, now: Time) -> Option<Time> {
         let Some((net, (delay, _))) = way.net else { return Some(now + LOOPBACK) };
         self.hosts[host.0 as usize].neigh[way.neigh as usize].1.used = now;
         let n = &mut self.nets[net.0 as usize];
@@ -144,13 +144,13 @@ impl<P: Process> World<P> {
         s: &mut Sch<P>,
     ) {
         let frame = Frame { from: way.ports.0, to: way.ports.1, plane, payload };
-        match self.go(host, way, s.now()) {
+        match self.go_along(host, way, s.now()) {
             Some(at) => self.fly(at, way.ports.1, frame, s),
-            None => self.brave(host, way, frame, s),
+            None => self.wire_along(host, way, frame, s),
         }
     }
     /// A frame goes along a way on which more may happen to it than a delay.
-    pub(crate) fn brave(&mut self, host: HostId, way: &Way, frame: Frame<P::Msg>, s: &mut Sch<P>) {
+    pub(crate) fn wire_along(&mut self, host: HostId, way: &Way, frame: Frame<P::Msg>, s: &mut Sch<P>) {
         if let Some((net, _)) = way.net {
             self.wire(host, way.end.0, way.ports.1, net, frame, s);
         }
