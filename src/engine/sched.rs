@@ -1,7 +1,7 @@
 //! The event loop: a queue ordered by (time, sequence), timers that re-arm in place, and the cause of everything.
 //!
 //! An event is a 128-bit key (time, sequence number, slot) and a payload in a slab, so that the queue moves sixteen bytes whatever the
-//! model's events weigh. [`super::queue`] keeps them in order. A timer is armed again and again without a new queue entry: the deadline is
+//! model's events weigh. The module `queue` keeps them in order. A timer is armed again and again without a new queue entry: the deadline is
 //! written down, and the one entry in the queue moves itself when it comes up too early. The order is exactly that of a queue
 //! in which every arming pushed a fresh entry and stale ones were skipped.
 
