@@ -116,7 +116,8 @@ impl<P: Process> World<P> {
         let Some((net, (delay, _))) = way.net else { return Some(now + LOOPBACK) };
         self.hosts[host.0 as usize].neigh[way.neigh as usize].1.used = now;
         let n = &mut self.nets[net.0 as usize];
-        n.pass(way.ports.0, way.ports.1, now);
+        n.learn(way.ports.0, now);
+        n.look_up(way.ports.1, now);
         if n.loss.ppb > 0 || n.duplicate.ppb > 0 || !self.rules.is_empty() {
             return None;
         }

@@ -337,10 +337,12 @@ impl Net {
     #[inline]
     pub(crate) fn learn(&mut self, mac: Mac, now: Time) {
         let i = mac.0 as usize;
-        if self.seen.len() <= i {
-            self.seen.resize(i + 1, None);
+        if let Some(seen) = self.seen.get_mut(i) {
+            *seen = Some(now);
+        } else {
+            self.seen.resize(i, None);
+            self.seen.push(Some(now));
         }
-        self.seen[i] = Some(now);
     }
     /// Whether the switch knows the port of an address; if not, the frame goes to all.
     #[inline]
@@ -351,18 +353,6 @@ impl Net {
             .is_some_and(|seen| seen.is_some_and(|at| now.since(at) <= self.mac_ageing));
         self.flooded += u64::from(!known);
         known
-    }
-    /// A frame from one known port to another: [`Net::learn`] and [`Net::look_up`].
-    #[inline]
-    pub(crate) fn pass(&mut self, from: Mac, to: Mac, now: Time) {
-        match self.seen.get_mut(from.0 as usize) {
-            Some(seen) => *seen = Some(now),
-            None => self.learn(from, now),
-        }
-        match self.seen.get(to.0 as usize) {
-            Some(Some(at)) if now.since(*at) <= self.mac_ageing => {}
-            _ => self.flooded += 1,
-        }
     }
     /// A port lost its link: what was learned there goes.
     pub(crate) fn forget(&mut self, mac: Mac) {
@@ -422,7 +412,7 @@ pub struct World<P: Process> {
     pub(crate) out: Vec<Action<P::Msg, P::Note>>,
     /// What a process works through, kept for its room: timers, and the rest.
     pub(crate) batch: (Inputs<P::Msg>, Inputs<P::Msg>),
-    /// Frames on their way, except datagrams, which travel in their event.
+    /// Frames on their way, except datagrams and segments, which travel in their event.
     pub(crate) flight: Flight<P::Msg>,
     /// Counts what changes the ways of packets.
     pub(crate) epoch: u32,

@@ -61,8 +61,6 @@ pub(super) struct Receiver {
     pub(super) latest_end: Lsn,
     /// The primary waits until this has been applied.
     apply_wanted: Option<Lsn>,
-    /// The first reply after the start of replication is set to come.
-    first_due: bool,
     /// Why it was lost last: the same is not told twice.
     told: Option<Lost>,
 }
@@ -230,7 +228,6 @@ impl Postmaster {
                 Self::tell(ctx, Note::Streaming { from: ip.unwrap_or_default(), timeline, lsn });
                 self.arm_receiver(ctx);
                 // Its loop tells the positions within its first round, if no WAL comes before.
-                self.receiver.first_due = true;
                 ctx.set_timer(T_STATUS, Span::ms(100));
             }
             Wal::Refused(why) => self.lost(Lost::Refused(why), ctx),
@@ -318,9 +315,7 @@ impl Postmaster {
     fn tell_status(&mut self, ask: bool, ctx: &mut Cx<'_>) {
         let Link::Streaming(conn) = self.receiver.link else { return };
         self.receiver.last_sent = ctx.now;
-        if std::mem::take(&mut self.receiver.first_due) {
-            ctx.cancel_timer(T_STATUS);
-        }
+        ctx.cancel_timer(T_STATUS);
         let apply = self.replay.at(ctx.now);
         if self.receiver.apply_wanted.is_some_and(|lsn| lsn <= apply) {
             self.receiver.apply_wanted = None;
