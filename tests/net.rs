@@ -15,12 +15,15 @@ const PAIR: &str = r#"Stack(about: "a pair", networks: { "lan": (latency: "200us
 })"#;
 
 fn play_stack(stack: &str, body: &str, seed: u64) -> Run {
+    play_at(Level::Story, stack, body, seed)
+}
+fn play_at(level: Level, stack: &str, body: &str, seed: u64) -> Run {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("stack.ron"), stack).unwrap();
     let drill = dir.path().join("drill.ron");
     std::fs::write(&drill, format!(r#"Drill(about: "a test", stack: "stack.ron", {body})"#)).unwrap();
     match load(drill.to_str().unwrap(), &[], None) {
-        Ok(l) => run(&l.stack, &l.drill, seed, Level::Story, true),
+        Ok(l) => run(&l.stack, &l.drill, seed, level, true),
         Err(reports) => panic!("{}", reports.iter().map(|r| r.render(false)).collect::<String>()),
     }
 }
@@ -219,6 +222,51 @@ fn net_18_an_address_does_not_cross_subnets() {
 }
 
 /// Linux draws the reachable time of an interface anew every 300 s (`neigh_periodic_work`); all its entries share it meanwhile.
+/// Acknowledgements that are on their way when something happens to the host that they go to. Unless frames are written down they are no
+/// events, and nobody must be able to tell.
+#[test]
+fn an_acknowledgement_under_way_is_lost_with_its_receiver() {
+    let client = r#"protocol: Session, requests: Every("30s"), timeout: "5000s", tcp_user_timeout: "30s""#;
+    let stack = PAIR.replace("CLIENT", client);
+    for fault in [
+        r#"LinkDown("app1")"#,
+        r#"PowerOff("app1")"#,
+        r#"Freeze("app1", for: "1s")"#,
+        r#"Freeze("app1", for: "1s", clock: Stops)"#,
+        r#"Freeze("app1", for: "1s", mode: Queued)"#,
+        r#"LinkDown("lb1")"#,
+        r#"PowerOff("lb1")"#,
+        r#"Freeze("lb1", for: "50s")"#,
+        r#"Stop("lb1", "keepalived")"#,
+    ] {
+        let body = format!(r#"until: "100s", faults: [At("35.0002s..35.0022s", {fault})]"#);
+        let (mut lost, mut cut) = (0, 0);
+        for seed in 1..=60 {
+            let [brief, full] = [Level::Story, Level::Full].map(|level| play_at(level, &stack, &body, seed));
+            let told = |r: &Run| -> Vec<_> {
+                let frames = |w: &What<Note>| matches!(w, What::Frame(..) | What::Event(_));
+                let log = r.log.iter().filter(|e| !frames(&e.what));
+                log.map(|e| (e.at, e.event, e.cause, e.host, format!("{:?}", e.what))).collect()
+            };
+            assert_eq!(told(&brief), told(&full), "{fault}, seed {seed}");
+            let under_way = brief.log.iter().any(|e| match &e.what {
+                What::Lost(to, label, _) => label.word == "ACK" && fault.contains(brief.host(Some(*to))),
+                _ => false,
+            });
+            lost += usize::from(under_way);
+            if under_way && fault == r#"LinkDown("app1")"# {
+                // What it sent is not acknowledged and never will be.
+                let (at, n) = requests(&brief).into_iter().find(|(_, n)| n.sent == Time::secs(35)).unwrap();
+                assert_eq!((n.outcome, at), (Outcome::Timeout, Time::secs(65)), "seed {seed}");
+                cut += 1;
+            }
+        }
+        let kept = fault.contains("Queued");
+        assert_eq!(lost >= 5, !kept, "{fault}: an acknowledgement was lost in {lost} of 60 runs");
+        assert!(cut == lost || !fault.starts_with(r#"LinkDown("app1"#));
+    }
+}
+
 #[test]
 fn a_reachable_time_lasts_300_s() {
     let dir = tempfile::tempdir().unwrap();
