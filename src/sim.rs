@@ -117,6 +117,7 @@ pub const LOOK: u32 = u32::MAX;
 
 impl Model for Stage {
     type Event = Ev<Msg>;
+    #[inline]
     fn handle(&mut self, event: Ev<Msg>, s: &mut Sched) {
         self.world.log.entries.clear();
         if let Ev::Outer(n) = event {

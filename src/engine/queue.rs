@@ -11,17 +11,15 @@
 use dary_heap::QuaternaryHeap;
 use std::cmp::Reverse;
 
-/// A slice is 2^23 ns: 8.4 ms.
-const WIDTH: u32 = 64 + 23;
-/// Slices in the wheel: 8.6 s.
+/// Slices in the wheel.
 const SLICES: usize = 1024;
 /// As many numbers of the present slice are kept sorted by putting each into its place.
 const FEW: usize = 64;
 const NONE: u32 = u32::MAX;
 
-/// See the module.
+/// See the module. A slice is 2^`WIDTH` ns: so wide that a few numbers lie in it, which are sorted when it comes.
 #[derive(Clone)]
-pub(super) struct Queue {
+pub(super) struct Queue<const WIDTH: u32> {
     count: usize,
     /// The present slice; nothing waits for an earlier one.
     now: u64,
@@ -38,12 +36,11 @@ pub(super) struct Queue {
     far: QuaternaryHeap<Reverse<u128>>,
 }
 
-#[inline]
-fn slice(key: u128) -> u64 {
-    (key >> WIDTH) as u64
-}
-
-impl Queue {
+impl<const WIDTH: u32> Queue<WIDTH> {
+    #[inline]
+    fn slice(key: u128) -> u64 {
+        (key >> 64) as u64 >> WIDTH
+    }
     pub(super) fn new() -> Self {
         Queue {
             count: 0,
@@ -68,7 +65,7 @@ impl Queue {
     }
     #[inline]
     pub(super) fn push(&mut self, key: u128) {
-        let slice = slice(key);
+        let slice = Self::slice(key);
         if self.count == 0 {
             self.now = slice;
         }
@@ -121,7 +118,7 @@ impl Queue {
     /// The next slice in which there is anything becomes the present one.
     fn turn(&mut self) {
         let wheel = self.next_in_wheel();
-        let far = self.far.peek().map(|k| slice(k.0));
+        let far = self.far.peek().map(|k| Self::slice(k.0));
         let Some(now) = wheel.into_iter().chain(far).min() else { return };
         self.now = now;
         if wheel == Some(now) {
@@ -135,7 +132,7 @@ impl Queue {
                 i = next;
             }
         }
-        while let Some(k) = self.far.peek().map(|k| k.0).filter(|k| slice(*k) == now) {
+        while let Some(k) = self.far.peek().map(|k| k.0).filter(|k| Self::slice(*k) == now) {
             self.far.pop();
             self.front.push(k);
         }
@@ -177,13 +174,18 @@ mod tests {
     /// Random work against an ordered set: delays of nothing, of microseconds, of seconds and of minutes, and bursts at one instant.
     #[test]
     fn what_comes_out_is_what_an_ordered_set_gives() {
+        agrees::<20>();
+        agrees::<23>();
+        agrees::<26>();
+    }
+    fn agrees<const WIDTH: u32>() {
         for seed in 1..=20u64 {
             let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
             let mut draw = move |bound: u64| {
                 x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 ((u128::from(x) * u128::from(bound)) >> 64) as u64
             };
-            let (mut queue, mut set, mut now) = (Queue::new(), BTreeSet::new(), 0u64);
+            let (mut queue, mut set, mut now) = (Queue::<WIDTH>::new(), BTreeSet::new(), 0u64);
             for n in 0..20_000u128 {
                 let most = if seed % 2 == 0 { 20 } else { 3_000 };
                 if set.len() < 2 || (set.len() < most && draw(2) == 0) {

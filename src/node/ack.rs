@@ -14,8 +14,8 @@
 
 use super::log::Level;
 use super::process::{HostId, Process};
-use super::tcp::{Conn, RTO_MAX, Segment, State, backoff};
-use super::world::{Ev, Frame, Payload, Power, Sch, World};
+use super::tcp::{Conn, NOWHERE, Segment, State, backoff};
+use super::world::{Ev, Frame, Payload, Sch, World};
 use crate::engine::sched::Armed;
 use crate::engine::{EventId, Time};
 use crate::net::Plane;
@@ -44,21 +44,13 @@ impl<M> Conn<M> {
     /// When the connection's timer runs out if it is set at `now`: a retransmission, a keepalive probe, or nothing.
     #[inline]
     pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
-        if self.state == State::Open && !self.unacked.is_empty() && self.options.user_timeout.is_zero() {
-            return Some(now + backoff(false, self.retries));
+        if self.state == State::Open && self.unacked.is_empty() {
+            let wait = |(idle, interval, _)| if self.probes == 0 { idle } else { interval };
+            return self.options.keepalive.map(|k| now + wait(k));
         }
-        let wait = if self.state != State::Open {
-            Some(backoff(true, self.retries))
-        } else if !self.unacked.is_empty() {
-            Some(backoff(false, self.retries))
-        } else {
-            self.options.keepalive.map(|(idle, interval, _)| if self.probes == 0 { idle } else { interval })
-        };
+        let again = now + backoff(self.state != State::Open, self.retries);
         let user = self.options.user_timeout;
-        let limit = (!user.is_zero() && (self.state != State::Open || !self.unacked.is_empty()))
-            .then(|| self.since + user);
-        let at = now + wait.map(|w| w.min(RTO_MAX.max(w)))?;
-        Some(limit.map_or(at, |l| at.min(l.max(now))))
+        Some(if user.is_zero() { again } else { again.min((self.since + user).max(now)) })
     }
     /// The same, set at `at` by an acknowledgement of everything below `number`.
     fn deadline_after(&self, number: u32, at: Time) -> Option<Time> {
@@ -73,22 +65,22 @@ impl<M> Conn<M> {
 
 impl<P: Process> World<P> {
     /// The connection in a place acknowledges everything that it has heard: what nearly every segment is answered with.
+    #[inline(always)]
     pub(crate) fn acknowledge(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
         let h = &mut self.hosts[host.0 as usize];
         let Some((_, c)) = h.tcp.at(place) else { return };
         let (from, to, plane, number, near) = (c.local, c.remote, c.plane, c.recv_next, c.near);
         let way = h.ways.get(near.0 as usize).filter(|w| w.leads(to.ip, self.epoch));
-        let Some(way) = way.copied() else { return self.put_at(host, place, Segment::Ack(number), s) };
-        let Some(at) = self.go_along(host, &way, s.now()) else {
-            let frame = Frame {
-                from: way.ports.0,
-                to: way.ports.1,
-                plane,
-                payload: Payload::Tcp(from, to, Segment::Ack(number)),
-            };
-            return self.wire_along(host, &way, frame, s);
+        let Some(way) = way else { return self.put_at(host, place, Segment::Ack(number), s) };
+        let at = way.go(&mut h.neigh, &mut self.nets, &self.rules, &mut self.streams, s.now());
+        let (ports, end, heard) = (way.ports, way.end, way.heard);
+        let Some(at) = at else {
+            let (way, payload) = (*way, Payload::Tcp(from, to, Segment::Ack(number)));
+            return self.wire_along(host, &way, Frame { from: ports.0, to: ports.1, plane, payload }, s);
         };
-        match self.foresee(at, (way.end, way.ports), plane, (from, to), number, near.1, s) {
+        let found =
+            if heard { self.foresee(at, end.0, ports, plane, (from, to), number, near.1, s) } else { None };
+        match found {
             Some(found) if found == near.1 => {}
             Some(found) => {
                 if let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) {
@@ -96,19 +88,20 @@ impl<P: Process> World<P> {
                 }
             }
             None => {
-                let ((from_mac, mac), sent, segment) = (way.ports, s.now(), Segment::Ack(number));
+                let ((from_mac, mac), sent, segment) = (ports, s.now(), Segment::Ack(number));
                 s.at(at, Ev::Segment { from_mac, mac, sent, plane, from, to, near: near.1, segment });
             }
         }
     }
-    /// An acknowledgement of everything below `number` departs for an interface of a host. If it needs no event, it is taken care of, and
-    /// the place of the receiver's connection comes back; `near` is where that was the last time.
+    /// An acknowledgement of everything below `number` departs for an interface of a host that hears it. If it needs no event, it is taken
+    /// care of, and the place of the receiver's connection comes back; `near` is where that was the last time.
     #[allow(clippy::too_many_arguments)]
-    #[inline]
-    pub(crate) fn foresee(
+    #[inline(always)]
+    fn foresee(
         &mut self,
         at: Time,
-        ((host, nic), ports): ((HostId, u16), (Mac, Mac)),
+        host: HostId,
+        ports: (Mac, Mac),
         plane: Plane,
         (from, to): (Endpoint, Endpoint),
         number: u32,
@@ -116,12 +109,7 @@ impl<P: Process> World<P> {
         s: &mut Sch<P>,
     ) -> Option<u32> {
         let h = &mut self.hosts[host.0 as usize];
-        if h.power != Power::On
-            || h.freeze.is_some()
-            || !(h.nics[nic as usize].carrier || ports.0 == ports.1)
-            || P::hooked(&h.files)
-            || !h.takes(to.ip)
-        {
+        if h.freeze.is_some() || P::hooked(&h.files) {
             return None;
         }
         let place = h.tcp.peer(to, from, near)?;
@@ -153,6 +141,22 @@ impl<P: Process> World<P> {
         Some(place)
     }
 
+    /// The same for one that comes from elsewhere.
+    #[allow(clippy::too_many_arguments)]
+    #[inline(never)]
+    pub(crate) fn foresee_unknown(
+        &mut self,
+        at: Time,
+        host: HostId,
+        ports: (Mac, Mac),
+        plane: Plane,
+        ends: (Endpoint, Endpoint),
+        number: u32,
+        s: &mut Sch<P>,
+    ) -> Option<u32> {
+        self.foresee(at, host, ports, plane, ends, number, NOWHERE, s)
+    }
+
     /// A connection is touched: what was foreseen of it has happened by now, or is a frame under way.
     #[inline]
     pub(crate) fn settle(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
@@ -161,18 +165,26 @@ impl<P: Process> World<P> {
             self.settle_now(host, place, s);
         }
     }
-    fn settle_now(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
+    pub(crate) fn settle_now(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
         let h = &mut self.hosts[host.0 as usize];
         let Some((_, c)) = h.tcp.at(place) else { return };
-        let Some(f) = c.foreseen.take() else { return };
-        if (f.at, f.id) <= (s.now(), s.current()) {
-            while c.unacked.front().is_some_and(|(first, _)| *first < f.number) {
-                c.unacked.pop_front();
-            }
-            (c.heard, c.since, c.probes) = (f.at, f.at, 0);
-            let (peer, near) = (c.remote.ip, c.near.0);
-            return self.confirm_along(host, peer, near, f.at);
+        let Some(Foreseen { at, id, number, .. }) = c.foreseen else { return };
+        if (at, id) > (s.now(), s.current()) {
+            return self.unforeseen(host, place, s);
         }
+        c.foreseen = None;
+        while c.unacked.front().is_some_and(|(first, _)| *first < number) {
+            c.unacked.pop_front();
+        }
+        (c.heard, c.since, c.probes) = (at, at, 0);
+        let (peer, near) = (c.remote.ip, c.near.0);
+        self.confirm_along(host, peer, near, at);
+    }
+    /// An acknowledgement that is still under way is a frame after all.
+    #[cold]
+    fn unforeseen(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
+        let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
+        let Some(f) = c.foreseen.take() else { return };
         s.arm_as(c.timer, f.before);
         let (from, to, plane) = (c.remote, c.local, c.plane);
         let event = Ev::Ack { ports: f.ports, sent: f.sent, plane, from, to, number: f.number };

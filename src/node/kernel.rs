@@ -14,7 +14,7 @@ pub(crate) const REACHABLE_PERIOD: Span = Span::secs(300);
 
 impl<P: Process> World<P> {
     /// Handles one event.
-    #[inline]
+    #[inline(always)]
     pub fn handle(&mut self, event: Ev<P::Msg>, s: &mut Sch<P>) {
         self.changed = false;
         match event {
@@ -26,7 +26,7 @@ impl<P: Process> World<P> {
             }
             Ev::Timer(pid, generation, timer) => {
                 if self.procs[pid.0 as usize].generation == generation {
-                    self.input(pid, Input::Timer(timer), s);
+                    self.timer(pid, timer, s);
                 }
             }
             Ev::Synced(pid, generation, tag) => {
@@ -40,7 +40,7 @@ impl<P: Process> World<P> {
         }
     }
     /// The events that are few: they have a function of their own, so that the others have a small one.
-    #[inline(never)]
+    #[cold]
     fn handle_seldom(&mut self, event: Ev<P::Msg>, s: &mut Sch<P>) {
         match event {
             Ev::Arrive(mac, sent, id) => {
@@ -50,7 +50,7 @@ impl<P: Process> World<P> {
             }
             Ev::Ack { ports, sent, plane, from, to, number } => {
                 self.set_aside = Some(EventId(s.current().0 + 1));
-                self.segment_arrives(ports, sent, plane, (from, to), NOWHERE, Segment::Ack(number), s);
+                self.segment_hindered(ports, sent, plane, (from, to), NOWHERE, Segment::Ack(number), s);
                 self.set_aside = None;
             }
             Ev::Wake(pid, generation) => {
@@ -131,14 +131,15 @@ impl<P: Process> World<P> {
 
     /// A segment reaches an interface; `near` is where the receiver may find its connection.
     #[allow(clippy::too_many_arguments)]
+    #[inline(always)]
     fn segment_arrives(
         &mut self,
         (from_mac, mac): (Mac, Mac),
         sent: Time,
         plane: Plane,
-        (mut from, mut to): (Endpoint, Endpoint),
+        (from, to): (Endpoint, Endpoint),
         near: u32,
-        mut segment: Segment<P::Msg>,
+        segment: Segment<P::Msg>,
         s: &mut Sch<P>,
     ) {
         let (host, nic) = self.macs[mac.0 as usize];
@@ -151,8 +152,24 @@ impl<P: Process> World<P> {
             && !P::hooked(&h.files)
             && h.takes(to.ip)
         {
-            return self.segment(host, (from, to), plane, near, segment, s);
+            self.segment(host, (from, to), plane, near, segment, s);
+        } else {
+            self.segment_hindered((from_mac, mac), sent, plane, (from, to), near, segment, s);
         }
+    }
+    /// The same where something may be in the way.
+    #[allow(clippy::too_many_arguments)]
+    #[cold]
+    fn segment_hindered(
+        &mut self,
+        (from_mac, mac): (Mac, Mac),
+        sent: Time,
+        plane: Plane,
+        (mut from, mut to): (Endpoint, Endpoint),
+        near: u32,
+        mut segment: Segment<P::Msg>,
+        s: &mut Sch<P>,
+    ) {
         let label = |w: &Self| w.segment_label(plane, &segment);
         let Some((host, _)) = self.receive(from_mac, mac, sent, label, s) else { return };
         if P::hooked(&self.hosts[host.0 as usize].files) {
@@ -495,13 +512,26 @@ impl<P: Process> World<P> {
     pub(crate) fn input(&mut self, pid: Pid, input: Input<P::Msg>, s: &mut Sch<P>) {
         let p = &self.procs[pid.0 as usize];
         let h = &self.hosts[p.host.0 as usize];
-        if p.life == Life::Running && h.power == Power::On && h.freeze.is_none() && h.wakeup.max == Span::ZERO
-        {
+        if p.life == Life::Running && h.gets_to_it() {
             self.run(pid, input, s);
         } else {
             self.input_later(pid, input, s);
         }
     }
+    /// A timer of a process runs out.
+    #[inline]
+    fn timer(&mut self, pid: Pid, timer: Timer, s: &mut Sch<P>) {
+        let p = &mut self.procs[pid.0 as usize];
+        let h = &self.hosts[p.host.0 as usize];
+        if !(p.life == Life::Running && h.gets_to_it()) {
+            return self.input_later(pid, Input::Timer(timer), s);
+        }
+        match p.logic.quiet(timer) {
+            Some(span) => self.set_timer(pid, timer, span, s),
+            None => self.run(pid, Input::Timer(timer), s),
+        }
+    }
+    #[cold]
     fn input_later(&mut self, pid: Pid, input: Input<P::Msg>, s: &mut Sch<P>) {
         let p = &self.procs[pid.0 as usize];
         let h = &self.hosts[p.host.0 as usize];
@@ -574,12 +604,11 @@ impl<P: Process> World<P> {
         };
         p.logic.on(input, &mut ctx);
         let generation = p.generation;
-        out.reverse();
-        while let Some(action) = out.pop() {
+        for action in out.drain(..) {
             self.act(pid, host, action, s);
             // An end of the process is an end of what it asked for.
             if self.procs[pid.0 as usize].generation != generation {
-                out.clear();
+                break;
             }
         }
         self.out = out;

@@ -309,6 +309,12 @@ pub trait Process: Clone {
     type Files: Clone + Default + std::fmt::Debug;
     /// Handles one input.
     fn on(&mut self, input: Input<Self::Msg>, ctx: &mut Ctx<'_, Self::Msg, Self::Note, Self::Files>);
+    /// A timer of a process that runs has run out. If all that comes of it is that it is set again, that is done without further ceremony:
+    /// for how long. Otherwise [`Process::on`] follows, and nothing must have changed.
+    #[inline]
+    fn quiet(&mut self, _timer: Timer) -> Option<Span> {
+        None
+    }
     /// The state of the process before it was started: what an end of this kind leaves of it, which is the disk. `files` are those of
     /// its host; the process puts right what its end means for them.
     fn reset(&mut self, end: End, files: &mut Self::Files);

@@ -93,29 +93,37 @@ impl<P: Process> World<P> {
     }
     /// The same by place, where the segment is one that somebody has to hear ([`World::acknowledge`] sends the others).
     pub(crate) fn put_at(&mut self, host: HostId, place: u32, segment: Segment<P::Msg>, s: &mut Sch<P>) {
+        let now = s.now();
+        let h = &mut self.hosts[host.0 as usize];
+        let Some((_, c)) = h.tcp.at(place) else { return };
+        let (from, to, plane, near) = (c.local, c.remote, c.plane, c.near);
+        let Some(way) = h.ways.get(near.0 as usize).filter(|w| w.leads(to.ip, self.epoch)) else {
+            return self.put_first(host, place, segment, s);
+        };
+        let (from_mac, mac) = way.ports;
+        match way.go(&mut h.neigh, &mut self.nets, &self.rules, &mut self.streams, now) {
+            Some(at) => {
+                s.at(at, Ev::Segment { from_mac, mac, sent: now, plane, from, to, near: near.1, segment });
+            }
+            None => {
+                let (way, payload) = (*way, Payload::Tcp(from, to, segment));
+                self.wire_along(host, &way, Frame { from: from_mac, to: mac, plane, payload }, s);
+            }
+        }
+    }
+    /// The same where no way is known yet.
+    #[cold]
+    fn put_first(&mut self, host: HostId, place: u32, segment: Segment<P::Msg>, s: &mut Sch<P>) {
         let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
-        let (from, to, plane, (last, near)) = (c.local, c.remote, c.plane, c.near);
-        let Some(place_of_way) = self.way(host, to.ip, last) else {
+        let (from, to, plane, last) = (c.local, c.remote, c.plane, c.near.0);
+        let Some(way) = self.way(host, to.ip, last) else {
             self.emit(host, to.ip, plane, Payload::Tcp(from, to, segment), s);
             return;
         };
-        let (way, now) = (self.known(host, place_of_way), s.now());
-        let Some(at) = self.go_along(host, &way, now) else {
-            let payload = Payload::Tcp(from, to, segment);
-            return self.wire_along(
-                host,
-                &way,
-                Frame { from: way.ports.0, to: way.ports.1, plane, payload },
-                s,
-            );
-        };
-        if place_of_way != last
-            && let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place)
-        {
-            c.near.0 = place_of_way;
+        if let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) {
+            c.near.0 = way;
         }
-        let (from_mac, mac) = way.ports;
-        s.at(at, Ev::Segment { from_mac, mac, sent: now, plane, from, to, near, segment });
+        self.put_at(host, place, segment, s);
     }
 
     /// Sets the connection's timer for what comes next: a retransmission, a keepalive probe, or nothing.
@@ -188,21 +196,26 @@ impl<P: Process> World<P> {
 
     pub(crate) fn tcp_send(&mut self, host: HostId, id: ConnId, msg: Option<P::Msg>, s: &mut Sch<P>) {
         let now = s.now();
-        let Some(place) = self.hosts[host.0 as usize].tcp.find(id) else { return };
-        self.settle(host, place, s);
-        let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
+        let table = &mut self.hosts[host.0 as usize].tcp;
+        let Some(place) = table.find(id) else { return };
+        let Some((_, mut c)) = table.at(place).map(|c| (c.0, &mut c.1)) else { return };
+        if c.foreseen.is_some() {
+            self.settle_now(host, place, s);
+            let Some((_, again)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
+            c = again;
+        }
         if c.closed {
             return;
         }
         let n = c.send_next;
         c.send_next += 1;
-        if c.unacked.is_empty() {
+        let first = c.unacked.is_empty();
+        if first {
             c.since = now;
             c.retries = 0;
         }
         c.unacked.push_back((n, msg.clone()));
         c.closed = msg.is_none();
-        let first = c.unacked.len() == 1;
         // While the oldest segment is being repeated, the congestion window holds new ones back.
         if c.state == State::Open && c.retries == 0 {
             self.put_at(host, place, Segment::Data(n, msg), s);
@@ -308,7 +321,8 @@ impl<P: Process> World<P> {
         s: &mut Sch<P>,
     ) {
         let now = s.now();
-        let Some(place) = self.hosts[host.0 as usize].tcp.peer(to, from, near) else {
+        let table = &mut self.hosts[host.0 as usize].tcp;
+        let Some(place) = table.peer(to, from, near) else {
             match segment {
                 Segment::Syn => self.syn(host, from, to, plane, s),
                 Segment::Rst | Segment::Unreachable(_) => {}
@@ -318,11 +332,48 @@ impl<P: Process> World<P> {
             }
             return;
         };
-        self.settle(host, place, s);
-        let Some((id, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
-        let (id, owner) = (*id, c.owner);
+        let Some((id, mut c)) = table.at(place).map(|c| (c.0, &mut c.1)) else { return };
+        if c.foreseen.is_some() {
+            self.settle_now(host, place, s);
+            let Some((_, again)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
+            c = again;
+        }
+        let owner = c.owner;
         c.heard = now;
         c.probes = 0;
+        match segment {
+            // The next in order: what nearly all are.
+            Segment::Data(n, msg) if n == c.recv_next && c.state == State::Open && c.ahead.is_empty() => {
+                c.recv_next += 1;
+                // Without anything to repeat, and without keepalive, no timer runs.
+                let probes = c.options.keepalive.is_some() && c.unacked.is_empty();
+                self.acknowledge(host, place, s);
+                if probes {
+                    self.rearm_at(host, place, s);
+                }
+                match msg {
+                    Some(m) if self.hosts[host.0 as usize].tcp.shared.is_empty() => {
+                        self.input(owner, Input::Tcp(id, Tcp::Data(m)), s);
+                    }
+                    msg => self.hand_over(host, id, msg, s),
+                }
+            }
+            seldom => self.segment_seldom(host, id, from, seldom, s),
+        }
+    }
+    /// What few segments are; see [`World::segment`].
+    #[inline(never)]
+    fn segment_seldom(
+        &mut self,
+        host: HostId,
+        id: ConnId,
+        from: Endpoint,
+        segment: Segment<P::Msg>,
+        s: &mut Sch<P>,
+    ) {
+        let now = s.now();
+        let Some(c) = self.conn_mut(host, id) else { return };
+        let owner = c.owner;
         match segment {
             Segment::Syn => self.put(host, id, Segment::SynAck, s),
             Segment::SynAck if c.state == State::SynSent => {
@@ -354,22 +405,6 @@ impl<P: Process> World<P> {
                     self.rearm_acked(host, id, s);
                 }
                 self.reap(host, id, s);
-            }
-            Segment::Data(n, msg) if n == c.recv_next && c.state == State::Open && c.ahead.is_empty() => {
-                // The next in order: what nearly all are.
-                c.recv_next += 1;
-                // Without anything to repeat, and without keepalive, no timer runs.
-                let probes = c.options.keepalive.is_some() && c.unacked.is_empty();
-                self.acknowledge(host, place, s);
-                if probes {
-                    self.rearm_at(host, place, s);
-                }
-                match msg {
-                    Some(m) if self.hosts[host.0 as usize].tcp.shared.is_empty() => {
-                        self.input(owner, Input::Tcp(id, Tcp::Data(m)), s);
-                    }
-                    msg => self.hand_over(host, id, msg, s),
-                }
             }
             Segment::Data(n, msg) => {
                 self.established(host, id, s);
@@ -419,6 +454,7 @@ impl<P: Process> World<P> {
     }
 
     /// Hands the next message of a connection, or its end, to the process.
+    #[cold]
     fn hand_over(&mut self, host: HostId, id: ConnId, msg: Option<P::Msg>, s: &mut Sch<P>) {
         // The end of the handshake may have come with this segment, and given the connection to another process.
         let Some(owner) = self.conn(host, id).map(|c| c.owner) else { return };

@@ -354,6 +354,7 @@ pub const RTO_MIN: Span = Span::ms(200);
 pub const RTO_MAX: Span = Span::secs(120);
 
 /// The wait before the next try after `retries` tries: of a SYN (1 s doubling), of anything else (0.2 s doubling).
+#[inline]
 pub fn backoff(syn: bool, retries: u32) -> Span {
     let base = if syn { Span::secs(1) } else { RTO_MIN };
     base.times(1u64.checked_shl(retries).unwrap_or(u64::MAX)).min(RTO_MAX)

@@ -8,13 +8,13 @@
 use super::log::LostBy;
 use super::process::{HostId, NetId, Process};
 use super::tcp::{NOWHERE, Segment};
-use super::world::{Ev, Frame, Payload, Power, Sch, World};
-use crate::engine::random::StreamId;
+use super::world::{Ev, Frame, Net, Payload, Power, Sch, World};
+use crate::engine::random::{StreamId, Streams};
 use crate::engine::{Span, Time};
 use crate::net::Plane;
 use crate::net::addr::{Ip, Mac};
-use crate::net::arp::Nud;
-use crate::net::rules::Effect;
+use crate::net::arp::{Entry as Neigh, Nud};
+use crate::net::rules::{Effect, Rule};
 
 /// Time for a packet to go through the loopback interface.
 const LOOPBACK: Span = Span::us(10);
@@ -36,6 +36,8 @@ pub(crate) struct Way {
     net: Option<(NetId, (StreamId, StreamId))>,
     /// The host at the other end, and which of its interfaces it is.
     pub(crate) end: (HostId, u16),
+    /// That host has power and the address, and its interface carrier.
+    pub(crate) heard: bool,
     /// The place of the neighbour entry.
     neigh: u16,
 }
@@ -45,6 +47,26 @@ impl Way {
     #[inline]
     pub(crate) fn leads(&self, to: Ip, epoch: u32) -> bool {
         self.ip == to && self.epoch == epoch
+    }
+    /// See [`World::go_along`]. (Three copies of it would cost more than three calls.)
+    #[inline(never)]
+    pub(crate) fn go(
+        &self,
+        neigh: &mut [(NetId, Neigh)],
+        nets: &mut [Net],
+        rules: &[Rule],
+        streams: &mut Streams,
+        now: Time,
+    ) -> Option<Time> {
+        let Some((net, (delay, _))) = self.net else { return Some(now + LOOPBACK) };
+        neigh[self.neigh as usize].1.used = now;
+        let n = &mut nets[net.0 as usize];
+        n.learn(self.ports.0, now);
+        n.look_up(self.ports.1, now);
+        if n.loss.ppb > 0 || n.duplicate.ppb > 0 || !rules.is_empty() {
+            return None;
+        }
+        Some(now + streams.span(delay, n.latency))
     }
 }
 
@@ -68,6 +90,7 @@ impl<P: Process> World<P> {
         }
     }
     /// Looks for a way, and keeps it at this place or a new one.
+    #[cold]
     fn explore(&mut self, host: HostId, ip: Ip, at: Option<usize>) -> Option<u16> {
         let i = at.unwrap_or(self.hosts[host.0 as usize].ways.len());
         if i >= WAYS {
@@ -89,7 +112,17 @@ impl<P: Process> World<P> {
         }
         if self.owns(host, ip) {
             let mac = h.nics.first()?.mac;
-            return Some(Way { ip, epoch, own: ip, ports: (mac, mac), net: None, end: (host, 0), neigh: 0 });
+            let end = (host, 0);
+            return Some(Way {
+                ip,
+                epoch,
+                own: ip,
+                ports: (mac, mac),
+                net: None,
+                end,
+                heard: true,
+                neigh: 0,
+            });
         }
         let hop = self.next_hop(host, ip);
         let (net, own) = self.link(host, hop)?;
@@ -103,7 +136,8 @@ impl<P: Process> World<P> {
         let end = *self.macs.get(entry.mac.0 as usize).filter(|(h, _)| h.0 != u16::MAX)?;
         let neigh = u16::try_from(neigh).ok()?;
         let net = Some((net, self.streams_of(host, end.0, net)));
-        Some(Way { ip, epoch, own, ports, net, end, neigh })
+        let heard = self.host(end.0).hears(end.1, ports, ip);
+        Some(Way { ip, epoch, own, ports, net, end, heard, neigh })
     }
     /// A known way.
     #[inline]
@@ -113,18 +147,11 @@ impl<P: Process> World<P> {
     /// A packet goes along a way: when it arrives, unless the network or a rule may do more to it than delay it.
     #[inline]
     pub(crate) fn go_along(&mut self, host: HostId, way: &Way, now: Time) -> Option<Time> {
-        let Some((net, (delay, _))) = way.net else { return Some(now + LOOPBACK) };
-        self.hosts[host.0 as usize].neigh[way.neigh as usize].1.used = now;
-        let n = &mut self.nets[net.0 as usize];
-        n.learn(way.ports.0, now);
-        n.look_up(way.ports.1, now);
-        if n.loss.ppb > 0 || n.duplicate.ppb > 0 || !self.rules.is_empty() {
-            return None;
-        }
-        let latency = n.latency;
-        Some(now + self.streams.span(delay, latency))
+        let h = &mut self.hosts[host.0 as usize];
+        way.go(&mut h.neigh, &mut self.nets, &self.rules, &mut self.streams, now)
     }
     /// TCP progress confirms the neighbour on the way to an address; `near` is where the way was the last time.
+    #[inline]
     pub(crate) fn confirm_along(&mut self, host: HostId, ip: Ip, near: u16, at: Time) {
         let h = &mut self.hosts[host.0 as usize];
         match h.ways.get(near as usize) {
@@ -151,6 +178,7 @@ impl<P: Process> World<P> {
         }
     }
     /// A frame goes along a way on which more may happen to it than a delay.
+    #[cold]
     pub(crate) fn wire_along(&mut self, host: HostId, way: &Way, frame: Frame<P::Msg>, s: &mut Sch<P>) {
         if let Some((net, _)) = way.net {
             self.wire(host, way.end.0, way.ports.1, net, frame, s);
@@ -255,11 +283,14 @@ impl<P: Process> World<P> {
         let event = match frame.payload {
             Payload::Datagram(from, to, msg) => Ev::Datagram { from_mac, mac, sent, plane, from, to, msg },
             Payload::Tcp(from, to, segment) => {
-                let end = (self.macs[mac.0 as usize], (from_mac, mac));
-                if let Segment::Ack(n) = segment
-                    && self.foresee(at, end, plane, (from, to), n, NOWHERE, s).is_some()
-                {
-                    return;
+                if let Segment::Ack(n) = segment {
+                    let (host, nic) = self.macs[mac.0 as usize];
+                    let ports = (from_mac, mac);
+                    if self.host(host).hears(nic, ports, to.ip)
+                        && self.foresee_unknown(at, host, ports, plane, (from, to), n, s).is_some()
+                    {
+                        return;
+                    }
                 }
                 Ev::Segment { from_mac, mac, sent, plane, from, to, near: NOWHERE, segment }
             }

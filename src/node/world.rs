@@ -268,6 +268,19 @@ pub struct Host<M, F = ()> {
     pub(crate) reachable: (u64, Span),
 }
 
+impl<M, F> Host<M, F> {
+    /// Whether a segment between two interfaces, of which this one is its own, reaches its kernel and is for it; unless it is frozen.
+    pub(crate) fn hears(&self, nic: u16, ports: (Mac, Mac), to: Ip) -> bool {
+        let carrier = ports.0 == ports.1 || self.nics[nic as usize].carrier;
+        self.power == Power::On && carrier && self.takes(to)
+    }
+    /// Whether its processes handle an input as soon as it is there.
+    #[inline]
+    pub(crate) fn gets_to_it(&self) -> bool {
+        self.power == Power::On && self.freeze.is_none() && self.wakeup.max == Span::ZERO
+    }
+}
+
 /// How a process is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, serde::Serialize)]
 pub enum Life {

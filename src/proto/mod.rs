@@ -22,10 +22,10 @@ pub mod raft;
 pub mod sbd;
 pub mod vrrp;
 
-use crate::engine::Time;
+use crate::engine::{Span, Time};
 use crate::node::disk::End;
 use crate::node::forward::{Packet, Verdict};
-use crate::node::process::{Ctx, HostId, Input, Pid, Process, Tcp};
+use crate::node::process::{Ctx, HostId, Input, Pid, Process, Tcp, Timer};
 use std::sync::Arc;
 
 /// What a process of a world sees and asks.
@@ -307,11 +307,21 @@ impl Process for Daemon {
             Daemon::HAProxy(p) => p.on(input, ctx),
             Daemon::Client(p) => p.on(input, ctx),
             Daemon::Etcd(p) => {
+                if let Input::Packet { from, msg: Msg::EtcdRaft(m), .. } = &input
+                    && p.heard(from.ip, m, ctx)
+                {
+                    return;
+                }
                 if let Some(input) = understood(input) {
                     p.on(input, ctx);
                 }
             }
             Daemon::ConsulServer(p) => {
+                if let Input::Packet { from, msg: Msg::ConsulRaft(m), .. } = &input
+                    && p.heard(from.ip, m, ctx)
+                {
+                    return;
+                }
                 if let Some(input) = understood(input) {
                     p.on(input, ctx);
                 }
@@ -344,6 +354,10 @@ impl Process for Daemon {
             Daemon::Qdevice(p) => p.on(input, ctx),
             Daemon::Qnetd(p) => p.on(input, ctx),
         }
+    }
+    #[inline]
+    fn quiet(&mut self, timer: Timer) -> Option<Span> {
+        if let Daemon::Etcd(p) = self { p.quiet(timer) } else { None }
     }
     fn reset(&mut self, end: End, files: &mut Files) {
         match self {

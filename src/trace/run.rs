@@ -340,7 +340,7 @@ pub fn brief(stack: &Stack, drill: &Drill, seed: u64) -> Run {
     let mut sim = crate::scenario::build::build(stack, drill, seed, Level::Story);
     let mut collector = Collector::of(&sim, drill, false, true);
     let end = Time::ZERO + drill.until;
-    while sim.step(end) {
+    while sim.step_here(end) {
         collector.observe(&sim);
     }
     // Nothing at all happened for the last seconds before a deadline: look all the time.

@@ -13,7 +13,7 @@ use crate::net::Plane;
 use crate::net::addr::{Endpoint, Ip};
 use crate::node::disk::End;
 use crate::node::process::{Action, ConnId, Ctx, Input, Signal, Tcp, Timer};
-use crate::proto::raft::{Durable, Io, Member, Out, Raft, Role, Rules};
+use crate::proto::raft::{self, Durable, Io, Member, Out, Raft, Role, Rules};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -142,6 +142,22 @@ impl Server {
         &self.local
     }
 
+    /// A message of another server's Raft, if it is one of the many that change nothing.
+    #[inline]
+    pub fn heard<M: From<Msg>, N, F>(
+        &mut self,
+        from: Ip,
+        message: &raft::Message<Command>,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) -> bool {
+        let server = self.config.servers.iter().position(|ip| *ip == from).map(|m| Member(m as u8));
+        let Some(from) = server else { return false };
+        let Some(answer) = self.member.quiet_message(from, message, ctx.now) else { return false };
+        if let Some(m) = answer {
+            self.tell(from, Msg::Raft(m), ctx);
+        }
+        true
+    }
     /// Handles one input.
     pub fn on<M: From<Msg>, N: From<Note>, F>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, M, N, F>) {
         if let Some(wants) = self.local.on(&input, ctx) {
@@ -314,7 +330,7 @@ impl Server {
             }
         }
     }
-    fn tell<M: From<Msg>, N: From<Note>, F>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, M, N, F>) {
+    fn tell<M: From<Msg>, N, F>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, M, N, F>) {
         let Some(ip) = self.config.servers.get(to.0 as usize) else { return };
         let (from, to) = (Endpoint::new(Ip::NONE, RPC_PORT), Endpoint::new(*ip, RPC_PORT));
         ctx.act(Action::Send { from, to, net: None, plane: Plane::dcs, msg: msg.into() });

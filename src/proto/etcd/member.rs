@@ -8,7 +8,7 @@ use crate::net::Plane;
 use crate::net::addr::{Endpoint, Ip};
 use crate::node::disk::End;
 use crate::node::process::{Action, ConnId, Ctx, Input, Signal, Tcp, Timer};
-use crate::proto::raft::{Durable, Io, Member, Out, Raft, Role, Rules};
+use crate::proto::raft::{self, Durable, Io, Member, Out, Raft, Role, Rules};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -129,6 +129,31 @@ impl Etcd {
         Span(Span::secs(5).0 + 2 * self.config.rules.election().0)
     }
 
+    /// A timer ran out, and if all that comes of it is that it is set again, for how long it is.
+    #[inline]
+    pub fn quiet(&mut self, timer: Timer) -> Option<Span> {
+        // Only a leader's lessor looks for anything.
+        if timer == T_SCAN && self.expires.is_none() {
+            return Some(SCAN);
+        }
+        self.member.quiet_tick(timer.0)
+    }
+    /// A message of another member, if it is one of the many that change nothing.
+    #[inline]
+    pub fn heard<M: From<Msg>, N, F>(
+        &mut self,
+        from: Ip,
+        message: &raft::Message<Command>,
+        ctx: &mut Ctx<'_, M, N, F>,
+    ) -> bool {
+        let member = self.config.members.iter().position(|ip| *ip == from).map(|m| Member(m as u8));
+        let Some(from) = member else { return false };
+        let Some(answer) = self.member.quiet_message(from, message, ctx.now) else { return false };
+        if let Some(m) = answer {
+            self.tell(from, Msg::Raft(m), ctx);
+        }
+        true
+    }
     /// Handles one input.
     pub fn on<M: From<Msg>, N: From<Note>, F>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, M, N, F>) {
         match input {
@@ -146,8 +171,15 @@ impl Etcd {
                 self.expire(ctx);
             }
             Input::Timer(T_PENDING) => self.overdue(ctx),
-            Input::Timer(Timer(t)) if self.member.quiet_tick(t, ctx) => {}
-            Input::Timer(Timer(t)) => self.drive(ctx, |r, io| r.timer(t, io)),
+            Input::Timer(Timer(t)) => {
+                let Some((next, heartbeat)) = self.member.quiet_beat(t) else {
+                    return self.drive(ctx, |r, io| r.timer(t, io));
+                };
+                ctx.set_timer(Timer(t), next);
+                for to in self.raft().members().filter(|m| *m != self.config.me) {
+                    self.tell(to, Msg::Raft(heartbeat.clone()), ctx);
+                }
+            }
             Input::Synced { tag, ok } => self.synced(tag, ok, ctx),
             Input::Call(Msg::Request(_, ask)) => self.request(For::Nobody, ask, ctx),
             Input::Packet { from, msg, .. } => {
@@ -252,7 +284,7 @@ impl Etcd {
             }
         }
     }
-    fn tell<M: From<Msg>, N: From<Note>, F>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, M, N, F>) {
+    fn tell<M: From<Msg>, N, F>(&self, to: Member, msg: Msg, ctx: &mut Ctx<'_, M, N, F>) {
         let Some(ip) = self.config.members.get(to.0 as usize) else { return };
         let from = Endpoint::new(Ip::NONE, PEER_PORT);
         let to = Endpoint::new(*ip, PEER_PORT);

@@ -3,7 +3,8 @@
 //! What is on the disk, and what is on its way there, differs from what the member has in memory by little: only the difference is kept, so
 //! that a write costs what it adds, however long the log has become.
 
-use super::{Entry, Hard, Io, Member, Out, Raft, Rules};
+use super::{Entry, Hard, Io, Member, Message, Out, Raft, Rules};
+use crate::engine::{Span, Time};
 use crate::node::disk::End;
 use crate::node::process::{Action, Ctx, Timer};
 use std::collections::VecDeque;
@@ -71,13 +72,25 @@ impl<C: Clone> Durable<C> {
     pub fn raft(&self) -> &Raft<C> {
         &self.raft
     }
-    /// [`Raft::quiet_tick`]: nothing is said and nothing is written. Whether that was all.
-    pub fn quiet_tick<M, N, F>(&mut self, timer: u16, ctx: &mut Ctx<'_, M, N, F>) -> bool {
-        let next = self.raft.quiet_tick(timer);
-        if let Some(span) = next {
-            ctx.set_timer(Timer(timer), span);
-        }
-        next.is_some()
+    /// [`Raft::quiet_tick`]: nothing is said and nothing is written.
+    #[inline]
+    pub fn quiet_tick(&mut self, timer: u16) -> Option<Span> {
+        self.raft.quiet_tick(timer)
+    }
+    /// [`Raft::quiet_beat`]: what is said rests on nothing that is not on the disk yet.
+    #[inline]
+    pub fn quiet_beat(&mut self, timer: u16) -> Option<(Span, Message<C>)> {
+        if self.held.is_empty() { self.raft.quiet_beat(timer) } else { None }
+    }
+    /// [`Raft::quiet_message`]: what is said rests on nothing that is not on the disk yet.
+    #[inline]
+    pub fn quiet_message(
+        &mut self,
+        from: Member,
+        message: &Message<C>,
+        now: Time,
+    ) -> Option<Option<Message<C>>> {
+        if self.held.is_empty() { self.raft.quiet_message(from, message, now) } else { None }
     }
     /// Hands the member something; what its owner is to carry out now, in order. The list comes back with [`Durable::recycle`].
     pub fn drive<M, N, F>(
@@ -183,5 +196,16 @@ mod tests {
         let d = d.reset(End::Killed, Rules::etcd(false), Member(0), 3);
         assert_eq!(d.raft.hard.log.len(), 3);
         assert_eq!(disk(&d), [1, 1], "the page cache is not the disk");
+    }
+    #[test]
+    fn a_heartbeat_is_not_answered_before_what_the_answer_rests_on_is_on_the_disk() {
+        let mut d = member(&[1, 1]);
+        let heartbeat = |term| Message::Append { term, prev: 2, prev_term: 1, commit: 0, entries: None };
+        let (mut out, now) = (Vec::new(), Time::secs(1));
+        d.raft.message(Member(1), heartbeat(1), &mut Io { now, draw: &mut |_| 0, out: &mut out });
+        assert!(d.quiet_message(Member(1), &heartbeat(1), now).is_some());
+        let view = View::of(&d.raft.hard);
+        d.held.push_back(Held { sync: 1, done: false, out: Vec::new(), view });
+        assert!(d.quiet_message(Member(1), &heartbeat(1), now).is_none());
     }
 }

@@ -197,6 +197,55 @@ impl<C: Clone> Raft<C> {
         self.elapsed += 1;
         Some(heartbeat)
     }
+    /// A leader's timer ran out, and if all that comes of it is a heartbeat to members that have everything: when the next tick is due, and
+    /// what the others hear.
+    #[inline]
+    pub fn quiet_beat(&mut self, timer: u16) -> Option<(Span, Message<C>)> {
+        let Library::Etcd { heartbeat, .. } = self.rules.library else { return None };
+        let (prev, prev_term) = self.last();
+        let counts = self.elapsed + 1 < self.election_ticks();
+        if timer != T_ELECTION
+            || self.role != Role::Leader
+            || !counts
+            || self.others().any(|m| self.peers[m.0 as usize].next != prev + 1)
+        {
+            return None;
+        }
+        self.elapsed += 1;
+        let (term, commit) = (self.hard.term, self.commit);
+        Some((heartbeat, Message::Append { term, prev, prev_term, commit, entries: None }))
+    }
+    /// A message from another member arrives, and if it is a heartbeat of the leader that is followed, or an answer to one, and tells nothing
+    /// else, it is heard: the answer to it, if there is one.
+    #[inline]
+    pub fn quiet_message(
+        &mut self,
+        from: Member,
+        message: &Message<C>,
+        now: Time,
+    ) -> Option<Option<Message<C>>> {
+        match *message {
+            Message::Append { term, prev, prev_term, commit, entries: None }
+                if term == self.hard.term
+                    && self.role == Role::Follower
+                    && self.leader == Some(from)
+                    && commit.min(prev) <= self.commit
+                    && self.term_at(prev) == Some(prev_term) =>
+            {
+                self.elapsed = 0;
+                self.last_contact = now;
+                Some(Some(Message::AppendReply { term, ok: true, matched: prev }))
+            }
+            Message::AppendReply { term, ok: true, matched }
+                if term == self.hard.term && self.role == Role::Leader && from != self.me =>
+            {
+                let peer = self.peers.get_mut(from.0 as usize).filter(|p| matched <= p.matched)?;
+                (peer.active, peer.contact) = (true, now);
+                Some(None)
+            }
+            _ => None,
+        }
+    }
     /// A timer ran out.
     pub fn timer(&mut self, timer: u16, io: &mut Io<'_, C>) {
         match (self.rules.library, timer) {
@@ -642,5 +691,81 @@ impl<C: Clone> Raft<C> {
         if more {
             self.append_to(from, io);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is done without further ceremony leaves the member as the message or the tick itself would have, and says the same. Members and
+    /// messages at random, most of them nearly in step, so that each condition decides something.
+    #[test]
+    fn what_is_quiet_is_what_would_have_been_anyway() {
+        let mut x = 1u64;
+        let mut draw = move |bound: u32| {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((x >> 33) % u64::from(bound)) as u32
+        };
+        let (mut heartbeats, mut answers, mut others, mut ticks) = (0, 0, 0, 0);
+        for n in 0..40_000 {
+            let rules = if draw(2) == 0 { Rules::etcd(true) } else { Rules::consul(5, true) };
+            let log = (0..draw(4)).map(|_| Entry { term: 1 + draw(2), command: None::<u8> }).collect();
+            let hard = Hard { term: 2, vote: None, log, commit: draw(3) };
+            let mut raft = Raft::new(rules, Member(0), 3, hard);
+            raft.role = [Role::Follower, Role::Leader, Role::Candidate][draw(5) as usize % 3];
+            raft.leader = [Some(Member(1)), Some(Member(2)), None][draw(5) as usize % 3];
+            raft.commit = draw(3);
+            (raft.elapsed, raft.timeout, raft.lost) = (5 + draw(5), 10, draw(2) == 0);
+            for p in &mut raft.peers {
+                p.matched = draw(6).min(raft.hard.log.len() as u32);
+                p.next = p.matched + 1;
+            }
+            let term = [2, 2, 1, 3][draw(4) as usize];
+            let message = if draw(2) == 0 {
+                let prev = draw(4);
+                let prev_term = match draw(3) {
+                    0 => draw(3),
+                    _ => raft.term_at(prev).unwrap_or(2),
+                };
+                let entries = (draw(4) == 0).then(|| Arc::new(vec![Entry { term: 2, command: None }]));
+                Message::Append { term, prev, prev_term, commit: draw(4), entries }
+            } else {
+                Message::AppendReply { term, ok: draw(4) > 0, matched: draw(4) }
+            };
+            let (mut ticked, mut out) = (raft.clone(), Vec::new());
+            ticked.timer(T_ELECTION, &mut Io { now: Time::secs(7), draw: &mut |_| 0, out: &mut out });
+            let mut beats = raft.clone();
+            if let Some((next, m)) = beats.quiet_beat(T_ELECTION) {
+                ticks += 1;
+                let to = |n: u8| Out::Send(Member(n), m.clone());
+                let all = vec![Out::Timer(T_ELECTION, next), to(1), to(2)];
+                assert_eq!((format!("{beats:?}"), all), (format!("{ticked:?}"), out), "{n}");
+            } else {
+                assert_eq!(format!("{beats:?}"), format!("{raft:?}"), "{n}");
+            }
+            let (from, now) = (Member([1, 1, 0, 2, 3][draw(5) as usize]), Time::secs(7));
+            let (mut whole, mut out) = (raft.clone(), Vec::new());
+            whole.message(from, message.clone(), &mut Io { now, draw: &mut |_| 0, out: &mut out });
+            let before = format!("{raft:?}");
+            match raft.quiet_message(from, &message, now) {
+                None => {
+                    others += 1;
+                    assert_eq!(format!("{raft:?}"), before, "{n}: {message:?}");
+                }
+                Some(answer) => {
+                    heartbeats += u32::from(answer.is_some());
+                    answers += u32::from(answer.is_none());
+                    let answer: Vec<_> = answer.into_iter().map(|m| Out::Send(from, m)).collect();
+                    assert_eq!(
+                        (format!("{raft:?}"), answer),
+                        (format!("{whole:?}"), out),
+                        "{n}: {message:?}"
+                    );
+                }
+            }
+        }
+        assert!(ticks > 300, "{ticks}");
+        assert!(heartbeats > 200 && answers > 500 && others > 20_000, "{heartbeats} {answers} {others}");
     }
 }
