@@ -120,10 +120,15 @@ impl<P: Process> World<P> {
             self.emit(host, to.ip, plane, Payload::Tcp(from, to, segment), s);
             return;
         };
-        if let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) {
-            c.near.0 = way;
-        }
-        self.put_at(host, place, segment, s);
+        let (known, now) = (self.known(host, way), s.now());
+        let (from_mac, mac) = known.ports;
+        let Some(at) = self.go_along(host, &known, now) else {
+            let payload = Payload::Tcp(from, to, segment);
+            return self.wire_along(host, &known, Frame { from: from_mac, to: mac, plane, payload }, s);
+        };
+        let Some((_, c)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
+        c.near.0 = way;
+        s.at(at, Ev::Segment { from_mac, mac, sent: now, plane, from, to, near: c.near.1, segment });
     }
 
     /// Sets the connection's timer for what comes next: a retransmission, a keepalive probe, or nothing.
