@@ -13,7 +13,7 @@
 //! after it, passes the balancer by (a millisecond in a run).
 
 use super::log::Level;
-use super::process::{HostId, Process};
+use super::process::{ConnId, HostId, Process};
 use super::tcp::{Conn, NOWHERE, Segment, State, backoff};
 use super::world::{Ev, Frame, Payload, Sch, World};
 use crate::engine::sched::Armed;
@@ -113,11 +113,8 @@ impl<P: Process> World<P> {
             return None;
         }
         let place = h.tcp.peer(to, from, near)?;
-        let mut c = &mut h.tcp.at(place)?.1;
-        if c.foreseen.is_some() {
-            self.settle_now(host, place, s);
-            c = &mut self.hosts[host.0 as usize].tcp.at(place)?.1;
-        }
+        self.settle(host, place, s);
+        let c = &mut self.hosts[host.0 as usize].tcp.at(place)?.1;
         let before = s.armed(c.timer);
         if c.state != State::Open
             || c.closed
@@ -157,6 +154,17 @@ impl<P: Process> World<P> {
         self.foresee(at, host, ports, plane, ends, number, NOWHERE, s)
     }
 
+    /// The connection in a place, settled.
+    #[inline]
+    pub(crate) fn settled(
+        &mut self,
+        host: HostId,
+        place: u32,
+        s: &mut Sch<P>,
+    ) -> Option<&mut (ConnId, Conn<P::Msg>)> {
+        self.settle(host, place, s);
+        self.hosts[host.0 as usize].tcp.at(place)
+    }
     /// A connection is touched: what was foreseen of it has happened by now, or is a frame under way.
     #[inline]
     pub(crate) fn settle(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
@@ -165,7 +173,7 @@ impl<P: Process> World<P> {
             self.settle_now(host, place, s);
         }
     }
-    pub(crate) fn settle_now(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
+    fn settle_now(&mut self, host: HostId, place: u32, s: &mut Sch<P>) {
         let h = &mut self.hosts[host.0 as usize];
         let Some((_, c)) = h.tcp.at(place) else { return };
         let Some(Foreseen { at, id, number, .. }) = c.foreseen else { return };

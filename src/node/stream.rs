@@ -201,14 +201,8 @@ impl<P: Process> World<P> {
 
     pub(crate) fn tcp_send(&mut self, host: HostId, id: ConnId, msg: Option<P::Msg>, s: &mut Sch<P>) {
         let now = s.now();
-        let table = &mut self.hosts[host.0 as usize].tcp;
-        let Some(place) = table.find(id) else { return };
-        let Some((_, mut c)) = table.at(place).map(|c| (c.0, &mut c.1)) else { return };
-        if c.foreseen.is_some() {
-            self.settle_now(host, place, s);
-            let Some((_, again)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
-            c = again;
-        }
+        let Some(place) = self.hosts[host.0 as usize].tcp.find(id) else { return };
+        let Some((_, c)) = self.settled(host, place, s) else { return };
         if c.closed {
             return;
         }
@@ -326,8 +320,7 @@ impl<P: Process> World<P> {
         s: &mut Sch<P>,
     ) {
         let now = s.now();
-        let table = &mut self.hosts[host.0 as usize].tcp;
-        let Some(place) = table.peer(to, from, near) else {
+        let Some(place) = self.hosts[host.0 as usize].tcp.peer(to, from, near) else {
             match segment {
                 Segment::Syn => self.syn(host, from, to, plane, s),
                 Segment::Rst | Segment::Unreachable(_) => {}
@@ -337,13 +330,8 @@ impl<P: Process> World<P> {
             }
             return;
         };
-        let Some((id, mut c)) = table.at(place).map(|c| (c.0, &mut c.1)) else { return };
-        if c.foreseen.is_some() {
-            self.settle_now(host, place, s);
-            let Some((_, again)) = self.hosts[host.0 as usize].tcp.at(place) else { return };
-            c = again;
-        }
-        let owner = c.owner;
+        let Some((id, c)) = self.settled(host, place, s) else { return };
+        let (id, owner) = (*id, c.owner);
         c.heard = now;
         c.probes = 0;
         match segment {

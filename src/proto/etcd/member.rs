@@ -146,13 +146,12 @@ impl Etcd {
         message: &raft::Message<Command>,
         ctx: &mut Ctx<'_, M, N, F>,
     ) -> bool {
-        let member = self.config.members.iter().position(|ip| *ip == from).map(|m| Member(m as u8));
-        let Some(from) = member else { return false };
-        let Some(answer) = self.member.quiet_message(from, message, ctx.now) else { return false };
-        if let Some(m) = answer {
+        let heard = self.member.heard(&self.config.members, from, message, ctx.now);
+        if let Some((from, Some(m))) = heard {
             self.tell(from, Msg::Raft(m), ctx);
+            return true;
         }
-        true
+        heard.is_some()
     }
     /// Handles one input.
     pub fn on<M: From<Msg>, N: From<Note>, F>(&mut self, input: Input<Msg>, ctx: &mut Ctx<'_, M, N, F>) {

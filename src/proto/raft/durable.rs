@@ -5,6 +5,7 @@
 
 use super::{Entry, Hard, Io, Member, Message, Out, Raft, Rules};
 use crate::engine::{Span, Time};
+use crate::net::addr::Ip;
 use crate::node::disk::End;
 use crate::node::process::{Action, Ctx, Timer};
 use std::collections::VecDeque;
@@ -82,15 +83,21 @@ impl<C: Clone> Durable<C> {
     pub fn quiet_beat(&mut self, timer: u16) -> Option<(Span, Message<C>)> {
         if self.held.is_empty() { self.raft.quiet_beat(timer) } else { None }
     }
-    /// [`Raft::quiet_message`]: what is said rests on nothing that is not on the disk yet.
+    /// [`Raft::quiet_message`] of the member with this address: what is said rests on nothing that is not on the disk yet. Who it was, and
+    /// the answer.
     #[inline]
-    pub fn quiet_message(
+    pub fn heard(
         &mut self,
-        from: Member,
+        members: &[Ip],
+        from: Ip,
         message: &Message<C>,
         now: Time,
-    ) -> Option<Option<Message<C>>> {
-        if self.held.is_empty() { self.raft.quiet_message(from, message, now) } else { None }
+    ) -> Option<(Member, Option<Message<C>>)> {
+        if !self.held.is_empty() {
+            return None;
+        }
+        let from = Member(members.iter().position(|ip| *ip == from)? as u8);
+        Some((from, self.raft.quiet_message(from, message, now)?))
     }
     /// Hands the member something; what its owner is to carry out now, in order. The list comes back with [`Durable::recycle`].
     pub fn drive<M, N, F>(
@@ -203,9 +210,14 @@ mod tests {
         let heartbeat = |term| Message::Append { term, prev: 2, prev_term: 1, commit: 0, entries: None };
         let (mut out, now) = (Vec::new(), Time::secs(1));
         d.raft.message(Member(1), heartbeat(1), &mut Io { now, draw: &mut |_| 0, out: &mut out });
-        assert!(d.quiet_message(Member(1), &heartbeat(1), now).is_some());
+        let hosts = [Ip(10), Ip(11), Ip(12)];
+        let (leader, answer) = d.heard(&hosts, Ip(11), &heartbeat(1), now).unwrap();
+        let expected = Message::AppendReply { term: 1, ok: true, matched: 2 };
+        assert_eq!((leader, answer), (Member(1), Some(expected)));
+        assert!(d.heard(&hosts, Ip(12), &heartbeat(1), now).is_none(), "it follows another");
+        assert!(d.heard(&hosts, Ip(13), &heartbeat(1), now).is_none(), "no member");
         let view = View::of(&d.raft.hard);
         d.held.push_back(Held { sync: 1, done: false, out: Vec::new(), view });
-        assert!(d.quiet_message(Member(1), &heartbeat(1), now).is_none());
+        assert!(d.heard(&hosts, Ip(11), &heartbeat(1), now).is_none());
     }
 }
